@@ -1,0 +1,46 @@
+// adagrad: one step of AdaGrad (Duchi et al., 2011), in place; PyTorch's formula
+//
+//   g      = dw[i] + weight_decay * w[i]
+//   sum[i] = sum[i] + g^2
+//   w[i]   = w[i] - learning_rate[0] * g / (sqrt(initial + sum[i]) + eps)    all of it only while loss[0] is finite
+//
+//   p              Params
+//   w              [len]    read_write, updated in place
+//   dw             [len]    read
+//   sum            [len]    read_write, updated in place: squared gradients so far, without `initial`
+//   learning_rate  [1]      read
+//   loss           [1]      read (its first float)
+//
+// dispatch   [ceil(len/LANES/256)], folded
+// overrides  none
+// needs      nothing beyond default limits; no barrier
+// order      no sums
+
+struct Params {
+    len: u32,
+    initial: f32,
+    eps: f32,
+    weight_decay: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> w: array<F>;
+@group(0) @binding(2) var<storage, read> dw: array<F>;
+@group(0) @binding(3) var<storage, read_write> sum: array<F>;
+@group(0) @binding(4) var<storage, read> learning_rate: array<f32>;
+@group(0) @binding(5) var<storage, read> loss: array<f32>;
+
+@compute @workgroup_size(256)
+fn adagrad(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = group_index(workgroup, groups) * 256u + lane;
+    if i < p.len / LANES && is_finite(loss[0]) {
+        let g = dw[i] + p.weight_decay * w[i];
+        let s = sum[i] + g * g;
+        sum[i] = s;
+        w[i] -= learning_rate[0] * g / (sqrt(p.initial + s) + p.eps);
+    }
+}

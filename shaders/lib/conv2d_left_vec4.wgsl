@@ -1,0 +1,8 @@
+// Left side of a product whose channels are a multiple of four, read four floats at a time.
+
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+
+// Four floats of x that lie side by side.
+fn load_x(at: vec4<u32>) -> vec4<f32> {
+    return x[at.x / 4u];
+}

@@ -1,0 +1,45 @@
+// sgd: one step of stochastic gradient descent with momentum, in place; PyTorch's formula
+//
+//   g           = dw[i] + weight_decay * w[i]
+//   velocity[i] = momentum * velocity[i] + g
+//   w[i]        = w[i] - learning_rate[0] * velocity[i]    all of it only while loss[0] is finite
+//
+//   p              Params
+//   w              [len]    read_write, updated in place
+//   dw             [len]    read
+//   velocity       [len]    read_write, updated in place
+//   learning_rate  [1]      read
+//   loss           [1]      read (its first float)
+//
+// dispatch   [ceil(len/LANES/256)], folded
+// overrides  none
+// needs      nothing beyond default limits; no barrier
+// order      no sums
+
+struct Params {
+    len: u32,
+    momentum: f32,
+    weight_decay: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> w: array<F>;
+@group(0) @binding(2) var<storage, read> dw: array<F>;
+@group(0) @binding(3) var<storage, read_write> velocity: array<F>;
+@group(0) @binding(4) var<storage, read> learning_rate: array<f32>;
+@group(0) @binding(5) var<storage, read> loss: array<f32>;
+
+@compute @workgroup_size(256)
+fn sgd(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = group_index(workgroup, groups) * 256u + lane;
+    if i < p.len / LANES && is_finite(loss[0]) {
+        let g = dw[i] + p.weight_decay * w[i];
+        let v = p.momentum * velocity[i] + g;
+        velocity[i] = v;
+        w[i] -= learning_rate[0] * v;
+    }
+}

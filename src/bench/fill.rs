@@ -1,0 +1,38 @@
+//! Numbers to run plans on where only the time, or the agreement of two devices, matters.
+
+use crate::Result;
+use crate::executor::Executor;
+use crate::op::Values;
+use crate::plan::{Buf, Role, Type};
+
+/// Fills a buffer with numbers that keep every kernel busy: nothing denormal, nothing constant.
+pub(super) fn fill(executor: &mut dyn Executor, buf: Buf, values: Values) -> Result<()> {
+    let spec = executor.plan().spec(buf);
+    let (len, columns) = (spec.shape.len_u32(), spec.shape.channels());
+    if spec.ty == Type::U32 {
+        let people = if let Values::Labels { people } = values { people } else { 16 };
+        return executor.write_u32(buf, &(0..len).map(|i| i % people).collect::<Vec<_>>());
+    }
+    let scale = if values == Values::UnitRows { (columns as f32).sqrt().recip() } else { 0.1 };
+    // A multiplicative hash: cheap, and without the patterns that a ramp has.
+    let hash = |i: u32| i.wrapping_mul(2_654_435_761) >> 8;
+    let data: Vec<f32> = (0..len).map(|i| scale * (hash(i) as f32 / f32::from(1u16 << 15) / 256.0 - 1.0)).collect();
+    executor.write(buf, &data)
+}
+
+/// Fills everything that a caller writes: inputs and parameters.
+pub(super) fn fill_all(executor: &mut dyn Executor) -> Result<()> {
+    let buffers: Vec<_> = [Role::Input, Role::Param]
+        .into_iter()
+        .flat_map(|role| executor.plan().with_role(role).map(|(buf, _)| buf).collect::<Vec<_>>())
+        .collect();
+    for buf in buffers {
+        // A learning rate of zero keeps the weights as they are from run to run.
+        if executor.plan().spec(buf).name == "learning rate" {
+            executor.write(buf, &[0.0])?;
+        } else {
+            fill(executor, buf, Values::Normal)?;
+        }
+    }
+    Ok(())
+}

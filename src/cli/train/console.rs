@@ -1,0 +1,158 @@
+//! What a training run prints: an updating display on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::table;
+use crate::net::Network;
+use crate::train::{Config, EpochReport, Observer, RunFolder, Setup, StepReport, Summary};
+
+/// Without a terminal a line about steps is printed this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// A progress bar on a terminal, nothing elsewhere.
+pub(super) fn bar(len: usize, template: &str) -> ProgressBar {
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template(template).expect("the template is valid");
+    ProgressBar::with_draw_target(Some(len as u64), target).with_style(style)
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.1} %", part * 100.0)
+}
+
+/// "1 epoch", "2 epochs".
+fn counted(n: usize, what: &str) -> String {
+    format!("{} {what}{}", table::count(n as u64), if n == 1 { "" } else { "s" })
+}
+
+/// Prints what happens: one updating line on a terminal, plain lines elsewhere.
+pub(super) struct Console {
+    pub(super) bar: ProgressBar,
+    terminal: bool,
+    steps: usize,
+    epochs: u32,
+    banner: String,
+    begin: Instant,
+    last_line: Instant,
+}
+
+impl Console {
+    pub(super) fn new(config: &Config, network: &Network) -> Self {
+        let [height, width] = network.input;
+        Self {
+            bar: ProgressBar::hidden(),
+            terminal: std::io::stderr().is_terminal(),
+            steps: 0,
+            epochs: config.epochs,
+            banner: format!("{}, {height}x{width}, {} floats", network.name, config.embedding),
+            begin: Instant::now(),
+            last_line: Instant::now(),
+        }
+    }
+}
+
+impl Observer for Console {
+    fn begin(&mut self, s: &Setup<'_>) {
+        self.steps = s.steps;
+        say!("data      {}", s.set.summary());
+        let pairs = if s.pairs > 0 { format!(" ({} pairs)", table::count(s.pairs as u64)) } else { String::new() };
+        say!("split     {} people to train on, {} held out{pairs}", s.train_people, s.held_out_people);
+        say!(
+            "network   {}, {} parameters, {} multiply-adds",
+            self.banner,
+            table::count(s.params),
+            table::short(s.macs as f64)
+        );
+        say!(
+            "batch     {} people x {} images = {}, {:.0} MiB on the device",
+            s.people,
+            s.images,
+            s.people * s.images,
+            s.bytes as f64 / f64::from(1 << 20)
+        );
+        match &s.floors {
+            Some(f) => say!(
+                "floors    raw pixels {}, untrained network {}",
+                percent(f.pixels.accuracy),
+                percent(f.untrained.accuracy)
+            ),
+            None if s.held_out_people == 0 => say!("floors    nobody is held out, so nothing is measured"),
+            None => {}
+        }
+        say!("training  {}, {}", counted(self.epochs as usize, "epoch"), counted(s.steps, "step"));
+        if self.terminal {
+            self.bar = bar(s.steps, "{bar:32} {prefix}\n{msg}");
+        }
+        self.begin = Instant::now();
+        self.last_line = self.begin;
+    }
+
+    fn warning(&mut self, message: &str) {
+        hint!("warning: {message}");
+    }
+
+    fn step(&mut self, r: &StepReport, images_per_second: f64) {
+        let left = self.begin.elapsed().as_secs_f64() / r.step as f64 * (self.steps - r.step) as f64;
+        let pace = format!("{images_per_second:.0} images/s  {} left", table::duration(left));
+        let state = format!(
+            "step {}/{}  loss {:.4}  active {}/{}  d(a,p) {:.3}  d(a,n) {:.3}",
+            r.step, self.steps, r.loss_all, r.active, r.pairs, r.d_ap, r.d_an
+        );
+        if self.terminal {
+            self.bar.set_position(r.step as u64);
+            self.bar.set_prefix(pace);
+            self.bar.set_message(state);
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            say!("{state}  {pace}");
+            self.last_line = Instant::now();
+        }
+    }
+
+    fn epoch(&mut self, r: &EpochReport) {
+        let accuracy = match r.accuracy {
+            Some(a) => format!("  held-out {}{}", percent(a), if r.best { " (best)" } else { "" }),
+            None => String::new(),
+        };
+        let line = format!(
+            "epoch {:>width$}/{}  loss {:.4}  active {:>7}  d(a,p) {:.3}  d(a,n) {:.3}  {:>4.0} images/s{accuracy}",
+            r.epoch,
+            self.epochs,
+            r.loss_all,
+            percent(r.active),
+            r.d_ap,
+            r.d_an,
+            r.images_per_second,
+            width = self.epochs.to_string().len()
+        );
+        self.bar.suspend(|| say!("{line}"));
+        self.last_line = Instant::now();
+    }
+}
+
+/// The last lines of a run.
+pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
+    let time = table::duration(summary.seconds);
+    if summary.stopped {
+        say!("stopped   after {}, {time}", counted(summary.steps, "step"));
+    } else {
+        say!("done      {} in {time}", counted(summary.steps, "step"));
+    }
+    if let (Some(best), Some(floors)) = (&summary.best, &summary.floors) {
+        say!(
+            "accuracy  {} on held-out people (raw pixels {}, untrained network {}), threshold {:.3}",
+            percent(best.accuracy),
+            percent(floors.pixels.accuracy),
+            percent(floors.untrained.accuracy),
+            best.threshold
+        );
+    }
+    say!("weights   {}", folder.best().display());
+    if summary.stopped {
+        say!("          {} (as they were at the end)", folder.last().display());
+    }
+    say!("run       {} (args.toml, metrics.csv, steps.csv, loss.svg)", folder.path().display());
+}

@@ -1,0 +1,175 @@
+//! The flags of `facenet-gpu train`. Their defaults are those of [`Config`].
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::DeviceFlag;
+use crate::data::augment::Augment;
+use crate::train::{Config, OptimiserKind, Schedule};
+
+/// What the columns of the output mean, below the flags.
+const OUTPUT: &str = "\
+Output:
+  loss      mean of the triplet loss over all anchor-positive pairs of a batch
+  active    pairs that have a semi-hard negative: farther than the positive, by less than the margin
+  d(a,p)    mean squared distance of an anchor and its positive, 0 to 4
+  d(a,n)    mean squared distance of an anchor and its chosen negative
+  held-out  verification accuracy on people who were not trained on
+  floors    the same accuracy without training: of raw pixels and of the starting weights
+
+Ctrl-C saves the weights and ends; the exit status is then 130.";
+
+/// Train a face embedding on a folder per person, or on synthetic faces
+#[derive(Debug, Args)]
+#[command(after_help = OUTPUT)]
+pub(in crate::cli) struct Train {
+    /// Faces: a folder per person. Without it, synthetic people are drawn
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+
+    /// Synthetic people to draw (without --data)
+    #[arg(long, value_name = "N", default_value_t = 400, conflicts_with = "data",
+          value_parser = clap::value_parser!(u32).range(4..=100_000))]
+    pub(super) synth_people: u32,
+
+    /// Images of each synthetic person (without --data)
+    #[arg(long, value_name = "N", default_value_t = 12, conflicts_with = "data",
+          value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(super) synth_images: u32,
+
+    /// Network
+    #[arg(long, value_name = "NAME", default_value_t = Config::default().network)]
+    net: String,
+
+    /// Floats of an embedding
+    #[arg(long, value_name = "DIM", default_value_t = Config::default().embedding,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    embedding: u32,
+
+    /// P: people per batch; lowered, with a warning, where there are fewer
+    #[arg(short = 'P', long, value_name = "P", default_value_t = Config::default().people)]
+    people: usize,
+
+    /// K: images per person in a batch; who has fewer gives all, and other people fill the batch
+    #[arg(short = 'K', long, value_name = "K", default_value_t = Config::default().images)]
+    images: usize,
+
+    /// Passes over the data (each lasts 20 steps at least)
+    #[arg(long, value_name = "N", default_value_t = Config::default().epochs)]
+    epochs: u32,
+
+    /// The triplet loss's margin
+    #[arg(long, value_name = "ALPHA", default_value_t = Config::default().margin, allow_negative_numbers = true)]
+    margin: f32,
+
+    /// Optimiser
+    #[arg(long, value_enum, default_value_t = Config::default().optimiser.into())]
+    optimiser: OptimiserFlag,
+
+    /// Learning rate at the start
+    #[arg(long, value_name = "RATE", default_value_t = Config::default().learning_rate, allow_negative_numbers = true)]
+    learning_rate: f32,
+
+    /// How the learning rate changes over the run
+    #[arg(long, value_enum, default_value_t = Config::default().schedule.into())]
+    schedule: ScheduleFlag,
+
+    /// Momentum of sgd
+    #[arg(long, value_name = "M", default_value_t = Config::default().momentum, allow_negative_numbers = true)]
+    momentum: f32,
+
+    /// Weight decay
+    #[arg(long, value_name = "D", default_value_t = Config::default().weight_decay, allow_negative_numbers = true)]
+    weight_decay: f32,
+
+    /// Part of the people that is held out for measuring, 0 to 1
+    #[arg(long, value_name = "PART", default_value_t = Config::default().held_out, allow_negative_numbers = true)]
+    held_out: f64,
+
+    /// Do not mirror training images
+    #[arg(long)]
+    no_flip: bool,
+
+    /// Shift training images by up to this many pixels
+    #[arg(long, value_name = "PX", default_value_t = Config::default().augment.shift,
+          value_parser = clap::value_parser!(u32).range(..=64))]
+    shift: u32,
+
+    /// The same seed on the same device gives the same weights, byte for byte
+    #[arg(long, value_name = "SEED", default_value_t = Config::default().seed)]
+    pub(super) seed: u64,
+
+    /// Folder of all runs
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(super) runs: PathBuf,
+
+    /// Name of this run: it gets the folder RUNS/train/NAME, or NAME2, NAME3, ...
+    #[arg(long, value_name = "NAME", default_value = "run")]
+    pub(super) name: String,
+
+    /// Print every buffer and every kernel of a training step, and end
+    #[arg(long)]
+    pub(super) plan: bool,
+
+    #[command(flatten)]
+    pub(super) device: DeviceFlag,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OptimiserFlag {
+    Adagrad,
+    Sgd,
+}
+
+impl From<OptimiserKind> for OptimiserFlag {
+    fn from(kind: OptimiserKind) -> Self {
+        match kind {
+            OptimiserKind::AdaGrad => Self::Adagrad,
+            OptimiserKind::Sgd => Self::Sgd,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScheduleFlag {
+    Constant,
+    Cosine,
+}
+
+impl From<Schedule> for ScheduleFlag {
+    fn from(schedule: Schedule) -> Self {
+        match schedule {
+            Schedule::Constant => Self::Constant,
+            Schedule::Cosine => Self::Cosine,
+        }
+    }
+}
+
+impl Train {
+    /// The settings that the flags say.
+    pub(super) fn config(&self) -> Config {
+        Config {
+            network: self.net.clone(),
+            embedding: self.embedding,
+            people: self.people,
+            images: self.images,
+            epochs: self.epochs,
+            margin: self.margin,
+            optimiser: match self.optimiser {
+                OptimiserFlag::Adagrad => OptimiserKind::AdaGrad,
+                OptimiserFlag::Sgd => OptimiserKind::Sgd,
+            },
+            learning_rate: self.learning_rate,
+            schedule: match self.schedule {
+                ScheduleFlag::Constant => Schedule::Constant,
+                ScheduleFlag::Cosine => Schedule::Cosine,
+            },
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            held_out: self.held_out,
+            augment: Augment { flip: !self.no_flip, shift: self.shift },
+            seed: self.seed,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `facenet-gpu train`: a folder of faces in, a weights file out.
+
+mod console;
+mod flags;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use self::console::{Console, bar, farewell};
+pub(super) use self::flags::Train;
+use super::{INTERRUPTED, stop_on_ctrl_c};
+use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
+use crate::data::folder::FaceFolder;
+use crate::data::preprocess::{Normalise, Preprocess};
+use crate::data::synth::{Identity, draw};
+use crate::net::{self, Network};
+use crate::train::{Config, RunFolder, Summary, Trainer, check_data, train};
+use crate::{Engine, Error, Result};
+
+/// What `args.toml` holds.
+#[derive(Serialize)]
+struct Arguments<'a> {
+    version: &'static str,
+    device: String,
+    data: String,
+    #[serde(flatten)]
+    config: &'a Config,
+}
+
+impl Train {
+    pub(in crate::cli) fn run(self) -> Result<ExitCode> {
+        let config = self.config();
+        config.check()?;
+        let network = net::find(&config.network)?;
+        if self.plan {
+            return self.print_plan(network, &config);
+        }
+        RunFolder::check(&self.runs, &self.name)?;
+        let (engine, reason) = self.device.open()?;
+        say!("device    {}", engine.describe());
+        say!("          {reason}");
+        let set = Arc::new(self.load(network)?);
+        check_data(&config, &set)?;
+        let mut folder = RunFolder::create(&self.runs, &self.name)?;
+        let summary = match self.train(network, &config, &engine, &set, &mut folder) {
+            Ok(summary) if summary.steps == 0 => {
+                Err(Error::Interrupted("stopped before the first step; nothing was written".into()))
+            }
+            summary => summary,
+        };
+        let summary = match summary {
+            Ok(summary) => summary,
+            Err(e) => {
+                folder.discard_if_empty();
+                return Err(e);
+            }
+        };
+        farewell(&summary, &folder);
+        Ok(if summary.stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    }
+
+    /// Everything that happens once there is a run folder.
+    fn train(
+        &self,
+        network: &Network,
+        config: &Config,
+        engine: &Engine,
+        set: &Arc<FaceSet>,
+        folder: &mut RunFolder,
+    ) -> Result<Summary> {
+        let data = self.data.as_ref().map_or_else(
+            || format!("synthetic: {} people x {} images", self.synth_people, self.synth_images),
+            |dir| dir.display().to_string(),
+        );
+        let version = env!("CARGO_PKG_VERSION");
+        folder.write_args(&Arguments { version, device: engine.describe(), data, config })?;
+        if let Some(report) = folder.write_skipped(set)? {
+            let count = set.skipped().len();
+            say!("skipped   {count} of the folder's files, listed with reasons in {}", report.display());
+        }
+        let stop = stop_on_ctrl_c("stopping: this step ends, then the weights are saved (Ctrl-C again to end at once)");
+        let mut console = Console::new(config, network);
+        let summary = train(engine, config, set, folder, &stop, &mut console);
+        console.bar.finish_and_clear();
+        summary
+    }
+
+    fn print_plan(&self, network: &Network, config: &Config) -> Result<ExitCode> {
+        let batch = u32::try_from(config.people.saturating_mul(config.images))
+            .map_err(|_| Error::Usage("the batch is too large".into()))?;
+        let plan = Trainer::plan(network, config, batch)?;
+        say!("{plan}");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Reads the folder, or draws synthetic people.
+    fn load(&self, network: &Network) -> Result<FaceSet> {
+        let [height, width] = network.input;
+        let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
+        if let Some(dir) = &self.data {
+            let folder = FaceFolder::scan(dir)?;
+            let bar = bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
+            let set =
+                FaceSet::load(&folder, &preprocess, DEFAULT_PIXEL_BUDGET, &|done, _| bar.set_position(done as u64));
+            bar.finish_and_clear();
+            return set;
+        }
+        let bar = bar(self.synth_people as usize, "drawing   {bar:40} {pos}/{len} people");
+        let person = |number: u32| {
+            let identity = Identity::new(self.seed, number);
+            let faces = (0..self.synth_images).map(|image| draw(&identity, image, height).into_raw()).collect();
+            bar.inc(1);
+            (format!("person_{:05}", number + 1), faces)
+        };
+        let people = (0..self.synth_people).into_par_iter().map(person).collect();
+        bar.finish_and_clear();
+        FaceSet::from_images(&preprocess, people)
+    }
+}

@@ -1,0 +1,17 @@
+//! The CPU device: runs a plan with the kernels' Rust twins. In `f32` it is a device, in `f64` the oracle that the GPU
+//! kernels are tested against.
+
+pub(crate) mod conv2d;
+mod executor;
+mod memory;
+mod scratch;
+mod tile;
+
+pub(crate) use crate::plan::put;
+pub use crate::plan::{Arg, Call, Float};
+pub use executor::CpuExecutor;
+
+/// Name of the instruction set that the matrix products of this processor use.
+pub fn instruction_set() -> &'static str {
+    tile::tiles().name
+}

@@ -1,0 +1,333 @@
+//! Register tiles: the inner loops of every matrix product on the CPU device, for AVX-512, AVX2 and any other processor.
+//!
+//! A tile is a few rows by one or two vectors of sums that stay in registers while a product runs over its whole depth.
+//! Neither kernel wants the left factor packed: [`Tiles::rows`] takes its rows from anywhere, [`Tiles::cols`] its columns,
+//! which is what makes a convolution a product without an expanded matrix.
+
+use std::sync::LazyLock;
+
+/// The tiles of this processor.
+pub(crate) fn tiles() -> &'static Tiles {
+    static TILES: LazyLock<Tiles> = LazyLock::new(Tiles::detect);
+    &TILES
+}
+
+/// Most rows that a tile of any processor has.
+pub(crate) const HIGHEST: usize = 14;
+/// Most floats in a row of a tile.
+pub(crate) const WIDEST: usize = 32;
+
+/// `sums[m] = init[m] + sum over r, k of a[at[m] + r * pitch + k] * b[r * len + k]` for rows `m`, each a panel wide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// Where the left rows are.
+    pub(crate) a: &'a [f32],
+    /// From one run of a row to the next.
+    pub(crate) pitch: usize,
+    /// Runs of a row.
+    pub(crate) runs: usize,
+    /// Floats of a run.
+    pub(crate) len: usize,
+    /// Floats of a row of the panel: one vector or two.
+    pub(crate) width: usize,
+    /// The panel: `runs * len` rows.
+    pub(crate) b: &'a [f32],
+    /// Added to every row, a panel wide.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// `max(sum, 0)` at the end.
+    pub(crate) relu: bool,
+    /// The sums start from what stands in the output.
+    pub(crate) accumulate: bool,
+    /// Where in `a` to fetch ahead what is wanted next, one cache line for each float of the depth.
+    pub(crate) ahead: Option<usize>,
+}
+
+/// `sums[m] = init[m] + sum over t of a[at[t] + m] * b[t]` for rows `m`, each a panel wide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cols<'a> {
+    /// Where the left columns are.
+    pub(crate) a: &'a [f32],
+    /// Where each column begins.
+    pub(crate) at: &'a [usize],
+    /// Added to every beginning: the first row.
+    pub(crate) first: usize,
+    /// Floats of a row of the panel: one vector or two.
+    pub(crate) width: usize,
+    /// The panel: a row for each column.
+    pub(crate) b: &'a [f32],
+    /// The sums start from what stands in the output.
+    pub(crate) accumulate: bool,
+}
+
+/// The kernels of one instruction set.
+#[derive(Debug)]
+pub(crate) struct Tiles {
+    /// Name of the instruction set.
+    pub(crate) name: &'static str,
+    /// Most rows of a tile.
+    pub(crate) height: usize,
+    /// Floats of a vector.
+    pub(crate) lanes: usize,
+    rows: unsafe fn(&Rows<'_>, &[usize], &mut [f32], &[usize]),
+    cols: unsafe fn(&Cols<'_>, &mut [f32], &[usize]),
+}
+
+impl Tiles {
+    fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            // Lets a fast machine test and time what slower ones run.
+            let allowed = std::env::var("FACENET_CPU_ISA").unwrap_or_default();
+            let may = |name: &str| allowed.is_empty() || allowed == name;
+            if may("avx512") && is_x86_feature_detected!("avx512f") {
+                return avx512::TILES;
+            }
+            if may("avx2") && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return avx2::TILES;
+            }
+        }
+        portable::TILES
+    }
+
+    /// Every set of tiles that this processor runs.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![portable::TILES];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                all.push(avx2::TILES);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                all.push(avx512::TILES);
+            }
+        }
+        all
+    }
+
+    /// Floats of a full panel.
+    pub(crate) fn panel(&self) -> usize {
+        2 * self.lanes
+    }
+
+    /// Computes a tile: rows beginning at `at` of `a`, to be written at `to` of `out`.
+    pub(crate) fn rows(&self, job: &Rows<'_>, at: &[usize], out: &mut [f32], to: &[usize]) {
+        let depth = job.runs * job.len;
+        let width = job.width;
+        let last = if depth == 0 { 0 } else { (job.runs - 1) * job.pitch + job.len };
+        assert!(at.len() == to.len() && (1..=self.height).contains(&at.len()), "rows of a tile");
+        assert!(width == self.lanes || width == self.panel(), "the width of a panel");
+        assert_eq!(job.b.len(), depth * width, "a panel");
+        assert!(job.bias.is_none_or(|b| b.len() >= width), "a bias as wide as the panel");
+        assert!(at.iter().all(|&at| at + last <= job.a.len()), "left rows in bounds");
+        assert!(to.iter().all(|&to| to + width <= out.len()), "output rows in bounds");
+        // SAFETY: the instruction set was detected, and the lines above check every address that the kernel forms:
+        // `at[m] + r * pitch + k` lies below `at[m] + last`, panel rows and output rows are whole.
+        unsafe { (self.rows)(job, at, out, to) }
+    }
+
+    /// Computes a tile, to be written at `to` of `out`.
+    pub(crate) fn cols(&self, job: &Cols<'_>, out: &mut [f32], to: &[usize]) {
+        let (width, height) = (job.width, to.len());
+        assert!((1..=self.height).contains(&height), "rows of a tile");
+        assert!(width == self.lanes || width == self.panel(), "the width of a panel");
+        assert_eq!(job.b.len(), job.at.len() * width, "a panel");
+        assert!(job.at.iter().all(|&at| at + job.first + height <= job.a.len()), "left columns in bounds");
+        assert!(to.iter().all(|&to| to + width <= out.len()), "output rows in bounds");
+        // SAFETY: as above; `at[t] + first + m` lies below `at[t] + first + height`.
+        unsafe { (self.cols)(job, out, to) }
+    }
+}
+
+/// The kernels for vectors of one type. A macro, because a function with a target feature inlines nothing generic that
+/// lacks it.
+macro_rules! tiles {
+    ($name:ident, $label:literal, $lanes:literal, [$($feature:literal)?], [$($height:literal)*]) => {
+        mod $name {
+            use super::{Cols, HIGHEST, Rows, Tiles};
+
+            pub(super) const TILES: Tiles =
+                Tiles { name: $label, height: [$($height),*].len(), lanes: $lanes, rows: any_rows, cols: any_cols };
+            const _: () = assert!(TILES.height <= HIGHEST);
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn rows<const M: usize, const W: usize>(job: &Rows<'_>, at: &[usize], out: *mut f32, to: &[usize]) {
+                // SAFETY: the caller checked all addresses.
+                unsafe {
+                    let mut sums = [[zero(); W]; M];
+                    let mut a = [job.a.as_ptr(); M];
+                    for m in 0..M {
+                        a[m] = a[m].add(*at.get_unchecked(m));
+                        if job.accumulate {
+                            for v in 0..W {
+                                sums[m][v] = load(out.add(*to.get_unchecked(m) + v * $lanes));
+                            }
+                        } else if let Some(bias) = job.bias {
+                            for v in 0..W {
+                                sums[m][v] = load(bias.as_ptr().add(v * $lanes));
+                            }
+                        }
+                    }
+                    for m in 0..M {
+                        // Its lines arrive while the sums are made.
+                        let row = out.add(*to.get_unchecked(m));
+                        fetch(row);
+                        fetch(row.add(W * $lanes - 1));
+                    }
+                    let (mut ahead, step) = (job.a.as_ptr().wrapping_add(job.ahead.unwrap_or(0)), if job.ahead.is_some() { 16 } else { 0 });
+                    let mut b = job.b.as_ptr();
+                    for r in 0..job.runs {
+                        for k in r * job.pitch..r * job.pitch + job.len {
+                            let mut row = [zero(); W];
+                            for v in 0..W {
+                                row[v] = load(b.add(v * $lanes));
+                            }
+                            b = b.add(W * $lanes);
+                            // A hint, which may point behind the end.
+                            fetch(ahead);
+                            ahead = ahead.wrapping_add(step);
+                            for m in 0..M {
+                                let x = splat(*a[m].add(k));
+                                for v in 0..W {
+                                    sums[m][v] = mul_add(x, row[v], sums[m][v]);
+                                }
+                            }
+                        }
+                    }
+                    for m in 0..M {
+                        for v in 0..W {
+                            let sum = if job.relu { max(zero(), sums[m][v]) } else { sums[m][v] };
+                            store(out.add(*to.get_unchecked(m) + v * $lanes), sum);
+                        }
+                    }
+                }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn cols<const M: usize, const W: usize>(job: &Cols<'_>, out: *mut f32, to: &[usize]) {
+                // SAFETY: the caller checked all addresses.
+                unsafe {
+                    let mut sums = [[zero(); W]; M];
+                    if job.accumulate {
+                        for m in 0..M {
+                            for v in 0..W {
+                                sums[m][v] = load(out.add(*to.get_unchecked(m) + v * $lanes));
+                            }
+                        }
+                    }
+                    let a = job.a.as_ptr().add(job.first);
+                    let mut b = job.b.as_ptr();
+                    for &at in job.at {
+                        let column = a.add(at);
+                        let mut row = [zero(); W];
+                        for v in 0..W {
+                            row[v] = load(b.add(v * $lanes));
+                        }
+                        b = b.add(W * $lanes);
+                        for m in 0..M {
+                            let x = splat(*column.add(m));
+                            for v in 0..W {
+                                sums[m][v] = mul_add(x, row[v], sums[m][v]);
+                            }
+                        }
+                    }
+                    for m in 0..M {
+                        for v in 0..W {
+                            store(out.add(*to.get_unchecked(m) + v * $lanes), sums[m][v]);
+                        }
+                    }
+                }
+            }
+
+            unsafe fn any_rows(job: &Rows<'_>, at: &[usize], out: &mut [f32], to: &[usize]) {
+                let out = out.as_mut_ptr();
+                // SAFETY: the caller's.
+                unsafe {
+                    match (at.len(), job.width == $lanes) {
+                        $(($height, true) => rows::<$height, 1>(job, at, out, to),
+                        ($height, false) => rows::<$height, 2>(job, at, out, to),)*
+                        _ => unreachable!("the height was checked"),
+                    }
+                }
+            }
+
+            unsafe fn any_cols(job: &Cols<'_>, out: &mut [f32], to: &[usize]) {
+                let out = out.as_mut_ptr();
+                // SAFETY: the caller's.
+                unsafe {
+                    match (to.len(), job.width == $lanes) {
+                        $(($height, true) => cols::<$height, 1>(job, out, to),
+                        ($height, false) => cols::<$height, 2>(job, out, to),)*
+                        _ => unreachable!("the height was checked"),
+                    }
+                }
+            }
+
+            tiles!(@vector $name);
+        }
+    };
+    (@vector avx512) => {
+        use std::arch::x86_64::{
+            _mm512_fmadd_ps as mul_add, _mm512_loadu_ps as load, _mm512_max_ps as max, _mm512_set1_ps as splat,
+            _mm512_setzero_ps as zero, _mm512_storeu_ps as store,
+        };
+        use super::fetch;
+    };
+    (@vector avx2) => {
+        use std::arch::x86_64::{
+            _mm256_fmadd_ps as mul_add, _mm256_loadu_ps as load, _mm256_max_ps as max, _mm256_set1_ps as splat,
+            _mm256_setzero_ps as zero, _mm256_storeu_ps as store,
+        };
+        use super::fetch;
+    };
+    (@vector portable) => {
+        use super::four::*;
+
+        fn fetch(_: *const f32) {}
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+tiles!(avx512, "AVX-512", 16, ["avx512f"], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+#[cfg(target_arch = "x86_64")]
+tiles!(avx2, "AVX2", 8, ["avx2,fma"], [1 2 3 4 5 6]);
+tiles!(portable, "portable", 4, [], [1 2 3 4]);
+
+/// Asks for a cache line; any address will do.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn fetch(at: *const f32) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch reads nothing that a program can see, and faults nowhere.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+}
+
+/// Vectors of four floats that the compiler maps to whatever the processor has.
+mod four {
+    pub(super) fn zero() -> [f32; 4] {
+        [0.0; 4]
+    }
+
+    pub(super) fn splat(x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+
+    pub(super) fn mul_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    /// As x86 has it: `b` where either is a NaN, so that a NaN passes a ReLU.
+    pub(super) fn max(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+
+    pub(super) unsafe fn load(from: *const f32) -> [f32; 4] {
+        // SAFETY: the caller's; an array of floats is aligned as a float is.
+        unsafe { from.cast::<[f32; 4]>().read() }
+    }
+
+    pub(super) unsafe fn store(to: *mut f32, value: [f32; 4]) {
+        // SAFETY: the caller's.
+        unsafe { to.cast::<[f32; 4]>().write(value) }
+    }
+}

@@ -1,0 +1,248 @@
+//! A set of faces at the network's size: all in memory, or, where that is too much, on disk and decoded on demand.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::decode::decode_face;
+use super::folder::FaceFolder;
+use super::preprocess::{Face, Preprocess};
+use super::skipped::{SkippedImage, write_report};
+use crate::{Error, Result};
+
+/// Bytes of pixels that [`FaceSet::load`] keeps in memory unless told otherwise: 2 GiB.
+pub const DEFAULT_PIXEL_BUDGET: u64 = 2 << 30;
+
+/// One person and the indices of their faces in the set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The name: the folder's path below the root.
+    pub name: String,
+    /// Indices of the person's faces, consecutive and at least one.
+    pub faces: Vec<usize>,
+}
+
+/// Where the pixels are.
+#[derive(Debug)]
+enum Store {
+    /// One face after the other, [`Preprocess::face_len`] bytes each.
+    Memory(Vec<u8>),
+    /// In the files; every one was decoded once when the set was loaded.
+    Disk,
+}
+
+/// People and their faces. A face is known by its index, 0 to [`Self::len`].
+#[derive(Debug)]
+pub struct FaceSet {
+    preprocess: Preprocess,
+    people: Vec<Person>,
+    /// Person of each face.
+    owners: Vec<usize>,
+    /// File of each face; empty for generated faces.
+    paths: Vec<PathBuf>,
+    store: Store,
+    skipped: Vec<SkippedImage>,
+}
+
+impl FaceSet {
+    /// Decodes every image of `folder` in parallel and keeps the faces in memory if they need at most `budget` bytes;
+    /// otherwise they are decoded once to find the damaged ones and again whenever [`Self::face`] asks.
+    /// `progress(done, total)` is called after each image, from any thread.
+    ///
+    /// Images that cannot be used are left out with a row in [`Self::skipped`], and so are people without any other.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where no image at all can be used.
+    pub fn load(
+        folder: &FaceFolder,
+        preprocess: &Preprocess,
+        budget: u64,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self> {
+        let jobs: Vec<(usize, &Path)> = folder
+            .people
+            .iter()
+            .enumerate()
+            .flat_map(|(person, p)| p.images.iter().map(move |path| (person, path.as_path())))
+            .collect();
+        let len = preprocess.face_len();
+        let in_memory = jobs.len() as u64 * len as u64 <= budget;
+        let done = AtomicUsize::new(0);
+        let total = jobs.len();
+        let decode = |path: &Path| {
+            let face = decode_face(path, preprocess);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            face
+        };
+        let mut pixels = vec![0; if in_memory { total * len } else { 0 }];
+        let outcomes: Vec<Result<()>> = if in_memory {
+            let slots = pixels.par_chunks_exact_mut(len).zip(&jobs);
+            slots.map(|(slot, &(_, path))| decode(path).map(|face| slot.copy_from_slice(&face))).collect()
+        } else {
+            jobs.par_iter().map(|&(_, path)| decode(path).map(drop)).collect()
+        };
+
+        let mut people: Vec<Person> =
+            folder.people.iter().map(|p| Person { name: p.name.clone(), faces: Vec::new() }).collect();
+        let (mut paths, mut skipped) = (Vec::with_capacity(total), folder.skipped.clone());
+        for (job, outcome) in outcomes.into_iter().enumerate() {
+            let (person, path) = jobs[job];
+            match outcome {
+                Ok(()) => {
+                    let index = paths.len();
+                    people[person].faces.push(index);
+                    paths.push(path.to_path_buf());
+                    if in_memory && index < job {
+                        pixels.copy_within(job * len..(job + 1) * len, index * len);
+                    }
+                }
+                Err(error) => skipped.push(SkippedImage { path: path.to_path_buf(), reason: reason(error) }),
+            }
+        }
+        people.retain(|person| !person.faces.is_empty());
+        if people.is_empty() {
+            return Err(Error::Data(format!(
+                "none of the {total} images in {} can be used; the first: {} {}",
+                folder.root.display(),
+                jobs.first().map_or(Path::new(""), |job| job.1).display(),
+                skipped
+                    .iter()
+                    .find(|row| Some(row.path.as_path()) == jobs.first().map(|j| j.1))
+                    .map_or("", |r| &r.reason)
+            )));
+        }
+        skipped.sort_by(|a, b| a.path.cmp(&b.path));
+        pixels.truncate(paths.len() * len);
+        let store = if in_memory { Store::Memory(pixels) } else { Store::Disk };
+        Ok(Self { preprocess: preprocess.clone(), owners: owners(&people), people, paths, store, skipped })
+    }
+
+    /// A set of generated faces, `height * width * 3` bytes each; people without faces are left out.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where a face has another size, [`Error::Data`] where there is no face at all.
+    pub fn from_images(preprocess: &Preprocess, images: Vec<(String, Vec<Face>)>) -> Result<Self> {
+        let len = preprocess.face_len();
+        let (mut people, mut pixels, mut next) = (Vec::new(), Vec::new(), 0);
+        for (name, faces) in images.into_iter().filter(|(_, faces)| !faces.is_empty()) {
+            if let Some(face) = faces.iter().find(|face| face.len() != len) {
+                return Err(Error::shape("faces", format!("{name} has a face of {} bytes, not {len}", face.len())));
+            }
+            faces.iter().for_each(|face| pixels.extend_from_slice(face));
+            people.push(Person { name, faces: (next..next + faces.len()).collect() });
+            next += faces.len();
+        }
+        if people.is_empty() {
+            return Err(Error::Data("there are no faces; give at least one person one face".to_owned()));
+        }
+        let (owners, store) = (owners(&people), Store::Memory(pixels));
+        Ok(Self { preprocess: preprocess.clone(), people, owners, paths: Vec::new(), store, skipped: Vec::new() })
+    }
+
+    /// Number of faces.
+    pub fn len(&self) -> usize {
+        self.owners.len()
+    }
+
+    /// Whether there is no face; never true for a set that was made without an error.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
+    /// The preprocessing that the faces went through.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// The people, sorted by name if they came from a folder. Their index is the label of their faces.
+    pub fn people(&self) -> &[Person] {
+        &self.people
+    }
+
+    /// Faces of each of `people`: the input of [`crate::eval::verification::balanced_pairs`].
+    pub fn faces_of(&self, people: &[usize]) -> Vec<Vec<usize>> {
+        people.iter().map(|&person| self.people[person].faces.clone()).collect()
+    }
+
+    /// Index of the person on face `index`.
+    pub fn person_of(&self, index: usize) -> usize {
+        self.owners[index]
+    }
+
+    /// File of face `index`; none for a generated face.
+    pub fn path(&self, index: usize) -> Option<&Path> {
+        self.paths.get(index).map(PathBuf::as_path)
+    }
+
+    /// Whether the pixels are in memory, so that [`Self::face`] cannot fail.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.store, Store::Memory(_))
+    }
+
+    /// The bytes of face `index`, `height * width * 3`, RGB rows from the top.
+    ///
+    /// # Errors
+    /// Those of [`decode_face`], where the set is on disk and the file was changed after loading.
+    pub fn face(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        match &self.store {
+            Store::Memory(pixels) => {
+                let len = self.preprocess.face_len();
+                Ok(Cow::Borrowed(&pixels[index * len..(index + 1) * len]))
+            }
+            Store::Disk => decode_face(&self.paths[index], &self.preprocess).map(Cow::Owned),
+        }
+    }
+
+    /// What was left out, sorted by path.
+    pub fn skipped(&self) -> &[SkippedImage] {
+        &self.skipped
+    }
+
+    /// Writes [`Self::skipped`] as a CSV file with the columns `path` and `reason`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be written.
+    pub fn write_report(&self, path: &Path) -> Result<()> {
+        write_report(&self.skipped, path)
+    }
+
+    /// One line for the console: how many images, people, skipped images and people with one image.
+    pub fn summary(&self) -> String {
+        let singles = self.people.iter().filter(|person| person.faces.len() == 1).count();
+        let mut line = format!("{} of {}", count(self.len(), "image"), count(self.people.len(), "person"));
+        if singles > 0 {
+            line += &format!(", {singles} with a single image (negatives only)");
+        }
+        if !self.skipped.is_empty() {
+            line += &format!("; {} skipped", count(self.skipped.len(), "image"));
+        }
+        line
+    }
+}
+
+/// "1 image", "2 people".
+fn count(number: usize, what: &str) -> String {
+    match (number, what) {
+        (1, _) => format!("1 {what}"),
+        (_, "person") => format!("{number} people"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+fn owners(people: &[Person]) -> Vec<usize> {
+    people.iter().enumerate().flat_map(|(person, p)| p.faces.iter().map(move |_| person)).collect()
+}
+
+/// The message without the path, which has its own column.
+fn reason(error: Error) -> String {
+    match error {
+        Error::Image { message, .. } => message,
+        Error::Io { source, .. } => format!("cannot be read: {source}"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! Faces: from folders of photographs to batches of floats.
+
+pub mod augment;
+pub mod contact_sheet;
+pub mod decode;
+pub mod faces;
+pub mod folder;
+pub mod prefetch;
+pub mod preprocess;
+pub mod sampler;
+pub mod skipped;
+pub mod split;
+pub mod synth;
+#[cfg(test)]
+pub(crate) mod testing;

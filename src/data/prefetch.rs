@@ -1,0 +1,236 @@
+//! Preparing batches ahead of the device in a thread of its own.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use super::faces::FaceSet;
+use super::sampler::Batch;
+use crate::{Error, Result};
+
+/// Batches prepared ahead unless told otherwise.
+pub const DEFAULT_DEPTH: usize = 3;
+
+/// A batch ready for the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostBatch {
+    /// NHWC floats: `n * height * width * 3`, preprocessed and augmented.
+    pub images: Vec<f32>,
+    /// Person on each of the `n` images.
+    pub labels: Vec<u32>,
+    /// Index of each image in the set.
+    pub indices: Vec<usize>,
+}
+
+/// Reads, augments and preprocesses the images of `batch`, in parallel.
+///
+/// # Errors
+/// Those of [`FaceSet::face`]; the first image in the batch's order decides.
+pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
+    let preprocess = set.preprocess();
+    let len = preprocess.face_len();
+    let mut images = vec![0.0; batch.images.len() * len];
+    let outcomes: Vec<Result<()>> = images
+        .par_chunks_exact_mut(len)
+        .zip(batch.images.par_iter().zip(&batch.views))
+        .map(|(out, (&index, view))| {
+            let face = set.face(index)?;
+            if view.is_identity() {
+                preprocess.write_f32(&face, out);
+            } else {
+                preprocess.write_f32(&view.apply(&face, preprocess.width), out);
+            }
+            Ok(())
+        })
+        .collect();
+    outcomes.into_iter().collect::<Result<()>>()?;
+    Ok(HostBatch { images, labels: batch.labels.clone(), indices: batch.images.clone() })
+}
+
+/// A thread that turns batch descriptions into [`HostBatch`]es, in their order, a few ahead of the consumer. Dropping
+/// it ends the thread.
+#[derive(Debug)]
+pub struct Prefetcher {
+    /// Taken only when dropped.
+    receiver: Option<Receiver<Result<HostBatch>>>,
+    thread: Option<JoinHandle<()>>,
+    waited: Duration,
+}
+
+impl Prefetcher {
+    /// Starts preparing `batches`, at most `depth` (at least 1) ahead of the consumer plus the one under way.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the operating system gives no thread.
+    pub fn start<I>(set: Arc<FaceSet>, batches: I, depth: usize) -> Result<Self>
+    where
+        I: IntoIterator<Item = Batch>,
+        I::IntoIter: Send + 'static,
+    {
+        let (sender, receiver) = sync_channel(depth.max(1));
+        let batches = batches.into_iter();
+        let thread = std::thread::Builder::new()
+            .name("prefetch".to_owned())
+            .spawn(move || {
+                let work = AssertUnwindSafe(|| produce(&set, batches, &sender));
+                if let Err(panic) = catch_unwind(work) {
+                    // No one is left to tell if this fails.
+                    let _ = sender.send(Err(Error::Data(format!("preparing a batch failed: {}", text(&*panic)))));
+                }
+            })
+            .map_err(|error| Error::Data(format!("no thread for reading images could be started: {error}")))?;
+        Ok(Self { receiver: Some(receiver), thread: Some(thread), waited: Duration::ZERO })
+    }
+
+    /// The next batch, as soon as it is ready; `None` after the last one or after an error.
+    ///
+    /// # Errors
+    /// Whatever stopped the preparation: an image that can no longer be read, or a panic.
+    pub fn next_batch(&mut self) -> Option<Result<HostBatch>> {
+        let start = Instant::now();
+        let next = self.receiver.as_ref()?.recv().ok();
+        self.waited += start.elapsed();
+        next
+    }
+
+    /// Time that the consumer has spent in [`Self::next_batch`] so far: the data wait.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+impl Drop for Prefetcher {
+    fn drop(&mut self) {
+        // Without a receiver the thread's next send fails, so the join waits for one batch at most.
+        drop(self.receiver.take());
+        if let Some(thread) = self.thread.take() {
+            // Panics were caught inside; dropping must not panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Sends batches until they end, one fails or nobody listens.
+fn produce(set: &FaceSet, batches: impl Iterator<Item = Batch>, sender: &SyncSender<Result<HostBatch>>) {
+    for batch in batches {
+        let ready = host_batch(set, &batch);
+        let failed = ready.is_err();
+        if sender.send(ready).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// What a panic said.
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::data::augment::{Augment, View};
+    use crate::data::folder::FaceFolder;
+    use crate::data::preprocess::{Normalise, Preprocess};
+    use crate::data::sampler::{PkConfig, PkSampler};
+    use crate::data::testing::{flat_faces, write_people};
+
+    fn batch(images: &[usize]) -> Batch {
+        let labels = images.iter().map(|&image| u32::try_from(image).unwrap()).collect();
+        Batch { images: images.to_vec(), labels, views: vec![View::default(); images.len()] }
+    }
+
+    #[test]
+    fn batches_arrive_in_order_as_floats_and_then_end() {
+        let set = Arc::new(flat_faces(&[3, 3]));
+        let mut prefetcher = Prefetcher::start(set, vec![batch(&[5, 0]), batch(&[1])], 2).unwrap();
+        let first = prefetcher.next_batch().unwrap().unwrap();
+        assert_eq!((first.indices, first.labels), (vec![5, 0], vec![5, 0]));
+        assert_eq!(first.images, [[5.0 / 255.0; 192], [0.0; 192]].concat());
+        assert_eq!(prefetcher.next_batch().unwrap().unwrap().indices, [1]);
+        assert!(prefetcher.next_batch().is_none());
+    }
+
+    #[test]
+    fn memory_and_disk_give_the_same_augmented_batches() {
+        let dir = tempfile::tempdir().unwrap();
+        write_people(dir.path(), &[3; 4]);
+        let folder = FaceFolder::scan(dir.path()).unwrap();
+        let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed };
+        let config = PkConfig { people: 2, images: 2, seed: 1, augment: Augment { flip: true, shift: 2 } };
+        let run = |budget| {
+            let set = Arc::new(FaceSet::load(&folder, &preprocess, budget, &|_, _| {}).unwrap());
+            let (sampler, _) = PkSampler::new(&set, &[0, 1, 2, 3], config).unwrap();
+            let plain = host_batch(&set, &Batch { views: vec![View::default(); 4], ..sampler.epoch(0)[0].clone() });
+            let mut prefetcher = Prefetcher::start(set, sampler.batches(0), 2).unwrap();
+            let batches: Vec<HostBatch> = (0..6).map(|_| prefetcher.next_batch().unwrap().unwrap()).collect();
+            assert_ne!(batches[0], plain.unwrap(), "augmentation changes the floats");
+            batches
+        };
+        assert_eq!(run(u64::MAX), run(0));
+    }
+
+    #[test]
+    fn an_image_that_vanishes_reaches_the_consumer_as_its_error() {
+        let dir = tempfile::tempdir().unwrap();
+        write_people(dir.path(), &[2, 2]);
+        let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit };
+        let set = FaceSet::load(&FaceFolder::scan(dir.path()).unwrap(), &preprocess, 0, &|_, _| {}).unwrap();
+        std::fs::remove_file(dir.path().join("p1/0.png")).unwrap();
+        let batches = vec![batch(&[0, 1]), batch(&[1, 2]), batch(&[0])];
+        let mut prefetcher = Prefetcher::start(Arc::new(set), batches, 2).unwrap();
+        assert!(prefetcher.next_batch().unwrap().is_ok());
+        let text = prefetcher.next_batch().unwrap().unwrap_err().to_string();
+        assert!(text.starts_with("cannot read") && text.contains("p1/0.png"), "{text}");
+        assert!(prefetcher.next_batch().is_none());
+    }
+
+    #[test]
+    fn a_panic_reaches_the_consumer_as_an_error() {
+        let set = Arc::new(flat_faces(&[2, 2]));
+        let mut prefetcher = Prefetcher::start(set, vec![batch(&[0]), batch(&[99])], 2).unwrap();
+        assert!(prefetcher.next_batch().unwrap().is_ok());
+        let text = prefetcher.next_batch().unwrap().unwrap_err().to_string();
+        assert!(text.starts_with("preparing a batch failed: "), "{text}");
+        assert!(prefetcher.next_batch().is_none());
+    }
+
+    #[test]
+    fn the_thread_stays_a_bounded_number_of_batches_ahead_and_ends_when_dropped() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&made);
+        let endless = std::iter::repeat_with(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            batch(&[0])
+        });
+        let mut prefetcher = Prefetcher::start(Arc::new(flat_faces(&[2])), endless, 2).unwrap();
+        for _ in 0..5 {
+            prefetcher.next_batch().unwrap().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        // Five taken, two in the channel, one waiting to be sent.
+        assert_eq!(made.load(Ordering::SeqCst), 8);
+        // Drop joins the thread: this would hang if the thread did not end.
+        drop(prefetcher);
+        assert_eq!(Arc::strong_count(&made), 1);
+    }
+
+    #[test]
+    fn the_data_wait_is_measured() {
+        let slow = std::iter::once_with(|| {
+            std::thread::sleep(Duration::from_millis(60));
+            batch(&[0])
+        });
+        let mut prefetcher = Prefetcher::start(Arc::new(flat_faces(&[2])), slow, 2).unwrap();
+        prefetcher.next_batch().unwrap().unwrap();
+        assert!(prefetcher.waited() >= Duration::from_millis(30), "{:?}", prefetcher.waited());
+    }
+}

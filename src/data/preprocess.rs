@@ -1,0 +1,112 @@
+//! The preprocessing contract: what happens to a photograph before the network sees it.
+
+use serde::{Deserialize, Serialize};
+
+/// A decoded face: `height * width * 3` bytes, rows from the top, RGB interleaved.
+pub type Face = Vec<u8>;
+
+/// How bytes become floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalise {
+    /// `x / 255`: 0 to 1.
+    Unit,
+    /// `(x - 127.5) / 128`: just inside -1 to 1.
+    Fixed,
+    /// `(x - mean) / max(std, 1 / sqrt(n))` with mean and standard deviation over all `n` values of the image.
+    PerImage,
+}
+
+/// The preprocessing contract. It travels in the weights file, so that a network always sees images prepared in the
+/// way it was trained with: orientation applied, centre crop to the aspect ratio, Catmull-Rom resize with
+/// antialiasing to `height` x `width`, RGB, then [`Normalise`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preprocess {
+    /// Height of the network's input in pixels.
+    pub height: u32,
+    /// Width of the network's input in pixels.
+    pub width: u32,
+    /// How bytes become floats.
+    pub normalise: Normalise,
+}
+
+impl Preprocess {
+    /// Number of values of one face: `height * width * 3`.
+    pub fn face_len(&self) -> usize {
+        self.height as usize * self.width as usize * 3
+    }
+
+    /// Writes one face as floats, in the same order as its bytes (one image of an NHWC tensor).
+    ///
+    /// # Panics
+    /// If `face` or `out` does not have [`Self::face_len`] values.
+    pub fn write_f32(&self, face: &[u8], out: &mut [f32]) {
+        assert_eq!(face.len(), self.face_len(), "bytes of a {}x{} face", self.width, self.height);
+        assert_eq!(out.len(), face.len(), "floats of a {}x{} face", self.width, self.height);
+        let (offset, divisor) = match self.normalise {
+            Normalise::Unit => (0.0, 255.0),
+            Normalise::Fixed => (127.5, 128.0),
+            Normalise::PerImage => whitening(face),
+        };
+        for (out, &byte) in out.iter_mut().zip(face) {
+            *out = (f32::from(byte) - offset) / divisor;
+        }
+    }
+}
+
+/// Mean and standard deviation of `face`. The floor under the deviation keeps a flat image finite.
+fn whitening(face: &[u8]) -> (f32, f32) {
+    // Integer sums are exact, so the result does not depend on the order of the additions.
+    let sum: u64 = face.iter().map(|&x| u64::from(x)).sum();
+    let squares: u64 = face.iter().map(|&x| u64::from(x) * u64::from(x)).sum();
+    let n = face.len() as f64;
+    let mean = sum as f64 / n;
+    let variance = (squares as f64 / n - mean * mean).max(0.0);
+    let deviation = variance.sqrt().max(1.0 / n.sqrt());
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of the tensor is meant")]
+    let pair = (mean as f32, deviation as f32);
+    pair
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(normalise: Normalise, face: &[u8]) -> Vec<f32> {
+        let mut out = vec![0.0; face.len()];
+        Preprocess { height: 1, width: 2, normalise }.write_f32(face, &mut out);
+        out
+    }
+
+    #[test]
+    fn unit_maps_bytes_to_zero_and_one_and_keeps_their_order() {
+        assert_eq!(floats(Normalise::Unit, &[0, 255, 51, 102, 0, 0]), [0.0, 1.0, 0.2, 0.4, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn fixed_maps_bytes_to_both_sides_of_zero() {
+        let out = floats(Normalise::Fixed, &[0, 255, 127, 128, 0, 0]);
+        assert_eq!(out[..4], [-127.5 / 128.0, 127.5 / 128.0, -0.5 / 128.0, 0.5 / 128.0]);
+    }
+
+    #[test]
+    fn per_image_has_mean_zero_and_deviation_one() {
+        let out = floats(Normalise::PerImage, &[10, 20, 30, 40, 50, 60]);
+        let mean = out.iter().sum::<f32>() / 6.0;
+        let variance = out.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 6.0;
+        assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-5, "{mean} {variance}");
+    }
+
+    #[test]
+    fn per_image_of_a_flat_image_is_zero_and_finite() {
+        assert_eq!(floats(Normalise::PerImage, &[77; 6]), [0.0; 6]);
+    }
+
+    #[test]
+    fn the_contract_survives_json() {
+        let contract = Preprocess { height: 64, width: 48, normalise: Normalise::PerImage };
+        let json = serde_json::to_string(&contract).unwrap();
+        assert_eq!(json, r#"{"height":64,"width":48,"normalise":"per-image"}"#);
+        assert_eq!(serde_json::from_str::<Preprocess>(&json).unwrap(), contract);
+    }
+}

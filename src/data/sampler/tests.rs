@@ -1,0 +1,138 @@
+//! Tests of the sampling rules.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::*;
+use crate::data::testing::flat_faces;
+
+fn config(people: usize, images: usize) -> PkConfig {
+    PkConfig { people, images, seed: 3, augment: Augment::default() }
+}
+
+/// A sampler over everybody; `counts[i]` images for person `i`.
+fn sampler(counts: &[usize], config: PkConfig) -> (PkSampler, Vec<String>) {
+    let train: Vec<usize> = (0..counts.len()).collect();
+    PkSampler::new(&flat_faces(counts), &train, config).unwrap()
+}
+
+/// Images per person.
+fn tally(batch: &Batch) -> BTreeMap<u32, usize> {
+    let mut tally = BTreeMap::new();
+    batch.labels.iter().for_each(|&label| *tally.entry(label).or_default() += 1);
+    tally
+}
+
+fn distinct(batch: &Batch) -> usize {
+    batch.images.iter().collect::<HashSet<_>>().len()
+}
+
+#[test]
+fn every_batch_has_p_people_with_k_different_images_and_true_labels() {
+    let set = flat_faces(&[5; 12]);
+    let (sampler, warnings) = sampler(&[5; 12], config(4, 3));
+    assert!(warnings.is_empty());
+    for batch in sampler.epoch(0) {
+        assert_eq!(tally(&batch).values().copied().collect::<Vec<_>>(), [3; 4]);
+        assert_eq!(distinct(&batch), 12);
+        assert!(batch.images.iter().zip(&batch.labels).all(|(&i, &label)| set.person_of(i) == label as usize));
+    }
+}
+
+#[test]
+fn an_epoch_shows_everybody_once_and_fills_the_last_group_from_its_start() {
+    let (sampler, _) = sampler(&[4; 10], config(4, 2));
+    let epoch = sampler.epoch(5);
+    assert_eq!((epoch.len(), sampler.batches_per_epoch()), (3, 3));
+    let people: Vec<u32> = epoch.iter().flat_map(|batch| batch.labels.iter().step_by(2).copied()).collect();
+    assert_eq!(people[..10].iter().collect::<HashSet<_>>().len(), 10);
+    assert_eq!(people[10..], people[..2]);
+}
+
+#[test]
+fn the_seed_and_the_epoch_decide_and_nothing_else() {
+    let with = |seed| sampler(&[5; 12], PkConfig { seed, augment: Augment { flip: true, shift: 3 }, ..config(4, 3) }).0;
+    assert_eq!(with(1).epoch(2), with(1).epoch(2));
+    assert_ne!(with(1).epoch(2), with(2).epoch(2));
+    assert_ne!(with(1).epoch(2), with(1).epoch(3));
+}
+
+#[test]
+fn batches_resume_at_any_step() {
+    let (sampler, _) = sampler(&[5; 10], config(4, 3));
+    let all: Vec<Batch> = sampler.clone().batches(0).take(9).collect();
+    assert_eq!(all, [sampler.epoch(0), sampler.epoch(1), sampler.epoch(2)].concat());
+    assert_eq!(sampler.batches(4).take(5).collect::<Vec<_>>(), all[4..]);
+}
+
+#[test]
+fn free_places_go_to_people_with_one_image_first_and_then_to_people_outside_the_group() {
+    // Each group of two has at most four images for eight places: both single people, then two of the outsiders.
+    let (sampler, _) = sampler(&[2, 2, 2, 2, 2, 1, 1, 4], PkConfig { people: 2, ..config(2, 4) });
+    let mut groups_of_two = 0;
+    for batch in (0..4).flat_map(|epoch| sampler.epoch(epoch)) {
+        let tally = tally(&batch);
+        assert_eq!((batch.images.len(), distinct(&batch)), (8, 8));
+        assert_eq!((tally.get(&5), tally.get(&6)), (Some(&1), Some(&1)), "{tally:?}");
+        if tally.get(&7) != Some(&4) {
+            groups_of_two += 1;
+            assert_eq!(tally.values().filter(|&&n| n == 2).count(), 2, "{tally:?}");
+            assert_eq!(tally.len(), 6, "{tally:?}");
+        }
+    }
+    assert!(groups_of_two > 0);
+}
+
+#[test]
+fn people_with_one_image_are_never_a_group_of_their_own() {
+    let (sampler, _) = sampler(&[2, 2, 1, 1, 1, 1], config(2, 2));
+    for batch in (0..5).flat_map(|epoch| sampler.epoch(epoch)) {
+        assert_eq!(tally(&batch), BTreeMap::from([(0, 2), (1, 2)]));
+    }
+}
+
+#[test]
+fn k_larger_than_anyone_has_is_lowered_with_a_warning() {
+    let (sampler, warnings) = sampler(&[3, 2, 2], config(3, 10));
+    assert_eq!(sampler.config().images, 3);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("10 images per person") && warnings[0].contains("nobody has more than 3"));
+    // Nine places, seven images, nobody outside: two repeats.
+    let batch = &sampler.epoch(0)[0];
+    assert_eq!((batch.images.len(), distinct(batch)), (9, 7));
+}
+
+#[test]
+fn spare_images_of_the_group_come_before_repeats() {
+    let (sampler, _) = sampler(&[9, 2, 2], config(3, 4));
+    let batch = &sampler.epoch(0)[0];
+    assert_eq!(distinct(batch), 12);
+    assert_eq!(tally(batch), BTreeMap::from([(0, 8), (1, 2), (2, 2)]));
+}
+
+#[test]
+fn p_larger_than_the_number_of_people_is_lowered_with_a_warning() {
+    let (sampler, warnings) = sampler(&[2, 2, 2, 1], config(64, 2));
+    assert_eq!((sampler.config().people, sampler.batch_size(), sampler.batches_per_epoch()), (3, 6, 1));
+    assert!(warnings[0].contains("64 people per batch were asked for, but 3 have"), "{warnings:?}");
+}
+
+#[test]
+fn only_training_people_are_sampled() {
+    let set = flat_faces(&[2; 8]);
+    let (sampler, _) = PkSampler::new(&set, &[1, 3, 5], config(2, 4)).unwrap();
+    assert!((0..5).flat_map(|epoch| sampler.epoch(epoch)).all(|b| b.labels.iter().all(|l| [1, 3, 5].contains(l))));
+}
+
+#[test]
+fn impossible_batches_are_refused_in_a_sentence() {
+    let set = flat_faces(&[2, 2, 1]);
+    for (train, config, expected) in [
+        (&[0, 1, 2][..], config(1, 2), "1 people with 2 images each hold no triplet"),
+        (&[0, 1, 2], config(2, 1), "give at least 2 people and 2 images"),
+        (&[0, 2], config(2, 2), "1 of the 2 people to train on have two or more images"),
+        (&[], config(2, 2), "0 of the 0 people"),
+    ] {
+        let text = PkSampler::new(&set, train, config).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+}

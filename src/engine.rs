@@ -1,0 +1,134 @@
+//! Opens a device and puts plans on it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::cpu::CpuExecutor;
+use crate::executor::{Executor, Options};
+use crate::gpu::{DeviceKind, Gpu, adapters};
+use crate::plan::Plan;
+use crate::{Error, Result};
+
+/// Which device to use: `auto`, `gpu`, `gpu:NAME` or `cpu`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A real GPU if there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The best adapter, software adapters included; with a name the best whose name, driver or backend contains it.
+    Gpu(Option<String>),
+    /// The CPU device.
+    Cpu,
+    /// The CPU device in `f64`: slow, and the reference for all others.
+    CpuF64,
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "gpu" => Ok(Self::Gpu(None)),
+            "cpu" => Ok(Self::Cpu),
+            "cpu-f64" => Ok(Self::CpuF64),
+            _ => match text.strip_prefix("gpu:") {
+                Some(name) if !name.is_empty() => Ok(Self::Gpu(Some(name.to_string()))),
+                _ => Err(Error::Usage(format!("unknown device \"{text}\": use auto, gpu, gpu:NAME, cpu or cpu-f64"))),
+            },
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Gpu(None) => f.write_str("gpu"),
+            Self::Gpu(Some(name)) => write!(f, "gpu:{name}"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::CpuF64 => f.write_str("cpu-f64"),
+        }
+    }
+}
+
+/// An open device. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Engine {
+    /// Kernels in WGSL on a GPU or a software adapter.
+    Gpu(Gpu),
+    /// Kernels in Rust on the CPU.
+    Cpu,
+    /// The same in `f64`: slow, and the reference for all others.
+    CpuF64,
+}
+
+impl Engine {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// No such device, or it lacks what the engine needs; the message says what to do.
+    pub fn open(choice: &DeviceChoice) -> Result<Self> {
+        Ok(Self::open_explained(choice)?.0)
+    }
+
+    /// Opens a device and says why it was this one: a real GPU where there is one, else the CPU. A software adapter is
+    /// taken only when asked for, because the CPU device is several times faster than a driver that computes on the CPU.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_explained(choice: &DeviceChoice) -> Result<(Self, String)> {
+        let asked = || format!("asked for with --device {choice}");
+        Ok(match choice {
+            DeviceChoice::Gpu(name) => (Self::Gpu(Gpu::open(name.as_deref())?), asked()),
+            DeviceChoice::Cpu => (Self::Cpu, asked()),
+            DeviceChoice::CpuF64 => (Self::CpuF64, asked()),
+            DeviceChoice::Auto => Self::best(),
+        })
+    }
+
+    /// The first real GPU that opens, else the CPU, with the reason.
+    fn best() -> (Self, String) {
+        let (software, real): (Vec<_>, Vec<_>) = adapters().into_iter().partition(|a| a.kind == DeviceKind::Software);
+        let mut reasons = Vec::new();
+        for adapter in real {
+            match adapter.unfit() {
+                Some(reason) => reasons.push(format!("{} {reason}", adapter.name)),
+                None => match Gpu::open(Some(&adapter.name)) {
+                    Ok(gpu) => return (Self::Gpu(gpu), "the best GPU of this machine".to_string()),
+                    Err(e) => reasons.push(e.to_string()),
+                },
+            }
+        }
+        if reasons.is_empty() {
+            reasons.push("no GPU found".to_string());
+        }
+        if let Some(adapter) = software.first() {
+            reasons.push(format!("--device gpu takes the software adapter {}", adapter.name));
+        }
+        (Self::Cpu, reasons.join("; "))
+    }
+
+    /// The device in words, for banners and reports.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Gpu(gpu) => gpu.info().describe(),
+            Self::Cpu => {
+                format!("CPU ({} threads, {})", rayon::current_num_threads(), crate::cpu::instruction_set())
+            }
+            Self::CpuF64 => format!("CPU in f64 ({} threads)", rayon::current_num_threads()),
+        }
+    }
+
+    /// Puts a plan on the device.
+    ///
+    /// # Errors
+    /// A tensor does not fit, or a kernel does not compile.
+    pub fn executor(&self, plan: Plan, options: &Options) -> Result<Box<dyn Executor>> {
+        Ok(match self {
+            Self::Gpu(gpu) => Box::new(crate::gpu::GpuExecutor::new(gpu, plan, options)?),
+            Self::Cpu => Box::new(CpuExecutor::<f32>::new(plan, options)?),
+            Self::CpuF64 => Box::new(CpuExecutor::<f64>::new(plan, options)?),
+        })
+    }
+}

@@ -1,0 +1,3 @@
+//! Measuring how well embeddings tell people apart.
+
+pub mod verification;

@@ -1,0 +1,227 @@
+//! An open GPU: device, queue, and the pipelines compiled so far.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, Features, ShaderStages};
+
+use super::adapter::{self, AdapterInfo};
+use crate::plan::reflect::{Access, interface};
+use crate::plan::{Family, Kernel, Variant};
+use crate::{Error, Result};
+
+/// An open GPU. Cheap to clone; clones share the device and its compiled pipelines.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: AdapterInfo,
+    pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// Text, entry point, overrides.
+type PipelineKey = (&'static str, &'static str, String);
+
+/// A compiled kernel with the layout of its bind group.
+#[derive(Debug, Clone)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+impl Gpu {
+    /// Opens the best adapter, or the best one whose name, driver or backend contains `name`.
+    ///
+    /// # Errors
+    /// There is no adapter, none matches, or none has the limits that the engine needs; the message says what to do.
+    pub fn open(name: Option<&str>) -> Result<Self> {
+        let (adapter, info) = adapter::choose(name)?;
+        let wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY;
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("facenet-gpu"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        }))
+        .map_err(|e| Error::Device(format!("cannot open {}: {e}; try another --device", info.name)))?;
+        let failure: Arc<Mutex<Option<String>>> = Arc::default();
+        let (lost, uncaptured) = (failure.clone(), failure.clone());
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                note(&lost, format!("the device was lost ({message}); run again, with a smaller batch if it repeats"));
+            }
+        });
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| note(&uncaptured, e.to_string())));
+        Ok(Self::with(device, queue, info, failure))
+    }
+
+    /// Adopts a device and queue of the caller. `info` describes the adapter that they were opened from; the caller
+    /// keeps its own error and device-lost handlers.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, adapter: &wgpu::Adapter) -> Self {
+        let mut info = AdapterInfo::from(adapter);
+        let (limits, features) = (device.limits(), device.features());
+        info.max_binding = limits.max_storage_buffer_binding_size;
+        info.max_buffer = limits.max_buffer_size;
+        info.subgroup = info.subgroup.filter(|_| features.contains(Features::SUBGROUP));
+        info.timestamps = features.contains(Features::TIMESTAMP_QUERY);
+        Self::with(device, queue, info, Arc::default())
+    }
+
+    fn with(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, failure: Arc<Mutex<Option<String>>>) -> Self {
+        Self { inner: Arc::new(Inner { device, queue, info, pipelines: Mutex::default(), failure }) }
+    }
+
+    /// The same device, restricted to portable kernels: for tests and for comparing families.
+    #[must_use]
+    pub fn with_portable_kernels(&self) -> Self {
+        let mut info = self.inner.info.clone();
+        info.subgroup = None;
+        Self::with(self.inner.device.clone(), self.inner.queue.clone(), info, self.inner.failure.clone())
+    }
+
+    /// The adapter behind this device.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.inner.info
+    }
+
+    pub(super) fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    pub(super) fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Turns what the driver complained about since the last call into an error.
+    pub(super) fn check(&self) -> Result<()> {
+        match guard(&self.inner.failure).take() {
+            None => Ok(()),
+            Some(message) => Err(Error::Device(format!("{}: {message}", self.inner.info.name))),
+        }
+    }
+
+    /// The variant of a kernel that this device takes.
+    pub(super) fn variant(&self, kernel: &Kernel) -> &'static Variant {
+        let suits = |v: &&Variant| v.family == Family::Portable || v.family == self.inner.info.family();
+        kernel.variants.iter().find(suits).expect("the last variant of every kernel is portable")
+    }
+
+    /// Compiles a variant with its overrides; compiled pipelines are kept.
+    pub(super) fn pipeline(&self, variant: &Variant, overrides: &[(&'static str, f64)]) -> Result<Pipeline> {
+        let key = (variant.source, variant.entry, format!("{overrides:?}"));
+        let mut pipelines = guard(&self.inner.pipelines);
+        if let Some(found) = pipelines.get(&key) {
+            return Ok(found.clone());
+        }
+        let interface = interface(variant)?;
+        let device = &self.inner.device;
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let entries: Vec<BindGroupLayoutEntry> = interface
+            .bindings
+            .iter()
+            .map(|b| BindGroupLayoutEntry {
+                binding: b.number,
+                visibility: ShaderStages::COMPUTE,
+                ty: BindingType::Buffer {
+                    ty: match b.access {
+                        Access::Uniform => BufferBindingType::Uniform,
+                        Access::Read => BufferBindingType::Storage { read_only: true },
+                        Access::ReadWrite => BufferBindingType::Storage { read_only: false },
+                    },
+                    has_dynamic_offset: b.access == Access::Uniform,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let label = Some(variant.entry);
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(variant.file),
+            source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(variant.source)),
+        };
+        // A counter that would end an endless loop is put into every loop otherwise. It keeps Mesa's software driver
+        // from unrolling loops cleanly (benches/README.md has the numbers). Bounds checks stay.
+        let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
+        // SAFETY: the only check that is left out is the one against endless loops. The kernels are this crate's own,
+        // and every loop in them counts up to a size.
+        let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+        // A file may declare overrides that this kernel's other variant lacks; unknown names are not passed on.
+        let known = |name: &str| interface.overrides.iter().any(|o| o == name);
+        let constants: Vec<(&str, f64)> = overrides.iter().filter(|(n, _)| known(n)).copied().collect();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: label,
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        if let Some(e) = pollster::block_on(scope.pop()) {
+            return Err(Error::Kernel { kernel: variant.entry.to_string(), message: e.to_string() });
+        }
+        let compiled = Pipeline { pipeline, layout };
+        pipelines.insert(key, compiled.clone());
+        Ok(compiled)
+    }
+
+    /// Allocates a buffer of `bytes` bytes for the tensor `name`.
+    pub(super) fn buffer(&self, name: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer> {
+        let mib = |b: u64| b as f64 / f64::from(1 << 20);
+        let info = &self.inner.info;
+        if usage.contains(BufferUsages::STORAGE) && bytes > info.max_binding.min(info.max_buffer) {
+            return Err(Error::Memory(format!(
+                "the tensor {name} needs {:.1} MiB, but {} binds at most {:.1} MiB; use a smaller batch or a smaller \
+                 network",
+                mib(bytes),
+                info.name,
+                mib(info.max_binding.min(info.max_buffer))
+            )));
+        }
+        let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.inner.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(name),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(buffer),
+            Some(_) => Err(Error::Memory(format!(
+                "{} is out of memory: the tensor {name} needs {:.1} MiB; use a smaller batch or a smaller network",
+                info.name,
+                mib(bytes)
+            ))),
+        }
+    }
+}
+
+impl From<&wgpu::Adapter> for AdapterInfo {
+    fn from(adapter: &wgpu::Adapter) -> Self {
+        Self::of(adapter)
+    }
+}
+
+fn note(failure: &Mutex<Option<String>>, message: String) {
+    guard(failure).get_or_insert(message);
+}
+
+/// Locks, also after another thread panicked: what these mutexes hold stays valid.
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

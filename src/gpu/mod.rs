@@ -1,0 +1,10 @@
+//! The GPU device: everything that touches wgpu. Adapters, pipelines, and the loop that runs a plan.
+
+mod adapter;
+mod device;
+mod executor;
+mod readback;
+
+pub use adapter::{AdapterInfo, DeviceKind, NO_ADAPTER, adapters};
+pub use device::Gpu;
+pub use executor::GpuExecutor;

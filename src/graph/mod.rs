@@ -1,0 +1,153 @@
+//! Graphs of ops, and how they become plans: forward, backward by reverse accumulation, update.
+
+mod op;
+mod recorder;
+mod recording;
+
+pub use op::{Grad, Io, Op, Optimiser, Saved, Update};
+pub use recorder::Recorder;
+pub use recording::Recording;
+
+use crate::plan::{Shape, Type};
+use crate::{Error, Result};
+
+/// A value in a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tensor(pub(crate) usize);
+
+/// How a parameter starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// All zero: biases.
+    Zeros,
+    /// Normal with standard deviation sqrt(2 / fan-in) (He et al., 2015): weights before a ReLU.
+    HeNormal {
+        /// Inputs that one output sums over.
+        fan_in: u32,
+    },
+    /// Normal with standard deviation sqrt(1 / fan-in): weights without a ReLU behind them.
+    LecunNormal {
+        /// Inputs that one output sums over.
+        fan_in: u32,
+    },
+}
+
+/// Where a value comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// Written by the caller.
+    Input(Type),
+    /// Trained.
+    Param {
+        /// How it starts.
+        init: Init,
+        /// Weight decay applies: to weights, not to biases.
+        decay: bool,
+    },
+    /// Computed.
+    Op {
+        /// The op.
+        op: Box<dyn Op>,
+        /// What it reads, parameters included.
+        inputs: Vec<Tensor>,
+    },
+}
+
+/// One value of a graph.
+#[derive(Debug)]
+pub struct Node {
+    /// Layer name, as in the paper's tables; parameters are `layer/w` and `layer/b`.
+    pub name: String,
+    /// Sizes.
+    pub shape: Shape,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Ops and values in the order in which they are computed.
+#[derive(Debug, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A float input.
+    pub fn input(&mut self, name: &str, shape: Shape) -> Tensor {
+        self.push(name.to_string(), shape, Source::Input(Type::F32))
+    }
+
+    /// An integer input, such as labels.
+    pub fn input_u32(&mut self, name: &str, shape: Shape) -> Tensor {
+        self.push(name.to_string(), shape, Source::Input(Type::U32))
+    }
+
+    /// A trained tensor.
+    pub fn param(&mut self, name: impl Into<String>, shape: Shape, init: Init, decay: bool) -> Tensor {
+        self.push(name.into(), shape, Source::Param { init, decay })
+    }
+
+    /// The result of an op. Every shape error is born here.
+    ///
+    /// # Errors
+    /// The op cannot take these inputs; the message names the layer.
+    pub fn op(&mut self, name: impl Into<String>, op: impl Op + 'static, inputs: &[Tensor]) -> Result<Tensor> {
+        self.boxed_op(name, Box::new(op), inputs)
+    }
+
+    /// As [`op`](Self::op), for an op in a box.
+    ///
+    /// # Errors
+    /// The op cannot take these inputs.
+    pub fn boxed_op(&mut self, name: impl Into<String>, op: Box<dyn Op>, inputs: &[Tensor]) -> Result<Tensor> {
+        let name = name.into();
+        let shapes: Vec<Shape> = inputs.iter().map(|&t| self.shape(t)).collect();
+        let shape = op.output_shape(&shapes).map_err(|e| match e {
+            Error::Shape { op, message } if !name.is_empty() => Error::shape(format!("{name} ({op})"), message),
+            e => e,
+        })?;
+        Ok(self.push(name, shape, Source::Op { op, inputs: inputs.to_vec() }))
+    }
+
+    /// Sizes of a value.
+    pub fn shape(&self, tensor: Tensor) -> Shape {
+        self.nodes[tensor.0].shape
+    }
+
+    /// The values, in order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The trained tensors, in order.
+    pub fn params(&self) -> impl Iterator<Item = (Tensor, &Node)> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, n)| matches!(n.source, Source::Param { .. }))
+            .map(|(i, n)| (Tensor(i), n))
+    }
+
+    /// Number of trained floats.
+    pub fn param_count(&self) -> u64 {
+        self.params().map(|(_, n)| n.shape.len() as u64).sum()
+    }
+
+    /// Multiply-adds of the forward pass of the whole batch, what the paper calls FLOPS.
+    pub fn macs(&self) -> u64 {
+        let of = |node: &Node| match &node.source {
+            Source::Op { op, inputs } => op.macs(&inputs.iter().map(|&t| self.shape(t)).collect::<Vec<_>>()),
+            _ => 0,
+        };
+        self.nodes.iter().map(of).sum()
+    }
+
+    fn push(&mut self, name: String, shape: Shape, source: Source) -> Tensor {
+        self.nodes.push(Node { name, shape, source });
+        Tensor(self.nodes.len() - 1)
+    }
+}

@@ -1,0 +1,93 @@
+//! What an op is to the graph: a shape rule and two recipes, forward and backward.
+
+use std::fmt::Debug;
+
+use super::Recorder;
+use crate::Result;
+use crate::plan::{Buf, Shape, Type};
+
+/// A buffer that forward fills and backward reads: a name, sizes, an element type.
+pub type Saved = (&'static str, Shape, Type);
+
+/// The buffers of one op in one plan.
+#[derive(Debug)]
+pub struct Io<'a> {
+    /// Inputs, in the order that the op was given them.
+    pub x: &'a [Buf],
+    /// Their sizes.
+    pub x_shapes: &'a [Shape],
+    /// Output.
+    pub y: Buf,
+    /// Its sizes.
+    pub y_shape: Shape,
+    /// What [`Op::saved`] asked for.
+    pub saved: &'a [Buf],
+}
+
+/// Where the gradient of an input goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Grad {
+    /// The gradient's buffer.
+    pub buf: Buf,
+    /// Someone has written it before: add. Else set.
+    pub accumulate: bool,
+}
+
+impl Grad {
+    /// The override that every backward kernel has.
+    pub fn overrides(self) -> [(&'static str, f64); 1] {
+        [("ACCUMULATE", f64::from(u8::from(self.accumulate)))]
+    }
+}
+
+/// One differentiable operation.
+pub trait Op: Debug + Send + Sync {
+    /// The WGSL file stem; the same word names the kernels, the profile's rows and the tests.
+    fn name(&self) -> &'static str;
+
+    /// Sizes of the output for inputs of these sizes.
+    ///
+    /// # Errors
+    /// The op cannot take such inputs. No shape error arises later.
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape>;
+
+    /// Buffers that forward leaves for backward besides inputs and output.
+    fn saved(&self, _x: &[Shape]) -> Vec<Saved> {
+        Vec::new()
+    }
+
+    /// Records the dispatches that compute the output.
+    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>);
+
+    /// Records the dispatches that compute the gradients of the inputs that need one, given the gradient `dy` of the
+    /// output. `dy` is this op's to overwrite. Gradients are written in the order of the inputs.
+    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]);
+
+    /// Multiply-adds of forward.
+    fn macs(&self, _x: &[Shape]) -> u64 {
+        0
+    }
+}
+
+/// One parameter to update.
+#[derive(Debug, Clone, Copy)]
+pub struct Update {
+    /// The parameter.
+    pub w: Buf,
+    /// Its gradient.
+    pub dw: Buf,
+    /// Number of floats.
+    pub len: u32,
+    /// Weight decay applies.
+    pub decay: bool,
+    /// One float: the learning rate, written by the caller before each step.
+    pub learning_rate: Buf,
+    /// The loss (its first float): the update is skipped while it is not finite, so that the weights stay good.
+    pub loss: Buf,
+}
+
+/// Turns gradients into new weights.
+pub trait Optimiser: Debug + Send + Sync {
+    /// Records the update of one parameter.
+    fn record(&self, r: &mut Recorder<'_>, update: &Update);
+}

@@ -1,0 +1,253 @@
+//! A network with weights on a device: images in, embeddings out.
+
+use std::path::{Path, PathBuf};
+
+use image::DynamicImage;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+use rayon::prelude::*;
+
+use crate::data::decode::{decode_face, prepare};
+use crate::data::preprocess::Preprocess;
+use crate::executor::{Executor, Options};
+use crate::graph::{Graph, Init, Recording};
+use crate::net::{self, Network};
+use crate::plan::{Buf, Plan};
+use crate::weights::{Metadata, Weights};
+use crate::{Engine, Error, Result};
+
+/// Images that go through the network together, unless there are fewer.
+const BATCH: u32 = 32;
+
+/// A network with weights, ready to embed images.
+#[derive(Debug)]
+pub struct Model {
+    executor: Box<dyn Executor>,
+    images: Buf,
+    embeddings: Buf,
+    batch: usize,
+    metadata: Metadata,
+}
+
+impl Model {
+    /// Loads a weights file and puts its network on the device.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or belongs to another network; the device lacks memory.
+    pub fn load(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::with_weights(engine, &Weights::load(path)?, path, BATCH)
+    }
+
+    /// Puts weights that are in memory on the device; `path` stands for them in messages.
+    ///
+    /// # Errors
+    /// The network is unknown, a tensor is missing, misshapen or not made of numbers, or the device lacks memory.
+    pub fn with_weights(engine: &Engine, weights: &Weights, path: &Path, batch: u32) -> Result<Self> {
+        let network = network_of(weights, path)?;
+        let mut model = Self::untrained(engine, network, weights.metadata.clone(), batch)?;
+        load_params(model.executor.as_mut(), weights, path)?;
+        Ok(model)
+    }
+
+    /// A network on the device with all weights zero.
+    pub(crate) fn untrained(engine: &Engine, network: &Network, metadata: Metadata, batch: u32) -> Result<Self> {
+        let net = network.graph(batch, metadata.embedding)?;
+        let recording = Recording::forward(&net.graph, &[net.embeddings]);
+        let (images, embeddings) = (recording.value(net.images), recording.value(net.embeddings));
+        let executor = engine.executor(recording.finish(), &Options::default())?;
+        Ok(Self { executor, images, embeddings, batch: batch as usize, metadata })
+    }
+
+    /// What the weights file says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Embeds images of any size: crops, resizes and scales them as the weights' preprocessing says. Each embedding
+    /// holds [`Metadata::embedding`] floats and has length 1.
+    ///
+    /// # Errors
+    /// The device is lost.
+    pub fn embed(&mut self, images: &[DynamicImage]) -> Result<Vec<Vec<f32>>> {
+        let preprocess = self.metadata.preprocess.clone();
+        let faces: Vec<_> = images.par_iter().map(|image| prepare(image, &preprocess)).collect();
+        self.embed_faces(&faces)
+    }
+
+    /// Embeds image files.
+    ///
+    /// # Errors
+    /// A file cannot be read or decoded (the first one is named), or the device is lost.
+    pub fn embed_files(&mut self, paths: &[PathBuf]) -> Result<Vec<Vec<f32>>> {
+        let preprocess = self.metadata.preprocess.clone();
+        let faces: Result<Vec<_>> = paths.par_iter().map(|path| decode_face(path, &preprocess)).collect();
+        self.embed_faces(&faces?)
+    }
+
+    /// Embeds faces that are already cropped and resized: `height * width * 3` bytes each.
+    ///
+    /// # Errors
+    /// The device is lost.
+    pub fn embed_faces<F: AsRef<[u8]> + Sync>(&mut self, faces: &[F]) -> Result<Vec<Vec<f32>>> {
+        let preprocess: &Preprocess = &self.metadata.preprocess;
+        let dim = self.metadata.embedding as usize;
+        let len = preprocess.face_len();
+        let mut embeddings = Vec::with_capacity(faces.len());
+        let mut pixels = vec![0.0; self.batch * len];
+        for chunk in faces.chunks(self.batch) {
+            // A ragged last batch keeps old pixels in its free rows: rows do not influence each other.
+            let rows = pixels.par_chunks_exact_mut(len).zip(chunk.par_iter());
+            rows.for_each(|(row, face)| preprocess.write_f32(face.as_ref(), row));
+            self.executor.write(self.images, &pixels)?;
+            self.executor.run_all()?;
+            let rows = self.executor.read(self.embeddings)?;
+            embeddings.extend(rows.chunks_exact(dim).take(chunk.len()).map(<[f32]>::to_vec));
+        }
+        Ok(embeddings)
+    }
+
+    /// Takes over weights of the same network that are in memory.
+    pub(crate) fn load_weights(&mut self, weights: &Weights) -> Result<()> {
+        load_params(self.executor.as_mut(), weights, Path::new("weights in memory"))
+    }
+
+    /// Copies the parameters from another executor of the same network.
+    pub(crate) fn copy_params(&mut self, from: &mut dyn Executor) -> Result<()> {
+        for (to, name) in params(self.executor.plan()) {
+            let source = from.plan().find(&name).expect("both plans come from one network");
+            let data = from.read(source)?;
+            self.executor.write(to, &data)?;
+        }
+        Ok(())
+    }
+}
+
+/// The network that weights were made for, once it is certain that they fit it: everything that a device would choke on
+/// is found out here.
+fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
+    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+    let Metadata { network: name, embedding, preprocess, version } = &weights.metadata;
+    let network = net::find(name).map_err(|_| {
+        let names: Vec<_> = net::NETWORKS.iter().map(|n| n.name).collect();
+        fail(format!(
+            "holds weights of the network {name}, this version knows {}; update facenet-gpu (the file was written by \
+             version {version})",
+            names.join(", ")
+        ))
+    })?;
+    let [height, width] = network.input;
+    if (preprocess.height, preprocess.width) != (height, width) {
+        return Err(fail(format!(
+            "prepares images of {}x{} pixels, but {name} takes {height}x{width}; the file is damaged",
+            preprocess.height, preprocess.width
+        )));
+    }
+    let net = network.graph(1, *embedding);
+    let net = net.map_err(|e| fail(format!("has embeddings of {embedding} floats ({e}); the file is damaged")))?;
+    for (_, node) in net.graph.params() {
+        weights.tensor(&node.name, node.shape, path)?;
+    }
+    if !weights.is_finite() {
+        return Err(fail("holds values that are not numbers; train again with a lower learning rate".into()));
+    }
+    Ok(network)
+}
+
+/// Buffer and name of every parameter of a plan.
+pub(crate) fn params(plan: &Plan) -> Vec<(Buf, String)> {
+    plan.with_role(crate::plan::Role::Param).map(|(buf, spec)| (buf, spec.name.clone())).collect()
+}
+
+/// Writes the weights into the parameters of a plan.
+pub(crate) fn load_params(executor: &mut dyn Executor, weights: &Weights, path: &Path) -> Result<()> {
+    for (buf, name) in params(executor.plan()) {
+        let shape = executor.plan().spec(buf).shape;
+        executor.write(buf, weights.tensor(&name, shape, path)?)?;
+    }
+    Ok(())
+}
+
+/// Reads the parameters of a plan into weights.
+pub(crate) fn save_params(executor: &mut dyn Executor, metadata: Metadata) -> Result<Weights> {
+    let mut tensors = Vec::new();
+    for (buf, name) in params(executor.plan()) {
+        let shape = executor.plan().spec(buf).shape;
+        tensors.push((name, shape, executor.read(buf)?));
+    }
+    Ok(Weights { metadata, tensors })
+}
+
+/// Draws the starting values of every parameter of a graph, in order, from a seed.
+pub fn initial_weights(graph: &Graph, metadata: Metadata, seed: u64) -> Weights {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut tensors = Vec::new();
+    for (_, node) in graph.params() {
+        let crate::graph::Source::Param { init, .. } = node.source else { continue };
+        let len = node.shape.len();
+        let mut draw = |std: f32| {
+            let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
+            normal.sample_iter(&mut rng).take(len).collect()
+        };
+        let data = match init {
+            Init::Zeros => vec![0.0; len],
+            Init::HeNormal { fan_in } => draw((2.0 / fan_in as f32).sqrt()),
+            Init::LecunNormal { fan_in } => draw((1.0 / fan_in as f32).sqrt()),
+        };
+        tensors.push((node.name.clone(), node.shape, data));
+    }
+    Weights { metadata, tensors }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::preprocess::Normalise;
+
+    fn weights() -> Weights {
+        let network = net::NETWORKS[0];
+        let [height, width] = network.input;
+        let metadata = Metadata {
+            network: network.name.into(),
+            embedding: 8,
+            preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
+            version: "0.0.1".into(),
+        };
+        initial_weights(&network.graph(1, 8).unwrap().graph, metadata, 3)
+    }
+
+    #[test]
+    fn good_weights_embed_and_any_number_of_images_gives_the_same_rows() {
+        let path = Path::new("w");
+        let mut model = Model::with_weights(&Engine::Cpu, &weights(), path, 4).unwrap();
+        let images: Vec<_> = (0..5).map(|i| DynamicImage::new_rgb8(30 + i, 40)).collect();
+        let all = model.embed(&images).unwrap();
+        assert_eq!((all.len(), all[0].len()), (5, 8));
+        assert_eq!(model.embed(&images[4..]).unwrap()[0], all[4]);
+        assert!(model.embed(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn weights_that_do_not_fit_are_refused_before_they_reach_a_device() {
+        let change = |change: fn(&mut Weights)| {
+            let mut weights = weights();
+            change(&mut weights);
+            let error = Model::with_weights(&Engine::Cpu, &weights, Path::new("w.safetensors"), 2).unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with("w.safetensors: ") && error.exit_code() == 1, "{text}");
+            text
+        };
+        for (text, part) in [
+            (change(|w| w.metadata.network = "vgg".into()), "the network vgg, this version knows zf64; update"),
+            (change(|w| w.metadata.preprocess.height = 4_000_000_000), "takes 64x64"),
+            (change(|w| w.metadata.embedding = 0), "has embeddings of 0 floats"),
+            (change(|w| w.metadata.embedding = u32::MAX), "has embeddings of 4294967295 floats"),
+            (change(|w| w.metadata.embedding = 9), "has the tensor embedding/w with sizes"),
+            (change(|w| drop(w.tensors.remove(0))), "lacks the tensor"),
+            (change(|w| w.tensors[0].2[0] = f32::NAN), "not numbers"),
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

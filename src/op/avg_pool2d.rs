@@ -1,0 +1,179 @@
+//! Average pooling.
+
+use rayon::prelude::*;
+
+use super::pool2d::Pool2dParams;
+use crate::cpu::{Call, Float};
+use crate::graph::{Grad, Io, Op, Recorder};
+use crate::op::{Case, Entry, Values};
+use crate::plan::{Buf, Shape, Wide};
+use crate::{Result, wide};
+
+/// The mean of each window, per channel: `[n, h_in, w_in, c]` to `[n, h_out, w_out, c]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AvgPool2d {
+    /// Windows of `kernel` x `kernel`; `h_out = (h_in + 2 pad - kernel) / stride + 1`, rounded down. Padding counts as
+    /// zeros: the sum is divided by `kernel * kernel` everywhere (PyTorch's default, `count_include_pad=True`).
+    Window {
+        /// Height and width of a window, pixels.
+        kernel: u32,
+        /// From one window to the next, pixels.
+        stride: u32,
+        /// Added on every side of the image, pixels; at most half the kernel.
+        pad: u32,
+    },
+    /// One window as large as the image, whatever its size: `[n, 1, 1, c]`.
+    Global,
+}
+
+static AVG_POOL2D: Wide = wide!(
+    "avg_pool2d",
+    ["avg_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    Pool2dParams,
+    |p| p.n * p.h_out * p.w_out * p.c,
+    avg_pool2d
+);
+static AVG_POOL2D_DX: Wide = wide!(
+    "avg_pool2d_dx",
+    ["avg_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    Pool2dParams,
+    |p| p.n * p.h_in * p.w_in * p.c,
+    avg_pool2d_dx
+);
+
+pub(super) static ENTRY: Entry = Entry {
+    name: "avg_pool2d",
+    kernels: &[&AVG_POOL2D.one, &AVG_POOL2D.four, &AVG_POOL2D_DX.one, &AVG_POOL2D_DX.four],
+    cases,
+    bench_cases,
+};
+
+impl AvgPool2d {
+    /// The mean over the whole image.
+    pub const fn global() -> Self {
+        Self::Global
+    }
+
+    fn params(&self, x: Shape) -> Result<Pool2dParams> {
+        match *self {
+            Self::Window { kernel, stride, pad } => Pool2dParams::new("avg_pool2d", x, [kernel; 2], stride, pad),
+            Self::Global => {
+                let [_, h, w, _] = x.nhwc("avg_pool2d")?;
+                Pool2dParams::new("avg_pool2d", x, [h, w], 1, 0)
+            }
+        }
+    }
+}
+
+impl Op for AvgPool2d {
+    fn name(&self) -> &'static str {
+        "avg_pool2d"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
+        super::expect_inputs("avg_pool2d", x, 1)?;
+        self.params(x[0])?.output_shape()
+    }
+
+    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
+        let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
+        r.dispatch(AVG_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y]);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
+        if let Some(grad) = dx[0] {
+            let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
+            r.dispatch(AVG_POOL2D_DX.of(&[p.c]), &p, &grad.overrides(), &[dy, grad.buf]);
+        }
+    }
+}
+
+fn avg_pool2d<T: Float>(call: Call<'_, T>) {
+    let p: Pool2dParams = call.params();
+    let area = T::count(p.k_h * p.k_w);
+    let [x, y] = call.args();
+    x.f().par_chunks(p.image_in()).zip(y.f_mut().par_chunks_mut(p.image_out())).for_each(|(x, y)| {
+        y.fill(T::zero());
+        p.each_tap(|tap| {
+            for (&x, y) in x[tap.from].iter().zip(&mut y[tap.to]) {
+                *y += x;
+            }
+        });
+        y.iter_mut().for_each(|y| *y = *y / area);
+    });
+}
+
+/// Scatters where the WGSL gathers: an image belongs to one thread here.
+fn avg_pool2d_dx<T: Float>(call: Call<'_, T>) {
+    let p: Pool2dParams = call.params();
+    let area = T::count(p.k_h * p.k_w);
+    let accumulate = call.flag("ACCUMULATE");
+    let [dy, dx] = call.args();
+    dy.f().par_chunks(p.image_out()).zip(dx.f_mut().par_chunks_mut(p.image_in())).for_each(|(dy, dx)| {
+        if !accumulate {
+            dx.fill(T::zero());
+        }
+        p.each_tap(|tap| {
+            for (dx, &dy) in dx[tap.from].iter_mut().zip(&dy[tap.to]) {
+                *dx += dy / area;
+            }
+        });
+    });
+}
+
+fn case(op: AvgPool2d, dims: [u32; 4]) -> Case {
+    Case::new(op, &[(&dims, Values::Normal)])
+}
+
+fn window(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
+    case(AvgPool2d::Window { kernel, stride, pad }, dims)
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        window(1, 1, 0, [1, 1, 1, 1]),
+        window(2, 2, 0, [3, 4, 6, 5]), // a quarter of an integer is exact
+        window(4, 1, 2, [1, 5, 7, 3]),
+        window(3, 2, 1, [2, 8, 7, 5]).inexact(),
+        window(3, 1, 1, [1, 5, 11, 13]).inexact(),
+        window(2, 3, 1, [2, 7, 8, 3]), // pixels between the windows get no gradient
+        window(5, 2, 2, [1, 3, 2, 7]).inexact(), // windows larger than the image
+        window(3, 2, 0, [1, 55, 55, 2]).inexact(), // several workgroups
+        case(AvgPool2d::global(), [2, 8, 8, 5]),
+        window(2, 1, 1, [2, 13, 11, 8]), // four channels at a time, several workgroups
+        case(AvgPool2d::global(), [3, 7, 7, 12]).inexact(),
+        case(AvgPool2d::global(), [5, 3, 7, 55]).inexact(),
+    ]
+}
+
+fn bench_cases() -> Vec<Case> {
+    vec![case(AvgPool2d::global(), [16, 7, 7, 1024]), window(3, 2, 1, [16, 28, 28, 192])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::CpuExecutor;
+    use crate::executor::{Executor, Options};
+    use crate::graph::{Graph, Recording};
+
+    #[test]
+    fn padding_counts_as_zeros() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(&[1, 2, 1, 1]).unwrap());
+        let y = graph.op("y", AvgPool2d::Window { kernel: 2, stride: 1, pad: 1 }, &[x]).unwrap();
+        let recording = Recording::forward(&graph, &[y]);
+        let (x, y) = (recording.value(x), recording.value(y));
+        let mut cpu = CpuExecutor::<f32>::new(recording.finish(), &Options::checked()).unwrap();
+        cpu.write(x, &[4.0, 8.0]).unwrap();
+        cpu.run_all().unwrap();
+        assert_eq!(cpu.read(y).unwrap(), [1.0, 1.0, 3.0, 3.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn the_global_mean_takes_images_of_any_size() {
+        let shape = |dims: &[u32]| AvgPool2d::global().output_shape(&[Shape::new(dims).unwrap()]);
+        assert_eq!(shape(&[3, 7, 5, 64]).unwrap().dims(), [3, 1, 1, 64]);
+        assert!(shape(&[3, 7]).unwrap_err().to_string().contains("expected an image batch [n, h, w, c], got [3, 7]"));
+    }
+}

@@ -1,0 +1,156 @@
+//! Concatenation along channels.
+
+use rayon::prelude::*;
+
+use crate::cpu::{Call, Float, put};
+use crate::graph::{Grad, Io, Op, Recorder};
+use crate::op::{Case, Entry, Values};
+use crate::plan::{Buf, Kernel, Shape, Wide};
+use crate::{Error, Result, params, wide};
+
+/// Two to eight tensors side by side along the last size; all other sizes are equal: `[.., c_0]`, `[.., c_1]`, ... to
+/// `[.., c_0 + c_1 + ..]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concat;
+
+params! {
+    /// Parameters of the concatenation kernels.
+    struct ConcatParams {
+        /// Rows: all sizes but the last, multiplied.
+        rows: u32,
+        /// Channels of this input.
+        c: u32,
+        /// Channels of the output.
+        c_out: u32,
+        /// Channel of the output at which this input starts.
+        offset: u32,
+    }
+}
+
+static CONCAT: Wide = wide!("concat", ["concat.wgsl", "index.wgsl"], ConcatParams, |p| p.rows * p.c, concat);
+static CONCAT_DX: Wide = wide!("concat_dx", ["concat.wgsl", "index.wgsl"], ConcatParams, |p| p.rows * p.c, concat_dx);
+
+pub(super) static ENTRY: Entry = Entry {
+    name: "concat",
+    kernels: &[&CONCAT.one, &CONCAT.four, &CONCAT_DX.one, &CONCAT_DX.four],
+    cases,
+    bench_cases,
+};
+
+impl ConcatParams {
+    fn kernel(&self, kernel: &'static Wide) -> &'static Kernel {
+        kernel.of(&[self.c, self.c_out, self.offset])
+    }
+}
+
+/// The parameters of each input's dispatch, in order.
+fn params_of(io: &Io<'_>) -> impl Iterator<Item = ConcatParams> {
+    let (rows, c_out) = (io.y_shape.rows(), io.y_shape.channels());
+    let channels = io.x_shapes.iter().map(Shape::channels);
+    channels.scan(0, move |next, c| {
+        let offset = *next;
+        *next += c;
+        Some(ConcatParams { rows, c, c_out, offset })
+    })
+}
+
+impl Op for Concat {
+    fn name(&self) -> &'static str {
+        "concat"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
+        if !(2..=8).contains(&x.len()) {
+            return Err(Error::shape("concat", format!("expected two to eight inputs, got {}", x.len())));
+        }
+        let [outer @ .., _] = x[0].dims() else { unreachable!("a shape has at least one size") };
+        if let Some(other) = x.iter().find(|s| s.rank() != x[0].rank() || !s.dims().starts_with(outer)) {
+            return Err(Error::shape(
+                "concat",
+                format!("expected inputs that differ in the last size only, got {} and {other}", x[0]),
+            ));
+        }
+        let c_out = x.iter().try_fold(0u32, |sum, s| sum.checked_add(s.channels()));
+        let c_out =
+            c_out.ok_or_else(|| Error::shape("concat", "expected fewer than 2^32 channels in all, got more"))?;
+        Shape::new(&[outer, &[c_out]].concat())
+    }
+
+    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
+        for (p, &x) in params_of(io).zip(io.x) {
+            r.dispatch(p.kernel(&CONCAT), &p, &[], &[x, io.y]);
+        }
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
+        for (p, grad) in params_of(io).zip(dx) {
+            if let Some(grad) = grad {
+                r.dispatch(p.kernel(&CONCAT_DX), &p, &grad.overrides(), &[dy, grad.buf]);
+            }
+        }
+    }
+}
+
+/// Rows that one thread of the CPU device takes at a time, at least.
+const ROWS: usize = 128;
+
+fn concat<T: Float>(call: Call<'_, T>) {
+    let ConcatParams { c, c_out, offset, .. } = call.params();
+    let (c, c_out, offset) = (c as usize, c_out as usize, offset as usize);
+    let [x, y] = call.args();
+    let rows = x.f().par_chunks_exact(c).zip(y.f_mut().par_chunks_exact_mut(c_out)).with_min_len(ROWS);
+    rows.for_each(|(x, y)| y[offset..offset + c].copy_from_slice(x));
+}
+
+fn concat_dx<T: Float>(call: Call<'_, T>) {
+    let ConcatParams { c, c_out, offset, .. } = call.params();
+    let (c, c_out, offset) = (c as usize, c_out as usize, offset as usize);
+    let accumulate = call.flag("ACCUMULATE");
+    let [dy, dx] = call.args();
+    let rows = dy.f().par_chunks_exact(c_out).zip(dx.f_mut().par_chunks_exact_mut(c)).with_min_len(ROWS);
+    rows.for_each(|(dy, dx)| {
+        for (dx, &dy) in dx.iter_mut().zip(&dy[offset..]) {
+            put(accumulate, dx, dy);
+        }
+    });
+}
+
+fn case(outer: &[u32], channels: &[u32]) -> Case {
+    let dims: Vec<Vec<u32>> = channels.iter().map(|&c| [outer, &[c]].concat()).collect();
+    let inputs: Vec<(&[u32], Values)> = dims.iter().map(|d| (&d[..], Values::Normal)).collect();
+    Case::new(Concat, &inputs)
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        case(&[], &[1, 1]),
+        case(&[55], &[3, 257, 1]),
+        case(&[2, 7, 5], &[1, 2, 3, 4, 5, 6, 7, 8]),
+        case(&[1, 11, 13], &[5, 5]),
+        case(&[3, 11, 13], &[4, 8, 12]), // four channels at a time
+        case(&[5], &[4, 3, 8]),          // one at a time: the third does not start at a multiple of four
+    ]
+}
+
+fn bench_cases() -> Vec<Case> {
+    vec![case(&[16, 28, 28], &[64, 128, 32, 32]), case(&[16, 7, 7], &[384, 384, 128, 128])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_that_do_not_fit_side_by_side_are_refused_in_words() {
+        let shape = |dims: &[&[u32]]| {
+            let shapes: Vec<Shape> = dims.iter().map(|d| Shape::new(d).unwrap()).collect();
+            Concat.output_shape(&shapes)
+        };
+        let error = |dims: &[&[u32]]| shape(dims).unwrap_err().to_string();
+        assert!(error(&[&[2, 3]]).contains("two to eight inputs, got 1"));
+        assert!(error(&[&[2u32, 3][..]; 9]).contains("two to eight inputs, got 9"));
+        assert!(error(&[&[2, 3], &[2, 5], &[3, 3]]).contains("got [2, 3] and [3, 3]"));
+        assert!(error(&[&[2, 3], &[2, 3, 1]]).contains("got [2, 3] and [2, 3, 1]"));
+        assert_eq!(shape(&[&[2, 7, 5, 3], &[2, 7, 5, 4]]).unwrap().dims(), [2, 7, 5, 7]);
+    }
+}

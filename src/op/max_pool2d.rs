@@ -1,0 +1,176 @@
+//! Max pooling.
+
+use rayon::prelude::*;
+
+use super::pool2d::Pool2dParams;
+use crate::cpu::{Call, Float};
+use crate::graph::{Grad, Io, Op, Recorder, Saved};
+use crate::op::{Case, Entry, Values};
+use crate::plan::{Buf, Shape, Type, Wide};
+use crate::{Result, wide};
+
+/// The largest value of each `kernel` x `kernel` window, per channel: `[n, h_in, w_in, c]` to `[n, h_out, w_out, c]`
+/// with `h_out = (h_in + 2 pad - kernel) / stride + 1`, rounded down. Padding is never the largest. Of equal values
+/// the first one in row-major order gets the gradient, as in PyTorch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool2d {
+    /// Height and width of a window, pixels.
+    pub kernel: u32,
+    /// From one window to the next, pixels. Larger than the kernel, it leaves pixels out.
+    pub stride: u32,
+    /// Added on every side of the image, pixels; at most half the kernel.
+    pub pad: u32,
+}
+
+static MAX_POOL2D: Wide = wide!(
+    "max_pool2d",
+    ["max_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    Pool2dParams,
+    |p| p.n * p.h_out * p.w_out * p.c,
+    max_pool2d
+);
+static MAX_POOL2D_DX: Wide = wide!(
+    "max_pool2d_dx",
+    ["max_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    Pool2dParams,
+    |p| p.n * p.h_in * p.w_in * p.c,
+    max_pool2d_dx
+);
+
+pub(super) static ENTRY: Entry = Entry {
+    name: "max_pool2d",
+    kernels: &[&MAX_POOL2D.one, &MAX_POOL2D.four, &MAX_POOL2D_DX.one, &MAX_POOL2D_DX.four],
+    cases,
+    bench_cases,
+};
+
+impl MaxPool2d {
+    fn params(&self, x: Shape) -> Result<Pool2dParams> {
+        Pool2dParams::new("max_pool2d", x, [self.kernel; 2], self.stride, self.pad)
+    }
+}
+
+impl Op for MaxPool2d {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
+        super::expect_inputs("max_pool2d", x, 1)?;
+        self.params(x[0])?.output_shape()
+    }
+
+    fn saved(&self, x: &[Shape]) -> Vec<Saved> {
+        let shape = self.output_shape(x).expect("the graph has checked the shapes");
+        vec![("at", shape, Type::U32)]
+    }
+
+    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
+        let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
+        r.dispatch(MAX_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y, io.saved[0]]);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
+        if let Some(grad) = dx[0] {
+            let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
+            r.dispatch(MAX_POOL2D_DX.of(&[p.c]), &p, &grad.overrides(), &[io.saved[0], dy, grad.buf]);
+        }
+    }
+}
+
+fn max_pool2d<T: Float>(call: Call<'_, T>) {
+    let p: Pool2dParams = call.params();
+    let [x, y, at] = call.args();
+    let outputs = y.f_mut().par_chunks_mut(p.image_out()).zip(at.u_mut().par_chunks_mut(p.image_out()));
+    x.f().par_chunks(p.image_in()).zip(outputs).for_each(|(x, (y, at))| {
+        p.each_tap(|tap| {
+            let (y, at) = (&mut y[tap.to.clone()], &mut at[tap.to]);
+            if tap.first {
+                y.copy_from_slice(&x[tap.from]);
+                at.fill(tap.at);
+                return;
+            }
+            for ((&x, y), at) in x[tap.from].iter().zip(y).zip(at) {
+                // A choice of values, not of stores: vectors can do that.
+                (*y, *at) = if (x > *y) | x.is_nan() { (x, tap.at) } else { (*y, *at) };
+            }
+        });
+    });
+}
+
+/// Scatters where the WGSL gathers: an image belongs to one thread here.
+fn max_pool2d_dx<T: Float>(call: Call<'_, T>) {
+    let p: Pool2dParams = call.params();
+    let accumulate = call.flag("ACCUMULATE");
+    let [found, dy, dx] = call.args();
+    let outputs = dy.f().par_chunks(p.image_out()).zip(found.u().par_chunks(p.image_out()));
+    dx.f_mut().par_chunks_mut(p.image_in()).zip(outputs).for_each(|(dx, (dy, found))| {
+        if !accumulate {
+            dx.fill(T::zero());
+        }
+        p.each_tap(|tap| {
+            for ((dx, &dy), &found) in dx[tap.from].iter_mut().zip(&dy[tap.to.clone()]).zip(&found[tap.to]) {
+                *dx += if found == tap.at { dy } else { T::zero() };
+            }
+        });
+    });
+}
+
+fn case(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
+    Case::new(MaxPool2d { kernel, stride, pad }, &[(&dims, Values::Normal)])
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        case(1, 1, 0, [1, 1, 1, 1]),
+        case(2, 2, 0, [3, 4, 6, 5]),
+        case(3, 2, 1, [2, 13, 11, 8]), // four channels at a time, several workgroups
+        case(3, 2, 1, [2, 8, 7, 5]),   // as the networks pool: windows overlap
+        case(3, 1, 1, [1, 5, 11, 13]), // as the inception modules pool: every pixel in nine windows
+        case(2, 3, 1, [2, 7, 8, 3]),   // pixels between the windows get no gradient
+        case(5, 2, 2, [1, 3, 2, 7]),   // windows larger than the image
+        case(3, 2, 0, [1, 55, 55, 2]), // several workgroups
+    ]
+}
+
+fn bench_cases() -> Vec<Case> {
+    vec![case(3, 2, 1, [16, 112, 112, 64]), case(3, 2, 1, [16, 28, 28, 192]), case(3, 1, 1, [16, 28, 28, 192])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::CpuExecutor;
+    use crate::executor::{Executor, Options};
+    use crate::graph::{Graph, Recording};
+
+    #[test]
+    fn the_first_of_equal_values_gets_the_gradient_and_padding_none() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(&[1, 3, 3, 1]).unwrap());
+        let y = graph.op("y", MaxPool2d { kernel: 2, stride: 2, pad: 1 }, &[x]).unwrap();
+        let mut recording = Recording::forward(&graph, &[y]);
+        let dy = recording.backward(y, &[x]);
+        let (dx, x, y) = (recording.gradient(x).unwrap(), recording.value(x), recording.value(y));
+        let mut cpu = CpuExecutor::<f32>::new(recording.finish(), &Options::checked()).unwrap();
+        cpu.write(x, &[-1.0, -2.0, -2.0, -5.0, 7.0, 7.0, -5.0, 7.0, 7.0]).unwrap();
+        cpu.write(dy, &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        cpu.run_all().unwrap();
+        assert_eq!(cpu.read(y).unwrap(), [-1.0, -2.0, -5.0, 7.0]);
+        assert_eq!(cpu.read(dx).unwrap(), [1.0, 2.0, 0.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn shapes_that_cannot_be_pooled_are_refused_in_words() {
+        let shape = |kernel, stride, pad, dims: &[u32]| {
+            MaxPool2d { kernel, stride, pad }.output_shape(&[Shape::new(dims).unwrap()])
+        };
+        let error = |kernel, stride, pad, dims: &[u32]| shape(kernel, stride, pad, dims).unwrap_err().to_string();
+        assert!(error(3, 2, 2, &[1, 9, 9, 1]).contains("at most half the kernel, got padding 2 with kernel 3x3"));
+        assert!(error(3, 0, 0, &[1, 9, 9, 1]).contains("got kernel 3x3, stride 0"));
+        assert!(error(5, 1, 1, &[1, 2, 9, 1]).contains("at least 5x5 with padding 1 on each side, got [1, 2, 9, 1]"));
+        assert!(error(3, 1, 1, &[9, 9]).contains("expected an image batch [n, h, w, c], got [9, 9]"));
+        assert_eq!(shape(3, 2, 1, &[16, 112, 111, 64]).unwrap().dims(), [16, 56, 56, 64]);
+        assert_eq!(shape(3, 2, 0, &[16, 112, 111, 64]).unwrap().dims(), [16, 55, 55, 64]);
+    }
+}

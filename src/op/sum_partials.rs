@@ -1,0 +1,77 @@
+//! Adds up partial sums in a fixed order: the second half of every long sum that is split over workgroups.
+
+use rayon::prelude::*;
+
+use crate::cpu::{Call, Float, put};
+use crate::graph::{Grad, Recorder};
+use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
+use crate::{grid, params, shader, twin};
+
+params! {
+    /// Parameters of `sum_partials`.
+    pub(super) struct SumPartialsParams {
+        /// Elements of one part.
+        len: u32,
+        /// Parts.
+        splits: u32,
+    }
+}
+
+/// Sums parts: buffers `part`, `sum`.
+pub(super) static SUM_PARTIALS: Kernel = Kernel {
+    name: "sum_partials",
+    params: SumPartialsParams::FIELDS,
+    variants: &[Variant {
+        family: Family::Portable,
+        file: "sum_partials.wgsl",
+        source: shader!("sum_partials.wgsl", "index.wgsl"),
+        entry: "sum_partials",
+        grid: grid!(SumPartialsParams, |p| grid::linear(p.len, 64)),
+    }],
+    twin: twin!(sum_partials),
+};
+
+/// Records a gradient that comes in `splits` parts of `len` elements: `record` writes the parts, or the gradient itself
+/// if there is but one. What `record` is given is where to write, and the overrides of the writer.
+pub(super) fn in_parts(
+    r: &mut Recorder<'_>,
+    name: &str,
+    len: u32,
+    splits: u32,
+    grad: Grad,
+    record: impl FnOnce(&mut Recorder<'_>, Buf, &[(&'static str, f64)]),
+) {
+    if splits == 1 {
+        return record(r, grad.buf, &grad.overrides());
+    }
+    let shape = Shape::new(&[splits, len]).expect("parts are bounded by `splits`");
+    let part = r.scratch(name, shape, Type::F32);
+    record(r, part, &Grad { buf: part, accumulate: false }.overrides());
+    r.dispatch(&SUM_PARTIALS, &SumPartialsParams { len, splits }, &grad.overrides(), &[part, grad.buf]);
+}
+
+/// Into how many parts to split a sum of `terms` terms for each of `len` results, of which one workgroup computes
+/// `per_group`: enough to fill a large GPU, but no part shorter than `shortest`, and no more than 16 MiB of parts.
+/// Depends on the sizes only, so that one plan serves all devices and gives the same sums.
+pub(super) fn splits(len: u32, groups: u32, terms: u32, shortest: u32) -> u32 {
+    const GROUPS: u32 = 512;
+    const MOST_FLOATS: u32 = 4 << 20;
+    (GROUPS / groups).min(terms / shortest).min(MOST_FLOATS / len).max(1)
+}
+
+/// Elements that one thread of the CPU device sums at a time.
+const SUM_CHUNK: usize = 1024;
+
+fn sum_partials<T: Float>(call: Call<'_, T>) {
+    let (p, accumulate) = (call.params::<SumPartialsParams>(), call.flag("ACCUMULATE"));
+    let [part, sum] = call.args();
+    let (part, len) = (part.f(), p.len as usize);
+    sum.f_mut().par_chunks_mut(SUM_CHUNK).enumerate().for_each(|(chunk, sum)| {
+        let mut total = vec![T::zero(); sum.len()];
+        for t in 0..p.splits as usize {
+            let part = &part[t * len + chunk * SUM_CHUNK..];
+            total.iter_mut().zip(part).for_each(|(total, &part)| *total += part);
+        }
+        sum.iter_mut().zip(total).for_each(|(sum, total)| put(accumulate, sum, total));
+    });
+}

@@ -1,0 +1,77 @@
+//! AdaGrad.
+
+use rayon::prelude::*;
+
+use crate::cpu::{Call, Float};
+use crate::graph::{Optimiser, Recorder, Update};
+use crate::plan::{Shape, Wide};
+use crate::{params, wide};
+
+/// AdaGrad (Duchi et al., 2011), FaceNet's optimiser, in PyTorch's formula: `g = dw + weight_decay * w`,
+/// `sum += g^2`, `w -= learning_rate * g / (sqrt(sum) + eps)`, where the sum starts at `initial_accumulator`.
+///
+/// The sum is kept with the parameter as its state `sum`, without the initial value: the state starts at zero and the
+/// kernel adds it. While the loss is not finite, neither the sum nor the parameter changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdaGrad {
+    /// What the sum of squared gradients starts at. With 0, the first step moves every weight by the learning rate,
+    /// however small its gradient is.
+    pub initial_accumulator: f32,
+    /// Keeps the divisor from zero.
+    pub eps: f32,
+    /// Pull towards zero, for the parameters that it applies to; 0 is none.
+    pub weight_decay: f32,
+}
+
+impl Default for AdaGrad {
+    /// Initial accumulator 0.1, eps 1e-10, no weight decay. The FaceNet paper states none of them: this is our choice.
+    fn default() -> Self {
+        Self { initial_accumulator: 0.1, eps: 1e-10, weight_decay: 0.0 }
+    }
+}
+
+params! {
+    /// Parameters of the kernel.
+    struct AdaGradParams {
+        /// Elements.
+        len: u32,
+        /// What the sum starts at.
+        initial: f32,
+        /// Keeps the divisor from zero.
+        eps: f32,
+        /// Weight decay, 0 where it does not apply.
+        weight_decay: f32,
+    }
+}
+
+pub(super) static ADAGRAD: Wide =
+    wide!("adagrad", ["adagrad.wgsl", "index.wgsl", "finite.wgsl"], AdaGradParams, |p| p.len, adagrad);
+
+impl Optimiser for AdaGrad {
+    fn record(&self, r: &mut Recorder<'_>, update: &Update) {
+        let &Update { w, dw, len, decay, learning_rate, loss } = update;
+        let sum = r.state("sum", Shape::vector(len));
+        let weight_decay = if decay { self.weight_decay } else { 0.0 };
+        let p = AdaGradParams { len, initial: self.initial_accumulator, eps: self.eps, weight_decay };
+        r.dispatch(ADAGRAD.of(&[len]), &p, &[], &[w, dw, sum, learning_rate, loss]);
+    }
+}
+
+fn adagrad<T: Float>(call: Call<'_, T>) {
+    let AdaGradParams { initial, eps, weight_decay, .. } = call.params();
+    let [initial, eps, weight_decay] = [initial, eps, weight_decay].map(|v| T::of(f64::from(v)));
+    let [w, dw, sum, learning_rate, loss] = call.args();
+    if !loss.f()[0].is_finite() {
+        return;
+    }
+    let learning_rate = learning_rate.f()[0];
+    const CHUNK: usize = 1 << 13;
+    let chunks = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK)).zip(sum.f_mut().par_chunks_mut(CHUNK));
+    chunks.for_each(|((w, dw), sum)| {
+        for ((w, &dw), sum) in w.iter_mut().zip(dw).zip(sum) {
+            let g = dw + weight_decay * *w;
+            *sum += g * g;
+            *w -= learning_rate * g / ((initial + *sum).sqrt() + eps);
+        }
+    });
+}

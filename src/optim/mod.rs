@@ -1,0 +1,12 @@
+//! Optimisers: what turns gradients into new weights, one kernel each.
+
+mod adagrad;
+mod sgd;
+
+pub use adagrad::AdaGrad;
+pub use sgd::Sgd;
+
+use crate::plan::Kernel;
+
+/// The optimisers' kernels, for tests that look at every shader.
+pub static KERNELS: &[&Kernel] = &[&adagrad::ADAGRAD.one, &adagrad::ADAGRAD.four, &sgd::SGD.one, &sgd::SGD.four];

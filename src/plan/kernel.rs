@@ -1,0 +1,156 @@
+//! What one kernel is: its WGSL variants, its Rust twin, and the parameters that both read.
+
+use super::Call;
+
+/// Kernels come in families; a device takes the first variant of a kernel that it can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Register tiles fed by subgroup broadcasts, without workgroup memory: software adapters and some mobile GPUs.
+    /// Needs subgroups of exactly eight invocations.
+    Subgroup8,
+    /// Workgroup-memory tiles or plain kernels: any adapter.
+    Portable,
+}
+
+/// One WGSL implementation of a kernel.
+#[derive(Debug)]
+pub struct Variant {
+    /// Which adapters it is meant for.
+    pub family: Family,
+    /// File in `shaders/`, for messages and tests.
+    pub file: &'static str,
+    /// The file's text, followed by the library files that it uses.
+    pub source: &'static str,
+    /// Entry point.
+    pub entry: &'static str,
+    /// Workgroups to dispatch, from the bytes of the parameters. [`fold`](grid::fold) folds large ones.
+    pub grid: fn(&[u8]) -> [u32; 3],
+}
+
+/// The Rust implementation of a kernel, for both float types: `f32` is the CPU device, `f64` the oracle of the tests.
+#[derive(Debug, Clone, Copy)]
+pub struct Twin {
+    /// The kernel on `f32` buffers.
+    pub f32: fn(Call<'_, f32>),
+    /// The kernel on `f64` buffers.
+    pub f64: fn(Call<'_, f64>),
+}
+
+/// One kernel: a name that stands in the plan, the profile and the shader file.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Name in plans, profiles and error messages; the entry point of the portable variant.
+    pub name: &'static str,
+    /// Fields of its parameter struct, in order, as WGSL names them.
+    pub params: &'static [Field],
+    /// WGSL implementations, the most specialised first; the last one runs everywhere.
+    pub variants: &'static [Variant],
+    /// Rust implementation.
+    pub twin: Twin,
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// One field of a parameter struct: four bytes, a `u32` or an `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Name on both sides.
+    pub name: &'static str,
+    /// `"u32"` or `"f32"`.
+    pub ty: &'static str,
+}
+
+/// A parameter struct that WGSL reads as `var<uniform> p: Params`.
+pub trait Params: bytemuck::Pod + std::fmt::Debug {
+    /// The fields, in order.
+    const FIELDS: &'static [Field];
+}
+
+/// Declares a parameter struct of `u32` and `f32` fields together with the list that tests hold against the WGSL.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! params {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$fmeta:meta])* $field:ident: $ty:ident,)* }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        $vis struct $name { $($(#[$fmeta])* $vis $field: $ty,)* }
+        impl $crate::plan::Params for $name {
+            const FIELDS: &'static [$crate::plan::Field] =
+                &[$($crate::plan::Field { name: stringify!($field), ty: stringify!($ty) },)*];
+        }
+    };
+}
+
+/// The twin of a kernel from one function that is generic over the float type.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! twin {
+    ($function:path) => {
+        $crate::plan::Twin { f32: $function, f64: $function }
+    };
+}
+
+/// Grid function of a variant: a typed closure over its parameters.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! grid {
+    ($params:ty, |$p:ident| $body:expr) => {
+        |bytes: &[u8]| -> [u32; 3] {
+            let $p: $params = bytemuck::pod_read_unaligned(bytes);
+            $body
+        }
+    };
+}
+
+/// The text of a shader file followed by the library files it uses: errors keep the kernel's line numbers.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! shader {
+    ($file:literal $(, $lib:literal)*) => {
+        concat!(
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)),
+            $("\n", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $lib)),)*
+        )
+    };
+}
+
+/// Grids: how many workgroups to dispatch.
+pub mod grid {
+    /// Most workgroups per dimension that every adapter takes.
+    pub const MAX_WORKGROUPS: u32 = 65_535;
+
+    /// One workgroup per `per_group` items. More than 65,535 workgroups fold into rows; the kernel finds its number
+    /// with `group_index` of `shaders/lib/index.wgsl` and must check it against the number of items.
+    pub fn linear(items: u32, per_group: u32) -> [u32; 3] {
+        fold(items.div_ceil(per_group))
+    }
+
+    /// `groups` workgroups, folded into rows of at most 65,535.
+    pub fn fold(groups: u32) -> [u32; 3] {
+        if groups <= MAX_WORKGROUPS {
+            [groups, 1, 1]
+        } else {
+            let rows = groups.div_ceil(MAX_WORKGROUPS);
+            [groups.div_ceil(rows), rows, 1]
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_folded_grid_covers_every_group_within_the_limit() {
+            for groups in [1, 65_535, 65_536, 70_001, 4_000_000_000] {
+                let [x, y, z] = fold(groups);
+                assert!(x <= MAX_WORKGROUPS && y <= MAX_WORKGROUPS && z == 1, "{groups}: {x} {y} {z}");
+                assert!(u64::from(x) * u64::from(y) >= u64::from(groups));
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A plan: every buffer and every kernel dispatch of a step, decided once. Plain data that any device can run and that
+//! prints as documentation (`facenet-gpu train --plan`).
+
+mod call;
+mod kernel;
+mod memory;
+pub mod reflect;
+mod shape;
+mod wide;
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::{Error, Result};
+
+pub(crate) use call::put;
+pub use call::{Arg, Call, Float};
+pub use kernel::{Family, Field, Kernel, Params, Twin, Variant, grid};
+pub use memory::{Slots, assign_slots};
+pub use shape::Shape;
+pub use wide::Wide;
+
+/// Number of a buffer in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Buf(pub u32);
+
+impl Buf {
+    /// Position in [`Plan::buffers`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Element type of a buffer. The `f64` oracle keeps `F32` buffers in `f64`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Floats.
+    F32,
+    /// Unsigned integers: labels, indices, counts.
+    U32,
+}
+
+/// Why a buffer exists, and with it how long its content lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Written by the caller before a run: images, labels, the learning rate.
+    Input,
+    /// A trained tensor: written by the caller once, by the optimiser at every step.
+    Param,
+    /// What an optimiser remembers between steps; starts at a stated value.
+    State,
+    /// Read by the caller after a run.
+    Output,
+    /// Lives inside a run only; may share memory with others whose lives do not overlap.
+    Temporary,
+}
+
+/// One buffer of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BufferSpec {
+    /// Layer and tensor, such as `conv1/w` or `d conv1`.
+    pub name: String,
+    /// Sizes.
+    pub shape: Shape,
+    /// Element type.
+    pub ty: Type,
+    /// What it is for.
+    pub role: Role,
+}
+
+impl BufferSpec {
+    /// Bytes on a device (four per element).
+    pub fn bytes(&self) -> u64 {
+        self.shape.len() as u64 * 4
+    }
+}
+
+/// One dispatch of a kernel.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The kernel.
+    pub kernel: &'static Kernel,
+    /// The layer that it works for, for the profile and for messages.
+    pub layer: String,
+    /// Its parameter struct.
+    pub params: Vec<u8>,
+    /// Values of its `override` constants.
+    pub overrides: Vec<(&'static str, f64)>,
+    /// Its buffers in binding order (binding 1 and up; binding 0 holds the parameters).
+    pub buffers: Vec<Buf>,
+    /// Multiply-adds that it computes; 0 where they are not worth counting.
+    pub macs: u64,
+}
+
+/// Every buffer and every dispatch of a step.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The buffers.
+    pub buffers: Vec<BufferSpec>,
+    /// The dispatches, in order.
+    pub steps: Vec<Step>,
+    /// Named ranges of steps, in order: `forward`, `backward`, `update`.
+    pub phases: Vec<(&'static str, Range<usize>)>,
+}
+
+impl Plan {
+    /// Adds a buffer.
+    pub fn buffer(&mut self, name: impl Into<String>, shape: Shape, ty: Type, role: Role) -> Buf {
+        self.buffers.push(BufferSpec { name: name.into(), shape, ty, role });
+        Buf(u32::try_from(self.buffers.len() - 1).expect("a plan has far fewer than 2^32 buffers"))
+    }
+
+    /// The buffer's description.
+    pub fn spec(&self, buf: Buf) -> &BufferSpec {
+        &self.buffers[buf.index()]
+    }
+
+    /// The buffer of that name.
+    pub fn find(&self, name: &str) -> Option<Buf> {
+        let index = self.buffers.iter().position(|b| b.name == name)?;
+        u32::try_from(index).ok().map(Buf)
+    }
+
+    /// Buffers of one role with their numbers.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = (Buf, &BufferSpec)> {
+        (0u32..).map(Buf).zip(&self.buffers).filter(move |(_, spec)| spec.role == role)
+    }
+
+    /// Steps of a phase; empty if the plan has no such phase.
+    pub fn phase(&self, name: &str) -> Range<usize> {
+        self.phases.iter().find(|(n, _)| *n == name).map_or(0..0, |(_, range)| range.clone())
+    }
+
+    /// Checks that `len` elements of type `ty` are what a buffer holds.
+    ///
+    /// # Errors
+    /// They are not; the message names the buffer.
+    pub fn check_len(&self, buf: Buf, ty: Type, len: usize) -> Result<()> {
+        let spec = self.spec(buf);
+        if spec.ty != ty || spec.shape.len() != len {
+            return Err(Error::shape(
+                &spec.name,
+                format!("holds {:?} {} ({} elements), not {ty:?} x {len}", spec.ty, spec.shape, spec.shape.len()),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Bytes that a device allocates for this plan, with temporaries sharing memory.
+    pub fn bytes(&self) -> u64 {
+        assign_slots(self, true).bytes.iter().sum()
+    }
+}
+
+/// The plan as a table: buffers, then steps by phase.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "buffers")?;
+        let width = self.buffers.iter().map(|b| b.name.len()).max().unwrap_or(0);
+        for (i, b) in self.buffers.iter().enumerate() {
+            let role = format!("{:?}", b.role).to_lowercase();
+            let ty = if b.ty == Type::F32 { "f32" } else { "u32" };
+            writeln!(f, "{i:>5}  {:<width$}  {ty} {:<20} {role}", b.name, b.shape.to_string())?;
+        }
+        for (phase, range) in &self.phases {
+            writeln!(f, "{phase}")?;
+            for (i, step) in self.steps[range.clone()].iter().enumerate() {
+                let buffers: Vec<_> = step.buffers.iter().map(|b| self.spec(*b).name.as_str()).collect();
+                let overrides: String = step.overrides.iter().map(|(n, v)| format!(" {n}={v}")).collect();
+                let (name, at) = (step.kernel.name, range.start + i);
+                writeln!(f, "{at:>5}  {name:<22}{overrides}  {}", buffers.join(", "))?;
+            }
+        }
+        write!(f, "memory  {:.1} MiB", self.bytes() as f64 / f64::from(1 << 20))
+    }
+}

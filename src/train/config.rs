@@ -1,0 +1,135 @@
+//! Every setting of a training run, with its default and its reason.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::augment::Augment;
+use crate::graph::Optimiser;
+use crate::optim::{AdaGrad, Sgd};
+use crate::{Error, Result};
+
+/// Which optimiser turns gradients into new weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserKind {
+    /// AdaGrad, the paper's.
+    AdaGrad,
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+}
+
+/// How the learning rate changes over the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// It stays.
+    Constant,
+    /// It falls to zero along half a cosine: "lowered to finalise the model", as the paper says without details.
+    Cosine,
+}
+
+/// The settings of a run, as written to `args.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Network.
+    pub network: String,
+    /// Floats of an embedding.
+    pub embedding: u32,
+    /// P: people per batch.
+    pub people: usize,
+    /// K: images per person.
+    pub images: usize,
+    /// Passes over the data. An epoch shows as many images as there are to train on, and lasts
+    /// [`Config::MIN_EPOCH`] steps at least, so that small folders are not measured at every other step.
+    pub epochs: u32,
+    /// The triplet loss's margin; the paper's is 0.2.
+    pub margin: f32,
+    /// Optimiser.
+    pub optimiser: OptimiserKind,
+    /// Learning rate at the start.
+    pub learning_rate: f32,
+    /// How it changes.
+    pub schedule: Schedule,
+    /// Momentum of SGD.
+    pub momentum: f32,
+    /// Weight decay, on weights only.
+    pub weight_decay: f32,
+    /// Part of the people that is kept for measuring.
+    pub held_out: f64,
+    /// Random changes of the training images.
+    pub augment: Augment,
+    /// Decides about everything random: starting weights, split, batches.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    /// What `facenet-gpu train` does without flags.
+    fn default() -> Self {
+        Self {
+            network: "zf64".to_string(),
+            embedding: 128,
+            people: 16,
+            images: 4,
+            epochs: 10,
+            margin: 0.2,
+            optimiser: OptimiserKind::AdaGrad,
+            learning_rate: 0.1,
+            schedule: Schedule::Cosine,
+            momentum: 0.9,
+            weight_decay: 0.0,
+            held_out: 0.25,
+            augment: Augment { flip: true, shift: 3 },
+            seed: 0,
+        }
+    }
+}
+
+impl Config {
+    /// Fewest steps of an epoch.
+    pub const MIN_EPOCH: usize = 20;
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// A setting that makes no sense; the message names it and its range.
+    pub fn check(&self) -> Result<()> {
+        let usage = |what: &str| Err(Error::Usage(what.to_string()));
+        if !(self.margin.is_finite() && self.margin > 0.0) {
+            return usage("the margin must be a number above 0; the paper's is 0.2");
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return usage("the learning rate must be a number above 0");
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return usage("the momentum must be at least 0 and below 1");
+        }
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return usage("the weight decay must be a number of at least 0");
+        }
+        if !(0.0..1.0).contains(&self.held_out) {
+            return usage("the held-out part must be at least 0 and below 1");
+        }
+        if self.epochs == 0 {
+            return usage("training needs at least one epoch");
+        }
+        Ok(())
+    }
+
+    /// The optimiser with its settings.
+    pub fn optimiser(&self) -> Box<dyn Optimiser> {
+        match self.optimiser {
+            OptimiserKind::AdaGrad => Box::new(AdaGrad { weight_decay: self.weight_decay, ..AdaGrad::default() }),
+            OptimiserKind::Sgd => Box::new(Sgd { momentum: self.momentum, weight_decay: self.weight_decay }),
+        }
+    }
+
+    /// Learning rate of step `step` of `steps`.
+    pub fn learning_rate_at(&self, step: usize, steps: usize) -> f32 {
+        match self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::Cosine => {
+                let progress = step as f32 / steps.max(1) as f32;
+                self.learning_rate * 0.5 * (1.0 + (std::f32::consts::PI * progress).cos())
+            }
+        }
+    }
+}

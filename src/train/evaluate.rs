@@ -1,0 +1,123 @@
+//! How well held-out people are told apart, beside two floors measured the same way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use crate::data::faces::FaceSet;
+use crate::eval::verification::{
+    Accuracy, Pair, balanced_pairs, raw_pixel_distances, squared_distance, verification_accuracy,
+};
+use crate::executor::Executor;
+use crate::model::Model;
+use crate::net::Network;
+use crate::train::Config;
+use crate::weights::{Metadata, Weights};
+use crate::{Engine, Error, Result};
+
+/// Most pairs that an evaluation classifies: the size of LFW's View 2.
+const MAX_PAIRS: usize = 6_000;
+/// Images that are embedded together.
+const BATCH: u32 = 32;
+/// Images that are embedded where nobody is held out, only to see that the network still gives numbers.
+const PROBE: usize = 32;
+
+/// What is reached without training: a network that does not beat both has learnt nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Floors {
+    /// Squared distance of raw pixels.
+    pub pixels: Accuracy,
+    /// The network with its starting weights.
+    pub untrained: Accuracy,
+}
+
+/// Measures verification accuracy on the held-out people.
+#[derive(Debug)]
+pub struct Evaluator {
+    set: Arc<FaceSet>,
+    pairs: Vec<Pair>,
+    /// Position of each image of the pairs in the list of embedded images.
+    rows: BTreeMap<usize, usize>,
+    seed: u64,
+    model: Model,
+}
+
+impl Evaluator {
+    /// Draws the pairs, the same for every epoch and for the floors. Where nobody is held out there are none, and a few
+    /// images stand in, so that [`accuracy`](Self::accuracy) still notices embeddings that are not numbers.
+    ///
+    /// # Errors
+    /// The held-out people give no pairs, or the device lacks memory.
+    pub fn new(
+        engine: &Engine,
+        network: &Network,
+        config: &Config,
+        metadata: Metadata,
+        set: Arc<FaceSet>,
+        held_out: &[usize],
+    ) -> Result<Self> {
+        let pairs = match held_out {
+            [] => Vec::new(),
+            people => balanced_pairs(&set.faces_of(people), config.seed, MAX_PAIRS)?,
+        };
+        let mut rows: BTreeMap<usize, usize> = pairs.iter().flat_map(|p| [(p.a, 0), (p.b, 0)]).collect();
+        if pairs.is_empty() {
+            rows.extend((0..set.len().min(PROBE)).map(|image| (image, 0)));
+        }
+        rows.values_mut().enumerate().for_each(|(row, value)| *value = row);
+        let model = Model::untrained(engine, network, metadata, BATCH)?;
+        Ok(Self { set, pairs, rows, seed: config.seed, model })
+    }
+
+    /// Number of pairs.
+    pub fn pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// The two floors, given the starting weights; `None` where nobody is held out or `stop` was set meanwhile.
+    ///
+    /// # Errors
+    /// An image can no longer be read, or the device is lost.
+    pub fn floors(&mut self, start: &Weights, stop: &AtomicBool) -> Result<Option<Floors>> {
+        if self.pairs.is_empty() || stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let distances = raw_pixel_distances(&self.set, &self.pairs)?;
+        let pixels = verification_accuracy(&self.pairs, &distances, self.seed)?;
+        self.model.load_weights(start)?;
+        Ok(self.measure(stop)?.map(|untrained| Floors { pixels, untrained }))
+    }
+
+    /// Accuracy with the parameters that `executor` holds; `None` where nobody is held out or `stop` was set meanwhile.
+    ///
+    /// # Errors
+    /// An image can no longer be read, the device is lost, or an embedding is not a number.
+    pub fn accuracy(&mut self, executor: &mut dyn Executor, stop: &AtomicBool) -> Result<Option<Accuracy>> {
+        self.model.copy_params(executor)?;
+        self.measure(stop)
+    }
+
+    fn measure(&mut self, stop: &AtomicBool) -> Result<Option<Accuracy>> {
+        let images: Vec<usize> = self.rows.keys().copied().collect();
+        let mut embeddings = Vec::with_capacity(images.len());
+        // In parts, so that a set that stays on disk is never whole in memory.
+        for part in images.chunks(256) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let faces: Result<Vec<_>> = part.par_iter().map(|&image| self.set.face(image)).collect();
+            embeddings.extend(self.model.embed_faces(&faces?)?);
+        }
+        if embeddings.iter().flatten().any(|x| !x.is_finite()) {
+            return Err(Error::NotFinite("the network's embeddings are not numbers".into()));
+        }
+        if self.pairs.is_empty() {
+            return Ok(None);
+        }
+        let distance = |p: &Pair| squared_distance(&embeddings[self.rows[&p.a]], &embeddings[self.rows[&p.b]]);
+        let distances: Vec<f32> = self.pairs.iter().map(distance).collect();
+        verification_accuracy(&self.pairs, &distances, self.seed).map(Some)
+    }
+}

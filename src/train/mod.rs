@@ -1,0 +1,17 @@
+//! Training: the plan of a step, the loop around it, what a run leaves behind.
+
+mod config;
+mod diagnose;
+mod evaluate;
+mod plot;
+mod report;
+mod run;
+mod run_folder;
+mod trainer;
+
+pub use config::{Config, OptimiserKind, Schedule};
+pub use evaluate::{Evaluator, Floors};
+pub use report::{EpochReport, Observer, Setup, StepReport, Summary};
+pub use run::{check_data, train};
+pub use run_folder::RunFolder;
+pub use trainer::Trainer;

@@ -1,0 +1,168 @@
+//! What a run tells while it goes on: rows of `steps.csv` and `metrics.csv`, and an observer's view of them.
+
+use serde::Serialize;
+
+use super::Floors;
+use crate::data::faces::FaceSet;
+use crate::eval::verification::Accuracy;
+use crate::op::stat;
+
+/// One step, as the observer and `steps.csv` see it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Number, from 1.
+    pub step: usize,
+    /// Epoch, from 1.
+    pub epoch: u32,
+    /// Mean loss over active triplets.
+    pub loss: f32,
+    /// Mean loss over all anchor-positive pairs.
+    pub loss_all: f32,
+    /// Anchor-positive pairs.
+    pub pairs: f32,
+    /// Pairs with a semi-hard negative.
+    pub active: f32,
+    /// Mean squared distance of anchor and positive.
+    pub d_ap: f32,
+    /// Mean squared distance of anchor and the chosen negative.
+    pub d_an: f32,
+    /// Learning rate.
+    pub learning_rate: f32,
+    /// Seconds since training began.
+    pub seconds: f64,
+}
+
+impl StepReport {
+    /// A row from the statistics of the triplet loss (see [`stat`]).
+    pub(super) fn new(step: usize, epoch: u32, s: &[f32], learning_rate: f32, seconds: f64) -> Self {
+        Self {
+            step,
+            epoch,
+            loss: s[stat::LOSS],
+            loss_all: s[stat::LOSS_PER_PAIR],
+            pairs: s[stat::PAIRS],
+            active: s[stat::ACTIVE],
+            d_ap: s[stat::POSITIVE_DISTANCE],
+            d_an: s[stat::NEGATIVE_DISTANCE],
+            learning_rate,
+            seconds,
+        }
+    }
+}
+
+/// One epoch, as the observer and `metrics.csv` see it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EpochReport {
+    /// Number, from 1.
+    pub epoch: u32,
+    /// Steps so far.
+    pub step: usize,
+    /// Mean loss over the epoch's active triplets.
+    pub loss: f64,
+    /// Mean loss over all the epoch's pairs.
+    pub loss_all: f64,
+    /// Part of the pairs with a semi-hard negative, 0 to 1.
+    pub active: f64,
+    /// Mean squared distance of anchor and positive.
+    pub d_ap: f64,
+    /// Mean squared distance of anchor and the chosen negative.
+    pub d_an: f64,
+    /// Verification accuracy on held-out people, 0 to 1; empty without any.
+    pub accuracy: Option<f64>,
+    /// Threshold that suits all pairs best; empty without held-out people.
+    pub threshold: Option<f32>,
+    /// No epoch before was better.
+    pub best: bool,
+    /// Learning rate of the last step.
+    pub learning_rate: f32,
+    /// Training images per second in this epoch, evaluation apart.
+    pub images_per_second: f64,
+    /// Part of the training time spent waiting for images, 0 to 1.
+    pub data_wait: f64,
+    /// Seconds since training began.
+    pub seconds: f64,
+}
+
+impl EpochReport {
+    /// The means over an epoch's steps; what is known only after its evaluation is empty.
+    pub(super) fn means(epoch: u32, step: usize, rows: &[StepReport]) -> Self {
+        // Weighted by what each is a mean of: a step without an active triplet has no loss and no d(a,n) to count.
+        let sum = |of: fn(&StepReport) -> f32, weight: fn(&StepReport) -> f32| {
+            rows.iter().map(|r| f64::from(of(r)) * f64::from(weight(r))).sum::<f64>()
+        };
+        let (pairs, active) = (sum(|r| r.pairs, |_| 1.0), sum(|r| r.active, |_| 1.0));
+        let mean = |sum: f64, count: f64| if count > 0.0 { sum / count } else { 0.0 };
+        Self {
+            epoch,
+            step,
+            loss: mean(sum(|r| r.loss, |r| r.active), active),
+            loss_all: mean(sum(|r| r.loss_all, |r| r.pairs), pairs),
+            active: mean(active, pairs),
+            d_ap: mean(sum(|r| r.d_ap, |r| r.pairs), pairs),
+            d_an: mean(sum(|r| r.d_an, |r| r.active), active),
+            accuracy: None,
+            threshold: None,
+            best: false,
+            learning_rate: rows.last().map_or(0.0, |r| r.learning_rate),
+            images_per_second: 0.0,
+            data_wait: 0.0,
+            seconds: 0.0,
+        }
+    }
+}
+
+/// What will be trained on, known once the data is split and the floors are measured.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The data.
+    pub set: &'a FaceSet,
+    /// People to train on.
+    pub train_people: usize,
+    /// Their images.
+    pub train_images: usize,
+    /// People held out.
+    pub held_out_people: usize,
+    /// P, after any lowering.
+    pub people: usize,
+    /// K, after any lowering.
+    pub images: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// Trained floats.
+    pub params: u64,
+    /// Multiply-adds of one image.
+    pub macs: u64,
+    /// Bytes of a step's plan on the device.
+    pub bytes: u64,
+    /// Pairs of an evaluation; 0 without held-out people.
+    pub pairs: usize,
+    /// What is reached without training; `None` without held-out people.
+    pub floors: Option<Floors>,
+}
+
+/// What happens is told to an observer as it happens.
+pub trait Observer {
+    /// Before the first step.
+    fn begin(&mut self, _setup: &Setup<'_>) {}
+    /// Something that the user should know.
+    fn warning(&mut self, _message: &str) {}
+    /// After each step, a step or two late.
+    fn step(&mut self, _report: &StepReport, _images_per_second: f64) {}
+    /// After each epoch.
+    fn epoch(&mut self, _report: &EpochReport) {}
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Steps that were run.
+    pub steps: usize,
+    /// Accuracy of the best epoch; `None` without held-out people or before the first evaluation.
+    pub best: Option<Accuracy>,
+    /// The floors.
+    pub floors: Option<Floors>,
+    /// The caller asked to stop early.
+    pub stopped: bool,
+    /// Seconds, evaluations included.
+    pub seconds: f64,
+}

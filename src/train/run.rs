@@ -1,0 +1,297 @@
+//! The training loop: batches in, statistics out, an evaluation and a save after each epoch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::diagnose::first_bad_tensor;
+use super::{Config, EpochReport, Evaluator, Observer, RunFolder, Setup, StepReport, Summary, Trainer, plot};
+use crate::data::faces::FaceSet;
+use crate::data::prefetch::{DEFAULT_DEPTH, HostBatch, Prefetcher};
+use crate::data::sampler::{PkConfig, PkSampler};
+use crate::data::split::{HeldOut, split_people};
+use crate::eval::verification::Accuracy;
+use crate::executor::Pending;
+use crate::model::initial_weights;
+use crate::net::{self, Network};
+use crate::weights::{Metadata, Weights};
+use crate::{Engine, Error, Result};
+
+/// Steps whose statistics may be under way while the device works on.
+const STEPS_IN_FLIGHT: usize = 2;
+/// A copy of the weights is kept this often, so that a long epoch that ends in numbers that are none costs little.
+const KEEP_EVERY: usize = 100;
+
+/// Trains on `set` as `config` says, until it is done or `stop` is set, and leaves everything in `folder`.
+///
+/// # Errors
+/// The data cannot be used, the device fails, the folder cannot be written, or the loss is no longer a number: then the
+/// last good weights are in `folder` and the message says at which step and in which layer it happened. Good are weights
+/// with which the network gave numbers.
+pub fn train(
+    engine: &Engine,
+    config: &Config,
+    set: &Arc<FaceSet>,
+    folder: &mut RunFolder,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    config.check()?;
+    let network = net::find(&config.network)?;
+    let metadata = Metadata {
+        network: network.name.to_string(),
+        embedding: config.embedding,
+        preprocess: set.preprocess().clone(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+    };
+    let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
+    split.warning.iter().for_each(|w| observer.warning(w));
+    let pk = PkConfig { people: config.people, images: config.images, seed: config.seed, augment: config.augment };
+    let (sampler, warnings) = PkSampler::new(set, &split.train, pk)?;
+    warnings.iter().for_each(|w| observer.warning(w));
+    let used = *sampler.config();
+
+    let batch_size = sampler.batch_size();
+    let batch = u32::try_from(batch_size).map_err(|_| Error::Usage("the batch is too large".into()))?;
+    let train_images: usize = set.faces_of(&split.train).iter().map(Vec::len).sum();
+    let epoch_steps = train_images.div_ceil(batch_size).max(Config::MIN_EPOCH);
+    let steps = epoch_steps * config.epochs as usize;
+
+    let net = network.graph(1, config.embedding)?;
+    let start = initial_weights(&net.graph, metadata.clone(), config.seed);
+    let mut trainer = Trainer::new(engine, network, config, metadata.clone(), batch)?;
+    trainer.load(&start, folder.path())?;
+    let mut evaluator = Evaluator::new(engine, network, config, metadata, set.clone(), &split.held_out)?;
+    let floors = evaluator.floors(&start, stop)?;
+    observer.begin(&Setup {
+        set,
+        train_people: split.train.len(),
+        train_images,
+        held_out_people: split.held_out.len(),
+        people: used.people,
+        images: used.images,
+        steps,
+        params: net.graph.param_count(),
+        macs: net.graph.macs(),
+        bytes: trainer.executor().plan().bytes(),
+        pairs: evaluator.pairs(),
+        floors,
+    });
+
+    let batches = Prefetcher::start(set.clone(), sampler.batches(0).take(steps), DEFAULT_DEPTH)?;
+    let mut run = Run {
+        engine,
+        network,
+        config,
+        folder,
+        observer,
+        trainer,
+        batches,
+        steps,
+        batch_size,
+        begin: Instant::now(),
+        done: 0,
+        in_flight: VecDeque::new(),
+        last_batch: None,
+        good: Kept { step: 0, weights: start },
+        candidate: None,
+    };
+    let mut best: Option<Accuracy> = None;
+    let mut history: Vec<EpochReport> = Vec::new();
+    for epoch in 1..=config.epochs {
+        let means = match run.epoch(epoch, epoch_steps, stop) {
+            Ok(Some(means)) => means,
+            Ok(None) => break,
+            Err(e) => return Err(run.rescue(e)),
+        };
+        let accuracy = run.evaluate(&mut evaluator, stop)?;
+        let better = match (accuracy, best) {
+            (Some(now), Some(best)) => now.accuracy > best.accuracy,
+            (Some(_), None) => true,
+            // Nobody is held out: the latest weights count as the best. Or the evaluation was stopped.
+            (None, _) => evaluator.pairs() == 0 || !run.folder.best().exists(),
+        };
+        if better {
+            run.folder.save_best(&run.good.weights)?;
+            best = accuracy.or(best);
+        }
+        let report = EpochReport {
+            accuracy: accuracy.map(|a| a.accuracy),
+            threshold: accuracy.map(|a| a.threshold),
+            best: better,
+            seconds: run.begin.elapsed().as_secs_f64(),
+            ..means
+        };
+        run.folder.epoch(&report)?;
+        history.push(report);
+        run.observer.epoch(&report);
+        plot::loss_curve(&run.folder.path().join("loss.svg"), &history, floors.as_ref())?;
+    }
+    if run.done > run.good.step {
+        run.save_unfinished()?;
+    }
+    let seconds = run.begin.elapsed().as_secs_f64();
+    Ok(Summary { steps: run.done, best, floors, stopped: run.done < steps, seconds })
+}
+
+/// A step that the device may still be working on.
+struct InFlight {
+    step: usize,
+    learning_rate: f32,
+    batch: HostBatch,
+    statistics: Pending,
+}
+
+/// Weights and the step after which they were read.
+struct Kept {
+    step: usize,
+    weights: Weights,
+}
+
+struct Run<'a> {
+    engine: &'a Engine,
+    network: &'a Network,
+    config: &'a Config,
+    folder: &'a mut RunFolder,
+    observer: &'a mut dyn Observer,
+    trainer: Trainer,
+    batches: Prefetcher,
+    steps: usize,
+    batch_size: usize,
+    begin: Instant,
+    done: usize,
+    in_flight: VecDeque<InFlight>,
+    /// The batch whose statistics arrived last, for a diagnosis.
+    last_batch: Option<HostBatch>,
+    /// The latest weights that are known to give numbers.
+    good: Kept,
+    /// Weights that will be good if the next step's loss is a number.
+    candidate: Option<Kept>,
+}
+
+impl Run<'_> {
+    /// Runs the steps of an epoch. `None` if it was stopped before its end.
+    fn epoch(&mut self, epoch: u32, steps: usize, stop: &AtomicBool) -> Result<Option<EpochReport>> {
+        let (begin, waited, first) = (Instant::now(), self.batches.waited(), self.done);
+        let mut rows = Vec::with_capacity(steps);
+        while self.done < first + steps && !stop.load(Ordering::Relaxed) {
+            let Some(batch) = self.batches.next_batch() else { break };
+            let batch = batch?;
+            let learning_rate = self.config.learning_rate_at(self.done, self.steps);
+            let statistics = self.trainer.step(&batch, learning_rate)?;
+            self.done += 1;
+            self.in_flight.push_back(InFlight { step: self.done, batch, statistics, learning_rate });
+            if self.done.is_multiple_of(KEEP_EVERY) {
+                self.candidate = Some(Kept { step: self.done, weights: self.trainer.weights()? });
+            }
+            let rate = ((self.done - first) * self.batch_size) as f64 / begin.elapsed().as_secs_f64();
+            self.land(STEPS_IN_FLIGHT, epoch, rate, &mut rows)?;
+        }
+        let rate = ((self.done - first) * self.batch_size) as f64 / begin.elapsed().as_secs_f64();
+        self.land(0, epoch, rate, &mut rows)?;
+        let seconds = begin.elapsed().as_secs_f64();
+        Ok((self.done == first + steps).then(|| EpochReport {
+            images_per_second: ((self.done - first) * self.batch_size) as f64 / seconds,
+            data_wait: (self.batches.waited() - waited).as_secs_f64() / seconds,
+            ..EpochReport::means(epoch, self.done, &rows)
+        }))
+    }
+
+    /// Takes the statistics of finished steps until at most `keep` are under way.
+    fn land(&mut self, keep: usize, epoch: u32, rate: f64, rows: &mut Vec<StepReport>) -> Result<()> {
+        while self.in_flight.len() > keep {
+            let Some(flight) = self.in_flight.pop_front() else { break };
+            let statistics = flight.statistics.wait()?;
+            let seconds = self.begin.elapsed().as_secs_f64();
+            let report = StepReport::new(flight.step, epoch, &statistics, flight.learning_rate, seconds);
+            self.folder.step(&report)?;
+            self.last_batch = Some(flight.batch);
+            if !(report.loss.is_finite() && report.loss_all.is_finite()) {
+                return Err(self.not_finite(flight.step)?);
+            }
+            if self.candidate.as_ref().is_some_and(|kept| kept.step < flight.step)
+                && let Some(kept) = self.candidate.take()
+            {
+                self.good = kept;
+            }
+            rows.push(report);
+            self.observer.step(&report, rate);
+        }
+        Ok(())
+    }
+
+    /// Measures the weights at the end of an epoch and saves them as the last. They are saved before anything else can
+    /// go wrong, but never if they give embeddings that are not numbers.
+    fn evaluate(&mut self, evaluator: &mut Evaluator, stop: &AtomicBool) -> Result<Option<Accuracy>> {
+        let weights = self.trainer.weights()?;
+        let accuracy = evaluator.accuracy(self.trainer.executor(), stop);
+        if matches!(accuracy, Err(Error::NotFinite(_))) || !weights.is_finite() {
+            return Err(self.not_finite(self.done)?);
+        }
+        self.folder.save_last(&weights)?;
+        self.good = Kept { step: self.done, weights };
+        self.candidate = None;
+        accuracy
+    }
+
+    /// Saves the weights in the middle of an epoch, after the user has asked to stop.
+    fn save_unfinished(&mut self) -> Result<()> {
+        let weights = self.trainer.weights()?;
+        if !weights.is_finite() {
+            return Err(self.not_finite(self.done)?);
+        }
+        self.good = Kept { step: self.done, weights };
+        self.save_good()
+    }
+
+    /// Saves the good weights as the last, and as the best if there are none.
+    fn save_good(&self) -> Result<()> {
+        self.folder.save_last(&self.good.weights)?;
+        if self.folder.best().exists() { Ok(()) } else { self.folder.save_best(&self.good.weights) }
+    }
+
+    /// After an error in the middle of an epoch: saves what can be saved and hands the error on.
+    fn rescue(&mut self, error: Error) -> Error {
+        if !matches!(error, Error::NotFinite(_)) && self.done > 0 {
+            // The first error is the one that the user must hear of.
+            if self.save_unfinished().is_err() {
+                let _ = self.save_good();
+            }
+        }
+        error
+    }
+
+    /// Saves what is good and explains what is not. The update of a step is skipped on the device while its loss is not
+    /// finite, so the weights are still those that the step met, and the first bad tensor can be found.
+    fn not_finite(&mut self, step: usize) -> Result<Error> {
+        self.save_good()?;
+        let weights = self.trainer.weights()?;
+        let source = match &self.last_batch {
+            Some(batch) => first_bad_tensor(self.engine, self.network, &weights, batch).unwrap_or_default(),
+            None => None,
+        };
+        let source = source.unwrap_or_else(|| "the embedding of an image outside the last batch".to_string());
+        let kept = match self.good.step {
+            0 => "only the starting weights were good, and they".to_string(),
+            step => format!("the last good weights, those of step {step},"),
+        };
+        Ok(Error::NotFinite(format!(
+            "the loss is not a number at step {step}: the first tensor that is not finite is {source}; {kept} are in {}; \
+             try a lower --learning-rate than {:?}",
+            self.folder.last().display(),
+            self.config.learning_rate
+        )))
+    }
+}
+
+/// Checks that `set` can be trained on, before anything is written.
+///
+/// # Errors
+/// Those of [`train`] that are about the settings and the data.
+pub fn check_data(config: &Config, set: &FaceSet) -> Result<()> {
+    config.check()?;
+    let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
+    let pk = PkConfig { people: config.people, images: config.images, seed: config.seed, augment: config.augment };
+    PkSampler::new(set, &split.train, pk).map(drop)
+}

@@ -1,0 +1,145 @@
+//! What a run leaves behind: `runs/train/NAME[N]/` with its settings, metrics and weights.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::data::faces::FaceSet;
+use crate::weights::{Weights, check_writable, write_whole};
+use crate::{Error, Result};
+
+/// The folder of one run.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    epochs: csv::Writer<File>,
+    steps: csv::Writer<File>,
+}
+
+impl RunFolder {
+    /// Creates `root/train/name`, or `name2`, `name3`, ... if there are runs of that name already.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn create(root: &Path, name: &str) -> Result<Self> {
+        let parent = Self::check(root, name)?;
+        let mut number = 1;
+        let path = loop {
+            let path = parent.join(if number == 1 { name.to_string() } else { format!("{name}{number}") });
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
+                Err(e) => return Err(Error::io("create", &path)(e)),
+            }
+        };
+        let weights = path.join("weights");
+        fs::create_dir(&weights).map_err(Error::io("create", &weights))?;
+        let writer = |name: &str| {
+            let file = path.join(name);
+            File::create(&file).map(csv::Writer::from_writer).map_err(Error::io("create", &file))
+        };
+        Ok(Self { epochs: writer("metrics.csv")?, steps: writer("steps.csv")?, path })
+    }
+
+    /// Checks the name and that the folder can be written, so that this is found out before images are read for
+    /// minutes. Returns `root/train`, which exists then.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn check(root: &Path, name: &str) -> Result<PathBuf> {
+        if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+            let message = format!("--name \"{name}\" cannot name a run: give a plain folder name");
+            return Err(Error::Usage(message));
+        }
+        let parent = root.join("train");
+        fs::create_dir_all(&parent).map_err(Error::io("create", &parent))?;
+        check_writable(&parent)?;
+        Ok(parent)
+    }
+
+    /// Removes the folder unless it holds weights: after a failure before the first step nothing in it is worth keeping.
+    pub fn discard_if_empty(self) {
+        if !self.last().exists() && !self.best().exists() {
+            let path = self.path.clone();
+            // Open files cannot be removed everywhere.
+            drop(self);
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The weights of the last epoch.
+    pub fn last(&self) -> PathBuf {
+        self.path.join("weights/last.safetensors")
+    }
+
+    /// The weights with the best accuracy so far.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("weights/best.safetensors")
+    }
+
+    /// Writes the settings.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_args(&self, args: &impl Serialize) -> Result<()> {
+        let text = toml::to_string(args).expect("settings are plain data");
+        write_whole(&self.path.join("args.toml"), text.as_bytes())
+    }
+
+    /// Writes a row per image that could not be used, if there are any. Returns the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_skipped(&self, set: &FaceSet) -> Result<Option<PathBuf>> {
+        if set.skipped().is_empty() {
+            return Ok(None);
+        }
+        let path = self.path.join("skipped.csv");
+        set.write_report(&path)?;
+        Ok(Some(path))
+    }
+
+    /// Adds a row to `metrics.csv`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn epoch(&mut self, row: &impl Serialize) -> Result<()> {
+        write_row(&mut self.epochs, &self.path.join("metrics.csv"), row)
+    }
+
+    /// Adds a row to `steps.csv`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn step(&mut self, row: &impl Serialize) -> Result<()> {
+        write_row(&mut self.steps, &self.path.join("steps.csv"), row)
+    }
+
+    /// Saves weights as the last.
+    ///
+    /// # Errors
+    /// The file cannot be written; an older one stays whole.
+    pub fn save_last(&self, weights: &Weights) -> Result<()> {
+        weights.save(&self.last())
+    }
+
+    /// Saves weights as the best.
+    ///
+    /// # Errors
+    /// The file cannot be written; an older one stays whole.
+    pub fn save_best(&self, weights: &Weights) -> Result<()> {
+        weights.save(&self.best())
+    }
+}
+
+fn write_row(to: &mut csv::Writer<File>, path: &Path, row: &impl Serialize) -> Result<()> {
+    let wrote = to.serialize(row).map_err(std::io::Error::from).and_then(|()| to.flush());
+    wrote.map_err(Error::io("write", path))
+}

@@ -1,0 +1,272 @@
+//! Weights files: safetensors with our tensor names, and metadata that says which network they belong to and how its
+//! images must be prepared.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
+
+use crate::data::preprocess::Preprocess;
+use crate::plan::Shape;
+use crate::{Error, Result};
+
+/// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.
+const FORMAT: &str = "facenet-gpu/1";
+
+/// What a weights file says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metadata {
+    /// Name of the network, as [`crate::net::find`] knows it.
+    pub network: String,
+    /// Floats of an embedding.
+    pub embedding: u32,
+    /// How images must be prepared.
+    pub preprocess: Preprocess,
+    /// Version of the crate that wrote the file.
+    pub version: String,
+}
+
+/// Named tensors with their metadata.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weights {
+    /// What they are for.
+    pub metadata: Metadata,
+    /// Name, sizes and values (row-major) of each tensor.
+    pub tensors: Vec<(String, Shape, Vec<f32>)>,
+}
+
+impl Weights {
+    /// Writes a file. It appears whole or not at all: the bytes go to a temporary file beside it, which is renamed.
+    ///
+    /// # Errors
+    /// The folder cannot be written or the disk is full; an older file of that name is then still whole.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let m = &self.metadata;
+        let fields = [
+            ("format", FORMAT.to_string()),
+            ("network", m.network.clone()),
+            ("embedding", m.embedding.to_string()),
+            ("preprocess", serde_json::to_string(&m.preprocess).expect("preprocessing is plain data")),
+            ("version", m.version.clone()),
+        ];
+        let info: HashMap<String, String> = fields.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+        let mut views = Vec::with_capacity(self.tensors.len());
+        for (name, shape, data) in &self.tensors {
+            let dims = shape.dims().iter().map(|&d| d as usize).collect();
+            let view = TensorView::new(Dtype::F32, dims, bytemuck::cast_slice(data));
+            views.push((name.as_str(), view.expect("a tensor has as many values as its shape says")));
+        }
+        let bytes = safetensors::serialize(views, Some(info)).expect("valid views serialise");
+        write_whole(path, &sorted_metadata(bytes))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is not safetensors, is cut short, or was not written by this program.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+        let explain = |e: SafeTensorError| match e {
+            SafeTensorError::MetadataIncompleteBuffer => {
+                fail("is cut short: it holds fewer bytes than its header promises; copy it again".into())
+            }
+            // The first eight bytes are the length of the header, which begins with a brace.
+            _ if bytes.is_empty() => fail("is empty; copy it again".into()),
+            e if bytes.get(8) == Some(&b'{') => fail(format!("is cut short or damaged ({e}); copy it again")),
+            _ => fail("is not a safetensors file; give one that `facenet-gpu train` wrote".into()),
+        };
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(explain)?;
+        let info = header.metadata().clone().unwrap_or_default();
+        let field = |name: &str| {
+            let missing = || {
+                fail(format!(
+                    "has no metadata field \"{name}\", so it was not written by facenet-gpu; give a file that \
+                     `facenet-gpu train` wrote"
+                ))
+            };
+            info.get(name).cloned().ok_or_else(missing)
+        };
+        let format = field("format")?;
+        if format != FORMAT {
+            return Err(fail(format!("has format {format}, this version reads {FORMAT}; update facenet-gpu")));
+        }
+        let broken = |name: &str| fail(format!("has a broken metadata field \"{name}\""));
+        let metadata = Metadata {
+            network: field("network")?,
+            embedding: field("embedding")?.parse().map_err(|_| broken("embedding"))?,
+            preprocess: serde_json::from_str(&field("preprocess")?).map_err(|_| broken("preprocess"))?,
+            version: field("version")?,
+        };
+        let file = SafeTensors::deserialize(&bytes).map_err(explain)?;
+        let mut tensors = Vec::with_capacity(file.len());
+        for (name, view) in file.tensors() {
+            if view.dtype() != Dtype::F32 {
+                return Err(fail(format!("has the tensor {name} as {:?}, F32 is needed", view.dtype())));
+            }
+            let dims: Option<Vec<u32>> = view.shape().iter().map(|&d| u32::try_from(d).ok()).collect();
+            let shape = dims.and_then(|d| Shape::new(&d).ok());
+            let shape =
+                shape.ok_or_else(|| fail(format!("has the tensor {name} with the odd sizes {:?}", view.shape())))?;
+            tensors.push((name, shape, bytemuck::pod_collect_to_vec(view.data())));
+        }
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(Self { metadata, tensors })
+    }
+
+    /// Whether every value is a number.
+    pub fn is_finite(&self) -> bool {
+        self.tensors.iter().all(|(.., data)| data.iter().all(|x| x.is_finite()))
+    }
+
+    /// The values of the tensor `name`, which must have these sizes.
+    ///
+    /// # Errors
+    /// There is no such tensor or it has other sizes; `path` names the file in the message.
+    pub fn tensor(&self, name: &str, shape: Shape, path: &Path) -> Result<&[f32]> {
+        let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+        let found = self.tensors.iter().find(|(n, ..)| n == name);
+        let (_, have, data) =
+            found.ok_or_else(|| fail(format!("lacks the tensor {name} {shape}; it belongs to another network")))?;
+        if *have != shape {
+            return Err(fail(format!("has the tensor {name} with sizes {have}, the network needs {shape}")));
+        }
+        Ok(data)
+    }
+}
+
+/// Writes a file so that it appears whole or not at all.
+///
+/// # Errors
+/// The folder cannot be written or the disk is full.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = temporary(folder).map_err(Error::io("write", path))?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    file.as_file().sync_all().map_err(Error::io("write", path))?;
+    file.persist(path).map_err(|e| Error::io("write", path)(e.error))?;
+    Ok(())
+}
+
+/// A temporary file with the permissions that any new file gets; those of tempfile are for its owner's eyes only.
+fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has permissions to set"))]
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// Checks that files can be written into a folder, so that this is found out before the work and not after it.
+///
+/// # Errors
+/// The folder does not exist or cannot be written.
+pub(crate) fn check_writable(folder: &Path) -> Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    tempfile::NamedTempFile::new_in(folder).map(drop).map_err(Error::io("write into", folder))
+}
+
+/// The same file with its header's keys in order: safetensors keeps metadata in a hash map, whose order would make two
+/// equal weights differ in their bytes.
+fn sorted_metadata(bytes: Vec<u8>) -> Vec<u8> {
+    let (size, data) = bytes.split_at(8);
+    let size =
+        usize::try_from(u64::from_le_bytes(size.try_into().expect("eight bytes"))).expect("a header fits memory");
+    let header: serde_json::Value = serde_json::from_slice(&data[..size]).expect("a header that was just written");
+    // serde_json's maps are ordered by key.
+    let mut sorted = serde_json::to_vec(&header).expect("a header is plain data");
+    sorted.resize(sorted.len().next_multiple_of(8), b' ');
+    [&(sorted.len() as u64).to_le_bytes()[..], &sorted, &data[size..]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::preprocess::Normalise;
+
+    fn weights() -> Weights {
+        Weights {
+            metadata: Metadata {
+                network: "zf64".into(),
+                embedding: 2,
+                preprocess: Preprocess { height: 64, width: 64, normalise: Normalise::Fixed },
+                version: "0.0.1".into(),
+            },
+            tensors: vec![("a/w".into(), Shape::new(&[2, 2]).unwrap(), vec![1.0, -2.0, 3.0, 0.5])],
+        }
+    }
+
+    /// What is said of a file with these bytes.
+    fn refusal(bytes: &[u8]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        fs::write(&path, bytes).unwrap();
+        let text = Weights::load(&path).unwrap_err().to_string();
+        assert!(text.contains("w.safetensors: "), "the file is named: {text}");
+        text
+    }
+
+    fn saved() -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        weights().save(&path).unwrap();
+        fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_equal_weights_are_equal_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        weights().save(&path).unwrap();
+        assert_eq!(Weights::load(&path).unwrap(), weights());
+        // Whoever may read other new files may read this one.
+        let other = dir.path().join("other");
+        fs::write(&other, "").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions(), fs::metadata(&other).unwrap().permissions());
+        assert_eq!(saved(), saved());
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_anywhere_is_refused() {
+        let bytes = saved();
+        for length in 0..bytes.len() {
+            let text = refusal(&bytes[..length]);
+            let known =
+                ["is cut short", "is empty", "is not a safetensors file"].iter().any(|part| text.contains(part));
+            assert!(known, "{length} bytes: {text}");
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused_with_what_they_lack() {
+        assert!(refusal(b"PK\x03\x04 some other kind of file").contains("is not a safetensors file; give one"));
+        let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+        let foreign = safetensors::serialize([("x", view)], None).unwrap();
+        assert!(refusal(&foreign).contains("was not written by facenet-gpu"));
+        let newer = String::from_utf8_lossy(&saved()[8..saved().len() - 16]).replace("facenet-gpu/1", "facenet-gpu/9");
+        let bytes = [&saved()[..8], newer.as_bytes(), &[0; 16]].concat();
+        assert!(refusal(&bytes).contains("update facenet-gpu"));
+    }
+
+    #[test]
+    fn a_missing_and_a_misshapen_tensor_are_named() {
+        let (shape, path) = (Shape::new(&[2, 2]).unwrap(), Path::new("w"));
+        let text = weights().tensor("b/w", shape, path).unwrap_err().to_string();
+        assert!(text.contains("lacks the tensor b/w"), "{text}");
+        let text = weights().tensor("a/w", Shape::new(&[4]).unwrap(), path).unwrap_err().to_string();
+        assert!(text.contains("has the tensor a/w with sizes"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_stays_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        // A folder of that name cannot be replaced by a file.
+        let path = dir.path().join("w.safetensors");
+        fs::create_dir(&path).unwrap();
+        assert!(weights().save(&path).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing temporary is left behind");
+    }
+}
