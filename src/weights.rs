@@ -122,16 +122,21 @@ impl Weights {
         self.tensors.iter().all(|(.., data)| data.iter().all(|x| x.is_finite()))
     }
 
+    /// The sizes and values of the tensor `name`, if there is one.
+    pub fn find(&self, name: &str) -> Option<(Shape, &[f32])> {
+        self.tensors.iter().find(|(n, ..)| n == name).map(|(_, shape, data)| (*shape, &data[..]))
+    }
+
     /// The values of the tensor `name`, which must have these sizes.
     ///
     /// # Errors
     /// There is no such tensor or it has other sizes; `path` names the file in the message.
     pub fn tensor(&self, name: &str, shape: Shape, path: &Path) -> Result<&[f32]> {
         let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
-        let found = self.tensors.iter().find(|(n, ..)| n == name);
-        let (_, have, data) =
+        let found = self.find(name);
+        let (have, data) =
             found.ok_or_else(|| fail(format!("lacks the tensor {name} {shape}; it belongs to another network")))?;
-        if *have != shape {
+        if have != shape {
             return Err(fail(format!("has the tensor {name} with sizes {have}, the network needs {shape}")));
         }
         Ok(data)

@@ -9,7 +9,7 @@ use facenet_gpu::data::prefetch::HostBatch;
 use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
-use facenet_gpu::net::{Blocks, Network};
+use facenet_gpu::net::{Blocks, Build, Network};
 use facenet_gpu::op::{TripletLoss, stat};
 use facenet_gpu::plan::Shape;
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer};
@@ -24,13 +24,15 @@ const DIM: u32 = 16;
 /// Floats of one image.
 const IMAGE: usize = 16 * 16 * 3;
 
-static SMALL: Network = Network { name: "small", input: [16, 16], about: "the network of make_small.py", layers };
+static SMALL: Network =
+    Network { name: "small", input: [16, 16], embedding: DIM, about: "the network of make_small.py", layers };
 
 fn layers(n: &mut Blocks<'_>, images: Tensor) -> Result<Tensor> {
     let x = n.conv("conv1", images, 8, 5, 2)?;
     let x = n.max_pool("pool1", x)?;
     let x = n.conv("conv2", x, 16, 3, 1)?;
-    n.fully_connected("fc1", x, 24)
+    let x = n.fully_connected("fc1", x, 24)?;
+    n.embedding(x)
 }
 
 /// `formula` of `make_small.py`.
@@ -46,7 +48,7 @@ fn formula(count: usize, number: u32, scale: f64) -> Vec<f32> {
 
 fn weights() -> Weights {
     let scales = [0.2, 0.1, 0.2, 0.1, 0.15, 0.1, 0.3, 0.1];
-    let net = SMALL.graph(1, DIM).unwrap();
+    let net = SMALL.graph(&Build::training(1)).unwrap();
     let fill = |((_, node), (number, scale)): ((_, &facenet_gpu::graph::Node), (u32, f64))| {
         (node.name.clone(), node.shape, formula(node.shape.len(), number, scale))
     };
@@ -88,7 +90,7 @@ fn engines() -> Vec<Engine> {
 #[test]
 fn embeddings_and_gradients_after_one_step_are_those_of_pytorch() {
     let golden = Golden::read();
-    let mut net = SMALL.graph(BATCH, DIM).unwrap();
+    let mut net = SMALL.graph(&Build::training(BATCH)).unwrap();
     let labels = net.graph.input_u32("labels", Shape::vector(BATCH));
     let loss = net.graph.op("loss", TripletLoss::default(), &[net.embeddings, labels]).unwrap();
     let params: Vec<(Tensor, String)> = net.graph.params().map(|(t, n)| (t, n.name.clone())).collect();
@@ -129,7 +131,7 @@ fn ten_losses_with_each_optimiser_are_those_of_pytorch_on_every_device_and_in_f6
     for (optimiser, learning_rate, name) in
         [(OptimiserKind::Sgd, 0.003, "sgd"), (OptimiserKind::AdaGrad, 0.005, "adagrad")]
     {
-        let config = Config { embedding: DIM, optimiser, schedule: Schedule::Constant, ..Config::default() };
+        let config = Config { optimiser, schedule: Schedule::Constant, ..Config::default() };
         let expected = golden.get(&format!("losses/{name}"));
         for engine in engines() {
             let mut trainer = Trainer::new(&engine, &SMALL, &config, weights.metadata.clone(), BATCH).unwrap();

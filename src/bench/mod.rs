@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::fill::{fill, fill_all};
 use crate::executor::{Executor, Options};
 use crate::graph::Recording;
-use crate::net::Network;
+use crate::net::{Build, Mode, Network};
 use crate::op::{Case, CasePlan, Concat, Linear, Values};
 use crate::plan::{Plan, Type};
 use crate::train::{Config, Trainer};
@@ -139,7 +139,7 @@ pub fn op_case(engine: &Engine, op: &str, case: Case, ceilings: Ceilings) -> Res
 pub fn network(engine: &Engine, network: &Network, config: &Config, ceilings: Ceilings) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for batch in [1, 32] {
-        let net = network.graph(batch, config.embedding)?;
+        let net = network.graph(&Build { mode: Mode::Inference, ..config.build(batch) })?;
         let plan = Recording::forward(&net.graph, &[net.embeddings]).finish();
         let mut executor = engine.executor(plan, &Options::default())?;
         fill_all(executor.as_mut())?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::fill::fill;
 use crate::data::preprocess::{Normalise, Preprocess};
 use crate::executor::{Executor, Options};
-use crate::model::{initial_weights, load_params};
+use crate::model::{initial_weights, load_weights};
 use crate::net::Network;
 use crate::op::Values;
 use crate::plan::reflect::{Access, interface};
@@ -84,12 +84,12 @@ pub fn training_step(engine: &Engine, network: &Network, people: u32) -> Result<
     let [height, width] = network.input;
     let metadata = Metadata {
         network: network.name.to_string(),
-        embedding: config.embedding,
+        embedding: network.embedding,
         preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
         version: String::new(),
     };
-    let weights = initial_weights(&network.graph(1, config.embedding)?.graph, metadata, 0);
-    load_params(executor.as_mut(), &weights, Path::new("starting weights"))?;
+    let weights = initial_weights(&network.graph(&config.build(1))?.graph, metadata, 0);
+    load_weights(executor.as_mut(), &weights, Path::new("starting weights"))?;
     let inputs: Vec<Buf> = executor.plan().with_role(Role::Input).map(|(buf, _)| buf).collect();
     for buf in inputs {
         fill(executor.as_mut(), buf, Values::Labels { people })?;

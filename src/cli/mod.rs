@@ -77,6 +77,16 @@ struct DeviceFlag {
     threads: Option<u16>,
 }
 
+/// The value of `--input`: `96x96`, or `96` for both.
+fn image_size(text: &str) -> std::result::Result<[u32; 2], String> {
+    let (height, width) = text.split_once(['x', 'X']).unwrap_or((text, text));
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side));
+    match (side(height), side(width)) {
+        (Some(height), Some(width)) => Ok([height, width]),
+        _ => Err("give height and width in pixels, such as 96x96 or 96".to_string()),
+    }
+}
+
 /// More threads than any processor has cores only get in each other's way.
 const MAX_THREADS: i64 = 1024;
 

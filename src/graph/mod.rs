@@ -20,6 +20,8 @@ pub struct Tensor(pub(crate) usize);
 pub enum Init {
     /// All zero: biases.
     Zeros,
+    /// All one: what batch normalisation multiplies by.
+    Ones,
     /// Normal with standard deviation sqrt(2 / fan-in) (He et al., 2015): weights before a ReLU.
     HeNormal {
         /// Inputs that one output sums over.
@@ -43,6 +45,11 @@ pub enum Source {
         init: Init,
         /// Weight decay applies: to weights, not to biases.
         decay: bool,
+    },
+    /// A running statistic: a weights file holds it, the update changes it, nothing has its gradient.
+    Statistic {
+        /// How it starts.
+        init: Init,
     },
     /// Computed.
     Op {
@@ -91,6 +98,11 @@ impl Graph {
         self.push(name.into(), shape, Source::Param { init, decay })
     }
 
+    /// A running statistic, such as the mean that batch normalisation uses once training is over.
+    pub fn statistic(&mut self, name: impl Into<String>, shape: Shape, init: Init) -> Tensor {
+        self.push(name.into(), shape, Source::Statistic { init })
+    }
+
     /// The result of an op. Every shape error is born here.
     ///
     /// # Errors
@@ -130,6 +142,14 @@ impl Graph {
             .enumerate()
             .filter(|(_, n)| matches!(n.source, Source::Param { .. }))
             .map(|(i, n)| (Tensor(i), n))
+    }
+
+    /// What a weights file holds, in order: the trained tensors and the running statistics, each with its start.
+    pub fn weights(&self) -> impl Iterator<Item = (&Node, Init)> {
+        self.nodes.iter().filter_map(|n| match n.source {
+            Source::Param { init, .. } | Source::Statistic { init } => Some((n, init)),
+            _ => None,
+        })
     }
 
     /// Number of trained floats.

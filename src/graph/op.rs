@@ -63,6 +63,15 @@ pub trait Op: Debug + Send + Sync {
     /// output. `dy` is this op's to overwrite. Gradients are written in the order of the inputs.
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]);
 
+    /// Records what changes running statistics after a training step; most ops have none. `loss` is one float: while it
+    /// is not finite, the statistics must stay as they are, as the trained tensors do.
+    fn update(&self, _r: &mut Recorder<'_>, _io: &Io<'_>, _loss: Buf) {}
+
+    /// What a table of layers says of the op, such as "7x7, 2" for kernel and stride; empty where nothing needs saying.
+    fn summary(&self) -> String {
+        String::new()
+    }
+
     /// Multiply-adds of forward.
     fn macs(&self, _x: &[Shape]) -> u64 {
         0

@@ -27,6 +27,7 @@ impl<'g> Recording<'g> {
             let (ty, role) = match &node.source {
                 Source::Input(ty) => (*ty, Role::Input),
                 Source::Param { .. } => (Type::F32, Role::Param),
+                Source::Statistic { .. } => (Type::F32, Role::Statistic),
                 Source::Op { .. } if outputs.contains(&Tensor(i)) => (Type::F32, Role::Output),
                 Source::Op { .. } => (Type::F32, Role::Temporary),
             };
@@ -68,6 +69,7 @@ impl<'g> Recording<'g> {
             needs[i] = match &node.source {
                 Source::Input(_) => wrt.contains(&Tensor(i)),
                 Source::Param { .. } => true,
+                Source::Statistic { .. } => false,
                 Source::Op { inputs, .. } => inputs.iter().any(|t| needs[t.0]),
             };
         }
@@ -101,14 +103,27 @@ impl<'g> Recording<'g> {
         Grad { buf, accumulate: false }
     }
 
-    /// Records the update of every parameter that has a gradient. Returns the buffer of the learning rate.
+    /// Records the update of every running statistic, and of every parameter that has a gradient. Returns the buffer of
+    /// the learning rate.
     pub fn update(&mut self, loss: Tensor, optimiser: &dyn Optimiser) -> Buf {
         let learning_rate = self.plan.buffer("learning rate", Shape::vector(1), Type::F32, Role::Input);
+        let loss = self.values[loss.0];
         for (i, node) in self.graph.nodes.iter().enumerate() {
-            let (Source::Param { decay, .. }, Some(dw)) = (&node.source, self.grads[i]) else { continue };
-            let (w, loss) = (self.values[i], self.values[loss.0]);
-            let update = Update { w, dw, len: node.shape.len_u32(), decay: *decay, learning_rate, loss };
-            optimiser.record(&mut Recorder::new(&mut self.plan, &node.name), &update);
+            match (&node.source, self.grads[i]) {
+                (Source::Param { decay, .. }, Some(dw)) => {
+                    let (w, len) = (self.values[i], node.shape.len_u32());
+                    let update = Update { w, dw, len, decay: *decay, learning_rate, loss };
+                    optimiser.record(&mut Recorder::new(&mut self.plan, &node.name), &update);
+                }
+                (Source::Op { op, inputs }, _) => {
+                    let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
+                    let shapes = self.graph.shapes(inputs);
+                    let (y, saved) = (self.values[i], &self.saved[i]);
+                    let io = Io { x: &x, x_shapes: &shapes, y, y_shape: node.shape, saved };
+                    op.update(&mut Recorder::new(&mut self.plan, &node.name), &io, loss);
+                }
+                _ => {}
+            }
         }
         self.end_phase("update");
         learning_rate

@@ -1,20 +1,39 @@
 //! The building blocks that networks are written in: one line per row of a paper's table.
 
+use super::Build;
 use crate::Result;
 use crate::graph::{Graph, Init, Tensor};
 use crate::op::{Conv2d, L2Normalize, Linear, MaxPool2d};
 use crate::plan::Shape;
 
+/// A layer with batch normalisation behind it. In a graph for inference the layer stands alone, and expects
+/// `w * gamma / sqrt(var + eps)` for its weights and `beta + (b - mean) * gamma / sqrt(var + eps)` for its bias.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fold {
+    /// The layer.
+    pub layer: String,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
 /// Adds layers to a graph. Parameters are named after their layer: `conv1/w`, `conv1/b`.
 #[derive(Debug)]
 pub struct Blocks<'g> {
     graph: &'g mut Graph,
+    build: Build,
+    dim: u32,
+    seed: Option<Tensor>,
+    folds: Vec<Fold>,
 }
 
 impl<'g> Blocks<'g> {
-    /// Adds to `graph`.
-    pub fn new(graph: &'g mut Graph) -> Self {
-        Self { graph }
+    /// Adds to `graph`; embeddings get `dim` floats.
+    pub fn new(graph: &'g mut Graph, build: Build, dim: u32) -> Self {
+        Self { graph, build, dim, seed: None, folds: Vec::new() }
+    }
+
+    pub(super) fn finish(self) -> (Option<Tensor>, Vec<Fold>) {
+        (self.seed, self.folds)
     }
 
     /// `k`x`k` convolution with bias and ReLU, padded by `k / 2`: stride 1 keeps the size, stride 2 halves it.
@@ -46,13 +65,13 @@ impl<'g> Blocks<'g> {
         self.linear(name, x, c_out, true, Init::HeNormal { fan_in: c_in })
     }
 
-    /// The end of every network: a linear layer to `dim` floats, then rows of unit length.
+    /// The end of every network: a linear layer to the embedding's floats, then rows of unit length.
     ///
     /// # Errors
-    /// `dim` is zero.
-    pub fn embedding(&mut self, x: Tensor, dim: u32) -> Result<Tensor> {
+    /// The weights are too many for 32-bit indices.
+    pub fn embedding(&mut self, x: Tensor) -> Result<Tensor> {
         let c_in = self.graph.shape(x).len_u32() / self.graph.shape(x).batch();
-        let y = self.linear("embedding", x, dim, false, Init::LecunNormal { fan_in: c_in })?;
+        let y = self.linear("embedding", x, self.dim, false, Init::LecunNormal { fan_in: c_in })?;
         self.graph.op("embeddings", L2Normalize::default(), &[y])
     }
 

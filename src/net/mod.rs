@@ -1,15 +1,16 @@
 //! Networks: each a short file that reads like the table of a paper.
 
 mod blocks;
+mod build;
 mod zf64;
 
-pub use blocks::Blocks;
+pub use blocks::{Blocks, Fold};
+pub use build::{Build, Mode};
 
 use crate::graph::{Graph, Tensor};
-use crate::plan::Shape;
 use crate::{Error, Result};
 
-/// Writes a network's layers into a graph: from images to the layer before the embedding.
+/// Writes a network's layers into a graph: from images to embeddings.
 pub type Layers = fn(&mut Blocks<'_>, Tensor) -> Result<Tensor>;
 
 /// A network, as data.
@@ -17,8 +18,10 @@ pub type Layers = fn(&mut Blocks<'_>, Tensor) -> Result<Tensor>;
 pub struct Network {
     /// Name on the command line and in weights files.
     pub name: &'static str,
-    /// Height and width of its images, pixels.
+    /// Height and width of its images, pixels. It may take others: see [`Build::input`].
     pub input: [u32; 2],
+    /// Floats of its embeddings. It may give others: see [`Build::embedding`].
+    pub embedding: u32,
     /// One line for lists.
     pub about: &'static str,
     /// Its layers.
@@ -48,24 +51,27 @@ pub struct NetworkGraph {
     pub images: Tensor,
     /// Output: embeddings `[batch, dim]`, rows of unit length.
     pub embeddings: Tensor,
+    /// Input: the seed of this step's dropout, two integers, if the graph drops anything out.
+    pub seed: Option<Tensor>,
+    /// Layers whose batch normalisation the graph expects to be folded into their weights: see [`Fold`].
+    pub folds: Vec<Fold>,
 }
 
 impl Network {
-    /// The network as a graph: `batch` images in, `batch` unit-length embeddings of `dim` floats out.
+    /// The network as a graph: a batch of images in, unit-length embeddings out.
     ///
     /// # Errors
-    /// `batch` or `dim` is zero or too large for 32-bit indices.
-    pub fn graph(&self, batch: u32, dim: u32) -> Result<NetworkGraph> {
+    /// A size is zero, too large for 32-bit indices, or too small for the network's layers.
+    pub fn graph(&self, build: &Build) -> Result<NetworkGraph> {
         let mut graph = Graph::new();
-        let shape = Shape::new(&[batch, self.input[0], self.input[1], 3])
-            .map_err(|e| Error::Usage(format!("{} with a batch of {batch}: {e}", self.name)))?;
+        let dim = build.embedding.unwrap_or(self.embedding);
         if dim == 0 {
             return Err(Error::Usage("an embedding needs at least one float; the paper uses 128".into()));
         }
-        let images = graph.input("images", shape);
-        let mut blocks = Blocks::new(&mut graph);
-        let features = (self.layers)(&mut blocks, images)?;
-        let embeddings = blocks.embedding(features, dim)?;
-        Ok(NetworkGraph { graph, images, embeddings })
+        let images = graph.input("images", build.images(self.name, self.input)?);
+        let mut blocks = Blocks::new(&mut graph, *build, dim);
+        let embeddings = (self.layers)(&mut blocks, images)?;
+        let (seed, folds) = blocks.finish();
+        Ok(NetworkGraph { graph, images, embeddings, seed, folds })
     }
 }

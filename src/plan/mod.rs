@@ -49,6 +49,8 @@ pub enum Role {
     Param,
     /// What an optimiser remembers between steps; starts at a stated value.
     State,
+    /// A running statistic: kept in weights files like a trained tensor, but without a gradient; the update changes it.
+    Statistic,
     /// Read by the caller after a run.
     Output,
     /// Lives inside a run only; may share memory with others whose lives do not overlap.
@@ -124,6 +126,12 @@ impl Plan {
     /// Buffers of one role with their numbers.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = (Buf, &BufferSpec)> {
         (0u32..).map(Buf).zip(&self.buffers).filter(move |(_, spec)| spec.role == role)
+    }
+
+    /// The buffers that a weights file holds, with their numbers: trained tensors and running statistics.
+    pub fn weights(&self) -> impl Iterator<Item = (Buf, &BufferSpec)> {
+        let kept = |spec: &BufferSpec| matches!(spec.role, Role::Param | Role::Statistic);
+        (0u32..).map(Buf).zip(&self.buffers).filter(move |(_, spec)| kept(spec))
     }
 
     /// Steps of a phase; empty if the plan has no such phase.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::augment::Augment;
 use crate::graph::Optimiser;
+use crate::net::{Build, Mode};
 use crate::optim::{AdaGrad, Sgd};
 use crate::{Error, Result};
 
@@ -32,8 +33,10 @@ pub enum Schedule {
 pub struct Config {
     /// Network.
     pub network: String,
-    /// Floats of an embedding.
-    pub embedding: u32,
+    /// Height and width of the images, pixels; `None` is the network's own.
+    pub input: Option<[u32; 2]>,
+    /// Floats of an embedding; `None` is the network's own.
+    pub embedding: Option<u32>,
     /// P: people per batch.
     pub people: usize,
     /// K: images per person.
@@ -53,6 +56,10 @@ pub struct Config {
     pub momentum: f32,
     /// Weight decay, on weights only.
     pub weight_decay: f32,
+    /// Share of the features before the embedding that dropout sets to zero, where the network has dropout.
+    pub dropout: f32,
+    /// Batch normalisation uses the running statistics of the starting weights and leaves them alone.
+    pub frozen_statistics: bool,
     /// Part of the people that is kept for measuring.
     pub held_out: f64,
     /// Random changes of the training images.
@@ -66,7 +73,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             network: "zf64".to_string(),
-            embedding: 128,
+            input: None,
+            embedding: None,
             people: 16,
             images: 4,
             epochs: 10,
@@ -76,6 +84,8 @@ impl Default for Config {
             schedule: Schedule::Cosine,
             momentum: 0.9,
             weight_decay: 0.0,
+            dropout: 0.0,
+            frozen_statistics: false,
             held_out: 0.25,
             augment: Augment { flip: true, shift: 3 },
             seed: 0,
@@ -105,6 +115,9 @@ impl Config {
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return usage("the weight decay must be a number of at least 0");
         }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return usage("the dropout must be at least 0 and below 1");
+        }
         if !(0.0..1.0).contains(&self.held_out) {
             return usage("the held-out part must be at least 0 and below 1");
         }
@@ -112,6 +125,12 @@ impl Config {
             return usage("training needs at least one epoch");
         }
         Ok(())
+    }
+
+    /// How the network is built to be trained with batches of `batch` images.
+    pub fn build(&self, batch: u32) -> Build {
+        let mode = Mode::Training { dropout: self.dropout, frozen: self.frozen_statistics };
+        Build { input: self.input, embedding: self.embedding, mode, ..Build::training(batch) }
     }
 
     /// The optimiser with its settings.

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::data::prefetch::HostBatch;
 use crate::executor::Options;
 use crate::graph::Recording;
-use crate::model::load_params;
-use crate::net::Network;
+use crate::model::{build, load_weights};
+use crate::net::{Build, Network};
 use crate::plan::Role;
 use crate::weights::Weights;
 use crate::{Engine, Result};
@@ -27,18 +27,18 @@ pub(super) fn first_bad_tensor(
         return Ok(Some(format!("the parameter {name}")));
     }
     let size = u32::try_from(batch.labels.len()).expect("a batch fits 32 bits");
-    let net = network.graph(size, weights.metadata.embedding)?;
+    let net = network.graph(&build(&weights.metadata, Build::training(size)))?;
     let recording = Recording::forward(&net.graph, &[net.embeddings]);
     let images = recording.value(net.images);
     let mut executor = engine.executor(recording.finish(), &Options { share: false, ..Options::default() })?;
-    load_params(executor.as_mut(), weights, Path::new("the weights in memory"))?;
+    load_weights(executor.as_mut(), weights, Path::new("the weights in memory"))?;
     executor.write(images, &batch.images)?;
     executor.run_all()?;
     let layers: Vec<_> = executor
         .plan()
         .buffers
         .iter()
-        .filter(|b| b.ty == crate::plan::Type::F32 && b.role != Role::Param)
+        .filter(|b| b.ty == crate::plan::Type::F32 && !matches!(b.role, Role::Param | Role::Statistic))
         .map(|b| b.name.clone())
         .collect();
     for name in layers {

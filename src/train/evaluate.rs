@@ -1,6 +1,7 @@
 //! How well held-out people are told apart, beside two floors measured the same way.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +11,6 @@ use crate::data::faces::FaceSet;
 use crate::eval::verification::{
     Accuracy, Pair, balanced_pairs, raw_pixel_distances, squared_distance, verification_accuracy,
 };
-use crate::executor::Executor;
 use crate::model::Model;
 use crate::net::Network;
 use crate::train::Config;
@@ -86,16 +86,16 @@ impl Evaluator {
         }
         let distances = raw_pixel_distances(&self.set, &self.pairs)?;
         let pixels = verification_accuracy(&self.pairs, &distances, self.seed)?;
-        self.model.load_weights(start)?;
+        self.model.load_weights(start, Path::new("the starting weights"))?;
         Ok(self.measure(stop)?.map(|untrained| Floors { pixels, untrained }))
     }
 
-    /// Accuracy with the parameters that `executor` holds; `None` where nobody is held out or `stop` was set meanwhile.
+    /// Accuracy with these weights; `None` where nobody is held out or `stop` was set meanwhile.
     ///
     /// # Errors
     /// An image can no longer be read, the device is lost, or an embedding is not a number.
-    pub fn accuracy(&mut self, executor: &mut dyn Executor, stop: &AtomicBool) -> Result<Option<Accuracy>> {
-        self.model.copy_params(executor)?;
+    pub fn accuracy(&mut self, weights: &Weights, stop: &AtomicBool) -> Result<Option<Accuracy>> {
+        self.model.load_weights(weights, Path::new("the weights in training"))?;
         self.measure(stop)
     }
 

@@ -41,7 +41,7 @@ pub fn train(
     let network = net::find(&config.network)?;
     let metadata = Metadata {
         network: network.name.to_string(),
-        embedding: config.embedding,
+        embedding: config.embedding.unwrap_or(network.embedding),
         preprocess: set.preprocess().clone(),
         version: env!("CARGO_PKG_VERSION").to_string(),
     };
@@ -58,7 +58,7 @@ pub fn train(
     let epoch_steps = train_images.div_ceil(batch_size).max(Config::MIN_EPOCH);
     let steps = epoch_steps * config.epochs as usize;
 
-    let net = network.graph(1, config.embedding)?;
+    let net = network.graph(&config.build(1))?;
     let start = initial_weights(&net.graph, metadata.clone(), config.seed);
     let mut trainer = Trainer::new(engine, network, config, metadata.clone(), batch)?;
     trainer.load(&start, folder.path())?;
@@ -225,7 +225,7 @@ impl Run<'_> {
     /// go wrong, but never if they give embeddings that are not numbers.
     fn evaluate(&mut self, evaluator: &mut Evaluator, stop: &AtomicBool) -> Result<Option<Accuracy>> {
         let weights = self.trainer.weights()?;
-        let accuracy = evaluator.accuracy(self.trainer.executor(), stop);
+        let accuracy = evaluator.accuracy(&weights, stop);
         if matches!(accuracy, Err(Error::NotFinite(_))) || !weights.is_finite() {
             return Err(self.not_finite(self.done)?);
         }

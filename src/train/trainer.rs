@@ -3,7 +3,7 @@
 use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::graph::Recording;
-use crate::model::{load_params, save_params};
+use crate::model::{load_weights, save_weights};
 use crate::net::Network;
 use crate::op::{TripletLoss, stat};
 use crate::plan::{Buf, Plan, Shape};
@@ -17,12 +17,15 @@ pub struct Trainer {
     executor: Box<dyn Executor>,
     buffers: Buffers,
     metadata: Metadata,
+    /// The run's seed and the number of the step decide what is dropped out.
+    seed: [u32; 2],
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Buffers {
     images: Buf,
     labels: Buf,
+    seed: Option<Buf>,
     loss: Buf,
     learning_rate: Buf,
     dloss: Buf,
@@ -41,7 +44,9 @@ impl Trainer {
         let mut dloss = vec![0.0; stat::COUNT];
         dloss[stat::LOSS] = 1.0;
         executor.write(buffers.dloss, &dloss)?;
-        Ok(Self { executor, buffers, metadata })
+        // Both halves of the run's seed count.
+        let [low, high] = bytemuck::cast::<u64, [u32; 2]>(config.seed);
+        Ok(Self { executor, buffers, metadata, seed: [low ^ high.rotate_left(16), 0] })
     }
 
     /// The plan of a step, for printing.
@@ -61,6 +66,10 @@ impl Trainer {
         self.executor.write(b.images, &batch.images)?;
         self.executor.write_u32(b.labels, &batch.labels)?;
         self.executor.write(b.learning_rate, &[learning_rate])?;
+        if let Some(seed) = b.seed {
+            self.executor.write_u32(seed, &self.seed)?;
+            self.seed[1] = self.seed[1].wrapping_add(1);
+        }
         self.executor.run_all()?;
         self.executor.read_later(b.loss)
     }
@@ -76,7 +85,7 @@ impl Trainer {
                 message: format!("holds {}, not {}", weights.metadata.network, self.metadata.network),
             });
         }
-        load_params(self.executor.as_mut(), weights, path)
+        load_weights(self.executor.as_mut(), weights, path)
     }
 
     /// The weights as they are after the last step.
@@ -84,7 +93,7 @@ impl Trainer {
     /// # Errors
     /// The device is lost.
     pub fn weights(&mut self) -> Result<Weights> {
-        save_params(self.executor.as_mut(), self.metadata.clone())
+        save_weights(self.executor.as_mut(), self.metadata.clone())
     }
 
     /// The device's side of this trainer.
@@ -95,7 +104,7 @@ impl Trainer {
 
 fn plan(network: &Network, config: &Config, batch: u32) -> Result<(Plan, Buffers)> {
     config.check()?;
-    let mut net = network.graph(batch, config.embedding)?;
+    let mut net = network.graph(&config.build(batch))?;
     let labels = net.graph.input_u32("labels", Shape::new(&[batch])?);
     let loss = net.graph.op("triplet_loss", TripletLoss::new(config.margin)?, &[net.embeddings, labels])?;
     let mut recording = Recording::forward(&net.graph, &[loss]);
@@ -104,6 +113,7 @@ fn plan(network: &Network, config: &Config, batch: u32) -> Result<(Plan, Buffers
     let buffers = Buffers {
         images: recording.value(net.images),
         labels: recording.value(labels),
+        seed: net.seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
         learning_rate,
         dloss,

@@ -42,13 +42,14 @@ pub(super) struct Console {
 
 impl Console {
     pub(super) fn new(config: &Config, network: &Network) -> Self {
-        let [height, width] = network.input;
+        let [height, width] = config.input.unwrap_or(network.input);
+        let floats = config.embedding.unwrap_or(network.embedding);
         Self {
             bar: ProgressBar::hidden(),
             terminal: std::io::stderr().is_terminal(),
             steps: 0,
             epochs: config.epochs,
-            banner: format!("{}, {height}x{width}, {} floats", network.name, config.embedding),
+            banner: format!("{}, {height}x{width}, {floats} floats", network.name),
             begin: Instant::now(),
             last_line: Instant::now(),
         }

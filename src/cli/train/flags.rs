@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::DeviceFlag;
+use crate::cli::{DeviceFlag, image_size};
 use crate::data::augment::Augment;
 use crate::train::{Config, OptimiserKind, Schedule};
 
@@ -42,10 +42,13 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "NAME", default_value_t = Config::default().network)]
     net: String,
 
-    /// Floats of an embedding
-    #[arg(long, value_name = "DIM", default_value_t = Config::default().embedding,
-          value_parser = clap::value_parser!(u32).range(1..=4096))]
-    embedding: u32,
+    /// Height and width of the images, such as 96x96 [default: the network's own]
+    #[arg(long, value_name = "HxW", value_parser = image_size)]
+    input: Option<[u32; 2]>,
+
+    /// Floats of an embedding [default: the network's own, 128 for most]
+    #[arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    embedding: Option<u32>,
 
     /// P: people per batch; lowered, with a warning, where there are fewer
     #[arg(short = 'P', long, value_name = "P", default_value_t = Config::default().people)]
@@ -82,6 +85,10 @@ pub(in crate::cli) struct Train {
     /// Weight decay
     #[arg(long, value_name = "D", default_value_t = Config::default().weight_decay, allow_negative_numbers = true)]
     weight_decay: f32,
+
+    /// Dropout before the embedding, for networks that have it
+    #[arg(long, value_name = "PART", default_value_t = Config::default().dropout, allow_negative_numbers = true)]
+    dropout: f32,
 
     /// Part of the people that is held out for measuring, 0 to 1
     #[arg(long, value_name = "PART", default_value_t = Config::default().held_out, allow_negative_numbers = true)]
@@ -151,6 +158,7 @@ impl Train {
     pub(super) fn config(&self) -> Config {
         Config {
             network: self.net.clone(),
+            input: self.input,
             embedding: self.embedding,
             people: self.people,
             images: self.images,
@@ -167,6 +175,8 @@ impl Train {
             },
             momentum: self.momentum,
             weight_decay: self.weight_decay,
+            dropout: self.dropout,
+            frozen_statistics: false,
             held_out: self.held_out,
             augment: Augment { flip: !self.no_flip, shift: self.shift },
             seed: self.seed,

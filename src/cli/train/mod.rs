@@ -12,6 +12,7 @@ use serde::Serialize;
 use self::console::{Console, bar, farewell};
 pub(super) use self::flags::Train;
 use super::{INTERRUPTED, stop_on_ctrl_c};
+use crate::data::decode::prepare;
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::{Normalise, Preprocess};
@@ -32,9 +33,13 @@ struct Arguments<'a> {
 
 impl Train {
     pub(in crate::cli) fn run(self) -> Result<ExitCode> {
-        let config = self.config();
+        let mut config = self.config();
         config.check()?;
         let network = net::find(&config.network)?;
+        // args.toml says what was used, also where it was the network's own.
+        config.input = config.input.or(Some(network.input));
+        config.embedding = config.embedding.or(Some(network.embedding));
+        network.graph(&config.build(1))?;
         if self.plan {
             return self.print_plan(network, &config);
         }
@@ -42,7 +47,7 @@ impl Train {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let set = Arc::new(self.load(network)?);
+        let set = Arc::new(self.load(config.input.unwrap_or(network.input))?);
         check_data(&config, &set)?;
         let mut folder = RunFolder::create(&self.runs, &self.name)?;
         let summary = match self.train(network, &config, &engine, &set, &mut folder) {
@@ -97,8 +102,7 @@ impl Train {
     }
 
     /// Reads the folder, or draws synthetic people.
-    fn load(&self, network: &Network) -> Result<FaceSet> {
-        let [height, width] = network.input;
+    fn load(&self, [height, width]: [u32; 2]) -> Result<FaceSet> {
         let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
         if let Some(dir) = &self.data {
             let folder = FaceFolder::scan(dir)?;
@@ -111,7 +115,8 @@ impl Train {
         let bar = bar(self.synth_people as usize, "drawing   {bar:40} {pos}/{len} people");
         let person = |number: u32| {
             let identity = Identity::new(self.seed, number);
-            let faces = (0..self.synth_images).map(|image| draw(&identity, image, height).into_raw()).collect();
+            let face = |image| draw(&identity, image, height.max(width));
+            let faces = (0..self.synth_images).map(|image| prepare(&face(image).into(), &preprocess)).collect();
             bar.inc(1);
             (format!("person_{:05}", number + 1), faces)
         };

@@ -1,5 +1,7 @@
 //! A network with weights on a device: images in, embeddings out.
 
+mod fold;
+
 use std::path::{Path, PathBuf};
 
 use image::DynamicImage;
@@ -12,10 +14,12 @@ use crate::data::decode::{decode_face, prepare};
 use crate::data::preprocess::Preprocess;
 use crate::executor::{Executor, Options};
 use crate::graph::{Graph, Init, Recording};
-use crate::net::{self, Network};
+use crate::net::{self, Build, Fold, Network};
 use crate::plan::{Buf, Plan};
 use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
+
+use self::fold::folded;
 
 /// Images that go through the network together, unless there are fewer.
 const BATCH: u32 = 32;
@@ -26,6 +30,7 @@ pub struct Model {
     executor: Box<dyn Executor>,
     images: Buf,
     embeddings: Buf,
+    folds: Vec<Fold>,
     batch: usize,
     metadata: Metadata,
 }
@@ -47,17 +52,17 @@ impl Model {
     pub fn with_weights(engine: &Engine, weights: &Weights, path: &Path, batch: u32) -> Result<Self> {
         let network = network_of(weights, path)?;
         let mut model = Self::untrained(engine, network, weights.metadata.clone(), batch)?;
-        load_params(model.executor.as_mut(), weights, path)?;
+        model.load_weights(weights, path)?;
         Ok(model)
     }
 
     /// A network on the device with all weights zero.
     pub(crate) fn untrained(engine: &Engine, network: &Network, metadata: Metadata, batch: u32) -> Result<Self> {
-        let net = network.graph(batch, metadata.embedding)?;
+        let net = network.graph(&build(&metadata, Build::inference(batch)))?;
         let recording = Recording::forward(&net.graph, &[net.embeddings]);
         let (images, embeddings) = (recording.value(net.images), recording.value(net.embeddings));
         let executor = engine.executor(recording.finish(), &Options::default())?;
-        Ok(Self { executor, images, embeddings, batch: batch as usize, metadata })
+        Ok(Self { executor, images, embeddings, folds: net.folds, batch: batch as usize, metadata })
     }
 
     /// What the weights file says of itself.
@@ -108,20 +113,19 @@ impl Model {
         Ok(embeddings)
     }
 
-    /// Takes over weights of the same network that are in memory.
-    pub(crate) fn load_weights(&mut self, weights: &Weights) -> Result<()> {
-        load_params(self.executor.as_mut(), weights, Path::new("weights in memory"))
-    }
-
-    /// Copies the parameters from another executor of the same network.
-    pub(crate) fn copy_params(&mut self, from: &mut dyn Executor) -> Result<()> {
-        for (to, name) in params(self.executor.plan()) {
-            let source = from.plan().find(&name).expect("both plans come from one network");
-            let data = from.read(source)?;
-            self.executor.write(to, &data)?;
+    /// Takes over weights of the same network; `path` stands for them in messages.
+    pub(crate) fn load_weights(&mut self, weights: &Weights, path: &Path) -> Result<()> {
+        for (buf, name) in weight_buffers(self.executor.plan()) {
+            let shape = self.executor.plan().spec(buf).shape;
+            self.executor.write(buf, &folded(weights, &self.folds, &name, shape, path)?)?;
         }
         Ok(())
     }
+}
+
+/// The sizes that weights were made for.
+pub(crate) fn build(metadata: &Metadata, build: Build) -> Build {
+    build.embedding(metadata.embedding).input([metadata.preprocess.height, metadata.preprocess.width])
 }
 
 /// The network that weights were made for, once it is certain that they fit it: everything that a device would choke on
@@ -129,6 +133,7 @@ impl Model {
 fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
     let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
     let Metadata { network: name, embedding, preprocess, version } = &weights.metadata;
+    let Preprocess { height, width, .. } = preprocess;
     let network = net::find(name).map_err(|_| {
         let names: Vec<_> = net::NETWORKS.iter().map(|n| n.name).collect();
         fail(format!(
@@ -137,16 +142,11 @@ fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
             names.join(", ")
         ))
     })?;
-    let [height, width] = network.input;
-    if (preprocess.height, preprocess.width) != (height, width) {
-        return Err(fail(format!(
-            "prepares images of {}x{} pixels, but {name} takes {height}x{width}; the file is damaged",
-            preprocess.height, preprocess.width
-        )));
-    }
-    let net = network.graph(1, *embedding);
-    let net = net.map_err(|e| fail(format!("has embeddings of {embedding} floats ({e}); the file is damaged")))?;
-    for (_, node) in net.graph.params() {
+    let net = network.graph(&build(&weights.metadata, Build::training(1)));
+    let net = net.map_err(|e| {
+        fail(format!("has images of {height}x{width} and embeddings of {embedding} floats ({e}); the file is damaged"))
+    })?;
+    for (node, _) in net.graph.weights() {
         weights.tensor(&node.name, node.shape, path)?;
     }
     if !weights.is_finite() {
@@ -155,36 +155,35 @@ fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
     Ok(network)
 }
 
-/// Buffer and name of every parameter of a plan.
-pub(crate) fn params(plan: &Plan) -> Vec<(Buf, String)> {
-    plan.with_role(crate::plan::Role::Param).map(|(buf, spec)| (buf, spec.name.clone())).collect()
+/// Buffer and name of everything in a plan that a weights file holds.
+fn weight_buffers(plan: &Plan) -> Vec<(Buf, String)> {
+    plan.weights().map(|(buf, spec)| (buf, spec.name.clone())).collect()
 }
 
-/// Writes the weights into the parameters of a plan.
-pub(crate) fn load_params(executor: &mut dyn Executor, weights: &Weights, path: &Path) -> Result<()> {
-    for (buf, name) in params(executor.plan()) {
+/// Writes the weights into a plan for training.
+pub(crate) fn load_weights(executor: &mut dyn Executor, weights: &Weights, path: &Path) -> Result<()> {
+    for (buf, name) in weight_buffers(executor.plan()) {
         let shape = executor.plan().spec(buf).shape;
         executor.write(buf, weights.tensor(&name, shape, path)?)?;
     }
     Ok(())
 }
 
-/// Reads the parameters of a plan into weights.
-pub(crate) fn save_params(executor: &mut dyn Executor, metadata: Metadata) -> Result<Weights> {
+/// Reads the weights of a plan for training.
+pub(crate) fn save_weights(executor: &mut dyn Executor, metadata: Metadata) -> Result<Weights> {
     let mut tensors = Vec::new();
-    for (buf, name) in params(executor.plan()) {
+    for (buf, name) in weight_buffers(executor.plan()) {
         let shape = executor.plan().spec(buf).shape;
         tensors.push((name, shape, executor.read(buf)?));
     }
     Ok(Weights { metadata, tensors })
 }
 
-/// Draws the starting values of every parameter of a graph, in order, from a seed.
+/// Draws the starting values of a graph for training, in order, from a seed.
 pub fn initial_weights(graph: &Graph, metadata: Metadata, seed: u64) -> Weights {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut tensors = Vec::new();
-    for (_, node) in graph.params() {
-        let crate::graph::Source::Param { init, .. } = node.source else { continue };
+    for (node, init) in graph.weights() {
         let len = node.shape.len();
         let mut draw = |std: f32| {
             let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
@@ -192,6 +191,7 @@ pub fn initial_weights(graph: &Graph, metadata: Metadata, seed: u64) -> Weights 
         };
         let data = match init {
             Init::Zeros => vec![0.0; len],
+            Init::Ones => vec![1.0; len],
             Init::HeNormal { fan_in } => draw((2.0 / fan_in as f32).sqrt()),
             Init::LecunNormal { fan_in } => draw((1.0 / fan_in as f32).sqrt()),
         };
@@ -214,7 +214,7 @@ mod tests {
             preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
             version: "0.0.1".into(),
         };
-        initial_weights(&network.graph(1, 8).unwrap().graph, metadata, 3)
+        initial_weights(&network.graph(&Build::training(1).embedding(8)).unwrap().graph, metadata, 3)
     }
 
     #[test]
@@ -240,9 +240,10 @@ mod tests {
         };
         for (text, part) in [
             (change(|w| w.metadata.network = "vgg".into()), "the network vgg, this version knows zf64; update"),
-            (change(|w| w.metadata.preprocess.height = 4_000_000_000), "takes 64x64"),
-            (change(|w| w.metadata.embedding = 0), "has embeddings of 0 floats"),
-            (change(|w| w.metadata.embedding = u32::MAX), "has embeddings of 4294967295 floats"),
+            (change(|w| w.metadata.preprocess.height = 4_000_000_000), "has images of 4000000000x64"),
+            (change(|w| w.metadata.preprocess.height = 48), "has the tensor fc1/w with sizes"),
+            (change(|w| w.metadata.embedding = 0), "embeddings of 0 floats"),
+            (change(|w| w.metadata.embedding = u32::MAX), "embeddings of 4294967295 floats"),
             (change(|w| w.metadata.embedding = 9), "has the tensor embedding/w with sizes"),
             (change(|w| drop(w.tensors.remove(0))), "lacks the tensor"),
             (change(|w| w.tensors[0].2[0] = f32::NAN), "not numbers"),
