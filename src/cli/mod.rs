@@ -19,7 +19,9 @@ macro_rules! hint {
 
 mod bench;
 mod diff;
+mod eval;
 mod info;
+mod summary;
 mod synth;
 mod table;
 mod train;
@@ -44,8 +46,10 @@ pub struct Cli {
 enum Verb {
     Train(train::Train),
     Bench(bench::Bench),
+    Eval(eval::Eval),
     Diff(diff::Diff),
     Synth(synth::Synth),
+    Summary(summary::SummaryVerb),
     Info(info::Info),
 }
 
@@ -58,8 +62,10 @@ impl Cli {
         match self.verb {
             Verb::Train(verb) => verb.run(),
             Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Eval(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Diff(verb) => verb.run(),
             Verb::Synth(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Summary(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Info(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         }
     }

@@ -1,3 +1,4 @@
 //! Measuring how well embeddings tell people apart.
 
+pub mod pairs_file;
 pub mod verification;

@@ -127,6 +127,40 @@ pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Re
     Ok(Accuracy { accuracy, threshold, half_thresholds, pairs: pairs.len() })
 }
 
+/// Accuracy over several sets of pairs, as LFW's View 2 asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrossValidated {
+    /// Mean over the sets, each at the threshold that was chosen on all others.
+    pub accuracy: f64,
+    /// Standard error of that mean: the sets' standard deviation (divisor n - 1) by the square root of their number.
+    pub standard_error: f64,
+    /// The threshold for each set.
+    pub thresholds: Vec<f32>,
+}
+
+/// Classifies each set of `(distance, same person)` with the threshold that classifies most of all other sets rightly:
+/// the protocol of LFW's View 2 for images outside its own ("unrestricted, labelled outside data").
+///
+/// # Errors
+/// Fewer than two sets, an empty one, or a distance that is no number.
+pub fn cross_validated(sets: &[Vec<(f32, bool)>]) -> Result<CrossValidated> {
+    if sets.len() < 2 || sets.iter().any(Vec::is_empty) {
+        return Err(Error::Data(format!("cross-validation needs two sets with pairs, got {} sets", sets.len())));
+    }
+    if sets.iter().flatten().any(|(distance, _)| !distance.is_finite()) {
+        return Err(Error::NotFinite("a distance is not a number: the embeddings are broken".into()));
+    }
+    let others = |set: usize| -> Vec<(f32, bool)> {
+        sets.iter().enumerate().filter(|(i, _)| *i != set).flat_map(|(_, scored)| scored.iter().copied()).collect()
+    };
+    let thresholds: Vec<f32> = (0..sets.len()).map(|set| best_threshold(&others(set))).collect();
+    let rates: Vec<f64> = sets.iter().zip(&thresholds).map(|(scored, &t)| right(scored, t)).collect();
+    let n = rates.len() as f64;
+    let accuracy = rates.iter().sum::<f64>() / n;
+    let variance = rates.iter().map(|r| (r - accuracy).powi(2)).sum::<f64>() / (n - 1.0);
+    Ok(CrossValidated { accuracy, standard_error: (variance / n).sqrt(), thresholds })
+}
+
 /// Part of `scored` that `distance < threshold` classifies rightly.
 fn right(scored: &[(f32, bool)], threshold: f32) -> f64 {
     scored.iter().filter(|&&(distance, same)| (distance < threshold) == same).count() as f64 / scored.len() as f64

@@ -15,6 +15,13 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tensor(pub(crate) usize);
 
+impl Tensor {
+    /// Position in [`Graph::nodes`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// How a parameter starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {

@@ -96,21 +96,45 @@ impl Model {
     /// # Errors
     /// The device is lost.
     pub fn embed_faces<F: AsRef<[u8]> + Sync>(&mut self, faces: &[F]) -> Result<Vec<Vec<f32>>> {
-        let preprocess: &Preprocess = &self.metadata.preprocess;
-        let dim = self.metadata.embedding as usize;
-        let len = preprocess.face_len();
+        let len = self.metadata.preprocess.face_len();
         let mut embeddings = Vec::with_capacity(faces.len());
         let mut pixels = vec![0.0; self.batch * len];
         for chunk in faces.chunks(self.batch) {
             // A ragged last batch keeps old pixels in its free rows: rows do not influence each other.
             let rows = pixels.par_chunks_exact_mut(len).zip(chunk.par_iter());
+            let preprocess: &Preprocess = &self.metadata.preprocess;
             rows.for_each(|(row, face)| preprocess.write_f32(face.as_ref(), row));
-            self.executor.write(self.images, &pixels)?;
-            self.executor.run_all()?;
-            let rows = self.executor.read(self.embeddings)?;
-            embeddings.extend(rows.chunks_exact(dim).take(chunk.len()).map(<[f32]>::to_vec));
+            embeddings.extend(self.run(&pixels)?.into_iter().take(chunk.len()));
         }
         Ok(embeddings)
+    }
+
+    /// Embeds images that are floats already, as the network reads them: `[images, height, width, 3]`, prepared by the
+    /// caller in the way that [`Metadata::preprocess`] says.
+    ///
+    /// # Errors
+    /// The number of floats is not that of whole images, or the device is lost.
+    pub fn embed_floats(&mut self, images: &[f32]) -> Result<Vec<Vec<f32>>> {
+        let len = self.metadata.preprocess.face_len();
+        if !images.len().is_multiple_of(len) {
+            let message = format!("expected whole images of {len} floats, got {} floats", images.len());
+            return Err(Error::shape("images", message));
+        }
+        let mut embeddings = Vec::with_capacity(images.len() / len);
+        let mut pixels = vec![0.0; self.batch * len];
+        for chunk in images.chunks(pixels.len()) {
+            pixels[..chunk.len()].copy_from_slice(chunk);
+            embeddings.extend(self.run(&pixels)?.into_iter().take(chunk.len() / len));
+        }
+        Ok(embeddings)
+    }
+
+    /// Embeds a whole batch.
+    fn run(&mut self, pixels: &[f32]) -> Result<Vec<Vec<f32>>> {
+        self.executor.write(self.images, pixels)?;
+        self.executor.run_all()?;
+        let rows = self.executor.read(self.embeddings)?;
+        Ok(rows.chunks_exact(self.metadata.embedding as usize).map(<[f32]>::to_vec).collect())
     }
 
     /// Takes over weights of the same network; `path` stands for them in messages.

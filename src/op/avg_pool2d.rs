@@ -75,6 +75,13 @@ impl Op for AvgPool2d {
         self.params(x[0])?.output_shape()
     }
 
+    fn summary(&self) -> String {
+        match self {
+            Self::Window { kernel, stride, .. } => format!("{kernel}x{kernel} avg, {stride}"),
+            Self::Global => "avg".to_string(),
+        }
+    }
+
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
         let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
         r.dispatch(AVG_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y]);

@@ -261,6 +261,11 @@ impl Op for Conv2d {
         record_backward(r, io, &self.params(io.x_shapes, io.y_shape), self.relu, dy, dx);
     }
 
+    fn summary(&self) -> String {
+        let ([k_h, k_w], stride) = (self.kernel, self.stride);
+        format!("{k_h}x{k_w}, {stride}")
+    }
+
     fn macs(&self, x: &[Shape]) -> u64 {
         let taps = x[1].len() as u64;
         self.output_shape(x).map_or(0, |y| u64::from(y.rows()) * taps)

@@ -65,6 +65,10 @@ impl Op for MaxPool2d {
         vec![("at", shape, Type::U32)]
     }
 
+    fn summary(&self) -> String {
+        format!("{0}x{0} max, {1}", self.kernel, self.stride)
+    }
+
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
         let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
         r.dispatch(MAX_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y, io.saved[0]]);

@@ -1,0 +1,135 @@
+//! `facenet-gpu summary`: a network as the paper's tables show it.
+
+use clap::Args;
+
+use super::{image_size, table};
+use crate::graph::Recording;
+use crate::net::{self, Build, NETWORKS, Summary};
+use crate::train::{Config, Trainer};
+use crate::{Error, Result};
+
+/// Print a network's table: sizes, kernels, parameters, multiply-adds and memory
+#[derive(Debug, Args)]
+#[command(name = "summary")]
+pub(super) struct SummaryVerb {
+    /// Network; without it, all are listed
+    net: Option<String>,
+
+    /// Height and width of the images, such as 96x96 [default: the network's own]
+    #[arg(long, value_name = "HxW", value_parser = image_size)]
+    input: Option<[u32; 2]>,
+
+    /// Floats of an embedding [default: the network's own]
+    #[arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    embedding: Option<u32>,
+
+    /// Images of a batch, for the memory
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+
+    /// A row for every layer instead of one for every module
+    #[arg(long)]
+    layers: bool,
+}
+
+impl SummaryVerb {
+    pub(super) fn run(self) -> Result<()> {
+        let Some(name) = &self.net else { return list() };
+        let network = net::find(name)?;
+        let build = Build { input: self.input, embedding: self.embedding, ..Build::inference(self.batch) };
+        let summary = Summary::new(network, &build, !self.layers)?;
+        let [height, width] = self.input.unwrap_or(network.input);
+        say!("{}, {height}x{width}: {}\n", network.name, network.about);
+        print_layers(&summary);
+        say!(
+            "\n{} parameters{}, {} multiply-adds an image",
+            table::count(summary.params),
+            match summary.statistics {
+                0 => String::new(),
+                n => format!(" and {} running statistics", table::count(n)),
+            },
+            table::count(summary.macs)
+        );
+        self.print_memory(network, &build)
+    }
+
+    /// What the plans for this batch allocate. A batch that no plan can hold is no reason to withhold the table.
+    fn print_memory(&self, network: &net::Network, build: &Build) -> Result<()> {
+        let inference = network.graph(build).map(|net| Recording::forward(&net.graph, &[net.embeddings]).finish());
+        let config = Config { input: self.input, embedding: self.embedding, ..Config::default() };
+        let training = Trainer::plan(network, &config, self.batch);
+        for (what, plan) in [("embed", inference), ("train with AdaGrad", training)] {
+            match plan {
+                Ok(plan) => {
+                    let largest = plan.buffers.iter().max_by_key(|b| b.bytes());
+                    let largest = largest.map_or_else(String::new, |b| format!("{} of {}", b.name, mib(b.bytes())));
+                    say!("to {what} {} at a time: {} (largest tensor: {largest})", self.batch, mib(plan.bytes()));
+                }
+                Err(e @ (Error::Shape { .. } | Error::Usage(_))) => say!("to {what} {} at a time: {e}", self.batch),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every network in one line.
+fn list() -> Result<()> {
+    say!("{:<24} {:>9} {:>7} {:>12} {:>15}", "network", "input", "floats", "parameters", "multiply-adds");
+    for network in NETWORKS {
+        let summary = Summary::new(network, &Build::inference(1), true)?;
+        let [height, width] = network.input;
+        say!(
+            "{:<24} {:>9} {:>7} {:>12} {:>15}",
+            network.name,
+            format!("{height}x{width}"),
+            network.embedding,
+            table::short(summary.params as f64),
+            table::short(summary.macs as f64)
+        );
+    }
+    say!("\n`facenet-gpu summary NETWORK` prints its table.");
+    Ok(())
+}
+
+fn print_layers(summary: &Summary) {
+    let names = summary.layers.iter().map(|l| l.name.len()).max().unwrap_or(0).max("layer".len());
+    say!(
+        "{:<names$}  {:>12}  {:>12}  {:<16}  {:>10}  {:>13}  {:>11}",
+        "layer",
+        "size in",
+        "size out",
+        "kernel, stride",
+        "parameters",
+        "multiply-adds",
+        "activations"
+    );
+    for layer in &summary.layers {
+        let kernel = if let [one] = &layer.kernels[..] { one } else { "" };
+        say!(
+            "{:<names$}  {:>12}  {:>12}  {:<16}  {:>10}  {:>13}  {:>11}",
+            layer.name,
+            layer.size_in,
+            layer.size_out,
+            kernel,
+            if layer.params > 0 { table::short(layer.params as f64) } else { String::new() },
+            if layer.macs > 0 { table::short(layer.macs as f64) } else { String::new() },
+            mib(layer.activation_bytes)
+        );
+    }
+    say!(
+        "{:<names$}  {:>12}  {:>12}  {:<16}  {:>10}  {:>13}  {:>11}",
+        "total",
+        "",
+        "",
+        "",
+        table::short(summary.params as f64),
+        table::short(summary.macs as f64),
+        mib(summary.activation_bytes)
+    );
+}
+
+fn mib(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib >= 1024.0 { format!("{:.2} GiB", mib / 1024.0) } else { format!("{mib:.2} MiB") }
+}
