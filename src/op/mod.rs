@@ -7,6 +7,7 @@ mod case_plan;
 mod concat;
 mod conv2d;
 mod l2_normalize;
+mod l2_pool2d;
 mod linear;
 mod max_pool2d;
 mod pool2d;
@@ -21,6 +22,7 @@ pub use case_plan::CasePlan;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use l2_normalize::L2Normalize;
+pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
 pub use max_pool2d::MaxPool2d;
 pub use relu::Relu;
@@ -49,6 +51,7 @@ pub static ENTRIES: &[&Entry] = &[
     &concat::ENTRY,
     &conv2d::ENTRY,
     &l2_normalize::ENTRY,
+    &l2_pool2d::ENTRY,
     &linear::ENTRY,
     &max_pool2d::ENTRY,
     &relu::ENTRY,
