@@ -9,6 +9,7 @@ mod conv2d;
 mod l2_normalize;
 mod l2_pool2d;
 mod linear;
+mod local_response_norm;
 mod max_pool2d;
 mod pool2d;
 mod relu;
@@ -24,6 +25,7 @@ pub use conv2d::Conv2d;
 pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
+pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
 pub use relu::Relu;
 pub use triplet_loss::{TripletLoss, stat};
@@ -53,6 +55,7 @@ pub static ENTRIES: &[&Entry] = &[
     &l2_normalize::ENTRY,
     &l2_pool2d::ENTRY,
     &linear::ENTRY,
+    &local_response_norm::ENTRY,
     &max_pool2d::ENTRY,
     &relu::ENTRY,
     &triplet_loss::ENTRY,
