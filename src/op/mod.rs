@@ -11,6 +11,7 @@ mod l2_pool2d;
 mod linear;
 mod local_response_norm;
 mod max_pool2d;
+mod maxout;
 mod pool2d;
 mod relu;
 mod sum_partials;
@@ -27,6 +28,7 @@ pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
 pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
+pub use maxout::Maxout;
 pub use relu::Relu;
 pub use triplet_loss::{TripletLoss, stat};
 
@@ -57,6 +59,7 @@ pub static ENTRIES: &[&Entry] = &[
     &linear::ENTRY,
     &local_response_norm::ENTRY,
     &max_pool2d::ENTRY,
+    &maxout::ENTRY,
     &relu::ENTRY,
     &triplet_loss::ENTRY,
 ];
