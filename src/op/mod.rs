@@ -16,6 +16,7 @@ mod pool2d;
 mod relu;
 mod sum_partials;
 mod triplet_loss;
+mod zero_pad2d;
 
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
@@ -31,6 +32,7 @@ pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
 pub use relu::Relu;
 pub use triplet_loss::{TripletLoss, stat};
+pub use zero_pad2d::ZeroPad2d;
 
 use crate::plan::{Kernel, Shape};
 use crate::{Error, Result};
@@ -62,6 +64,7 @@ pub static ENTRIES: &[&Entry] = &[
     &maxout::ENTRY,
     &relu::ENTRY,
     &triplet_loss::ENTRY,
+    &zero_pad2d::ENTRY,
 ];
 
 /// Kernels that several ops use.
