@@ -1,6 +1,6 @@
-// add: sum of two tensors, elementwise
+// add: sum of two tensors, the second one scaled, elementwise; ReLU fused
 //
-//   y[i] = a[i] + b[i]
+//   y[i] = a[i] + scale * b[i], then max(., 0) if RELU
 //
 //   p   Params
 //   a   [len]    read
@@ -8,13 +8,16 @@
 //   y   [len]    read_write, set
 //
 // dispatch   [ceil(len/LANES/256)], folded
-// overrides  none
+// overrides  RELU
 // needs      nothing beyond default limits; no barrier
-// order      no sums beyond a + b
+// order      no sums beyond a + scale * b
 
 struct Params {
     len: u32,
+    scale: f32,
 }
+
+override RELU: bool = false;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<F>;
@@ -29,13 +32,17 @@ fn add(
 ) {
     let i = group_index(workgroup, groups) * 256u + lane;
     if i < p.len / LANES {
-        y[i] = a[i] + b[i];
+        var sum = a[i] + p.scale * b[i];
+        if RELU {
+            sum = select(sum, F(0.0), sum < F(0.0)); // not max: a NaN must stay one
+        }
+        y[i] = sum;
     }
 }
 
-// add_dx: gradient of add with respect to one of its inputs
+// add_dx: gradient of add with respect to one of its inputs; scale is 1 for the first. A ReLU has masked dy before.
 //
-//   dx[i] (+)= dy[i]
+//   dx[i] (+)= scale * dy[i]
 //
 //   p   Params
 //   dy  [len]    read
@@ -59,7 +66,7 @@ fn add_dx(
 ) {
     let i = group_index(workgroup, groups) * 256u + lane;
     if i < p.len / LANES {
-        var g = dy[i];
+        var g = p.scale * dy[i];
         if ACCUMULATE {
             g += dx[i];
         }

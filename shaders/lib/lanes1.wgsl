@@ -3,3 +3,11 @@
 alias F = f32;
 alias U = u32;
 const LANES = 1u;
+
+// The numbers of an item's floats within it.
+const LANE = 0u;
+
+// One of an item's floats.
+fn float_of(item: F, number: u32) -> f32 {
+    return item;
+}

@@ -4,3 +4,11 @@
 alias F = vec4<f32>;
 alias U = vec4<u32>;
 const LANES = 4u;
+
+// The numbers of an item's floats within it.
+const LANE = vec4(0u, 1u, 2u, 3u);
+
+// One of an item's floats.
+fn float_of(item: F, number: u32) -> f32 {
+    return item[number];
+}

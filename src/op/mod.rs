@@ -7,12 +7,16 @@ mod case_plan;
 mod concat;
 mod conv2d;
 mod l2_normalize;
+mod l2_pool2d;
 mod linear;
+mod local_response_norm;
 mod max_pool2d;
+mod maxout;
 mod pool2d;
 mod relu;
 mod sum_partials;
 mod triplet_loss;
+mod zero_pad2d;
 
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
@@ -21,10 +25,14 @@ pub use case_plan::CasePlan;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use l2_normalize::L2Normalize;
+pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
+pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
+pub use maxout::Maxout;
 pub use relu::Relu;
 pub use triplet_loss::{TripletLoss, stat};
+pub use zero_pad2d::ZeroPad2d;
 
 use crate::plan::{Kernel, Shape};
 use crate::{Error, Result};
@@ -49,10 +57,14 @@ pub static ENTRIES: &[&Entry] = &[
     &concat::ENTRY,
     &conv2d::ENTRY,
     &l2_normalize::ENTRY,
+    &l2_pool2d::ENTRY,
     &linear::ENTRY,
+    &local_response_norm::ENTRY,
     &max_pool2d::ENTRY,
+    &maxout::ENTRY,
     &relu::ENTRY,
     &triplet_loss::ENTRY,
+    &zero_pad2d::ENTRY,
 ];
 
 /// Kernels that several ops use.

@@ -1,4 +1,4 @@
-//! What max and average pooling share: which windows there are, and their parameters.
+//! What max, average and L2 pooling share: which windows there are, and their parameters.
 
 use std::ops::Range;
 

@@ -1,0 +1,204 @@
+//! Pooling by length: the "L2" pooling of the paper's inception modules.
+
+use rayon::prelude::*;
+
+use super::pool2d::Pool2dParams;
+use crate::cpu::{Call, Float};
+use crate::graph::{Grad, Io, Op, Recorder};
+use crate::op::{Case, Entry, Values};
+use crate::plan::{Buf, Shape, Wide};
+use crate::{Result, wide};
+
+/// The length of each `kernel` x `kernel` window, per channel, `y = sqrt(sum of x^2)`: `[n, h_in, w_in, c]` to
+/// `[n, h_out, w_out, c]` with `h_out = (h_in + 2 pad - kernel) / stride + 1`, rounded down. Padding counts as zeros.
+/// PyTorch's `LPPool2d` with a norm of 2, and Torch's `SpatialLPPooling`, neither of which pads.
+///
+/// The gradient of a window is `x / y`, and zero where `y` is zero (PyTorch's is NaN there). Squares leave the range of
+/// `f32` at both ends: a window of values below about 1e-23 has length 0 and no gradient (below about 1e-19, on devices
+/// that flush small numbers to zero), and a value above about 1e19 has an infinite length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct L2Pool2d {
+    /// Height and width of a window, pixels.
+    pub kernel: u32,
+    /// From one window to the next, pixels. Larger than the kernel, it leaves pixels out.
+    pub stride: u32,
+    /// Added on every side of the image, pixels; at most half the kernel.
+    pub pad: u32,
+}
+
+static L2_POOL2D: Wide = wide!(
+    "l2_pool2d",
+    ["l2_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    Pool2dParams,
+    |p| p.n * p.h_out * p.w_out * p.c,
+    l2_pool2d
+);
+static L2_POOL2D_DX: Wide = wide!(
+    "l2_pool2d_dx",
+    ["l2_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    Pool2dParams,
+    |p| p.n * p.h_in * p.w_in * p.c,
+    l2_pool2d_dx
+);
+
+pub(super) static ENTRY: Entry = Entry {
+    name: "l2_pool2d",
+    kernels: &[&L2_POOL2D.one, &L2_POOL2D.four, &L2_POOL2D_DX.one, &L2_POOL2D_DX.four],
+    cases,
+    bench_cases,
+};
+
+impl L2Pool2d {
+    fn params(&self, x: Shape) -> Result<Pool2dParams> {
+        Pool2dParams::new("l2_pool2d", x, [self.kernel; 2], self.stride, self.pad)
+    }
+}
+
+impl Op for L2Pool2d {
+    fn name(&self) -> &'static str {
+        "l2_pool2d"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
+        super::expect_inputs("l2_pool2d", x, 1)?;
+        self.params(x[0])?.output_shape()
+    }
+
+    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
+        let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
+        r.dispatch(L2_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y]);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
+        if let Some(grad) = dx[0] {
+            let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
+            r.dispatch(L2_POOL2D_DX.of(&[p.c]), &p, &grad.overrides(), &[io.x[0], io.y, dy, grad.buf]);
+        }
+    }
+}
+
+fn l2_pool2d<T: Float>(call: Call<'_, T>) {
+    let p: Pool2dParams = call.params();
+    let [x, y] = call.args();
+    x.f().par_chunks(p.image_in()).zip(y.f_mut().par_chunks_mut(p.image_out())).for_each(|(x, y)| {
+        y.fill(T::zero());
+        p.each_tap(|tap| {
+            for (&x, y) in x[tap.from].iter().zip(&mut y[tap.to]) {
+                *y += x * x;
+            }
+        });
+        y.iter_mut().for_each(|y| *y = y.sqrt());
+    });
+}
+
+/// Scatters where the WGSL gathers: an image belongs to one thread here.
+fn l2_pool2d_dx<T: Float>(call: Call<'_, T>) {
+    let p: Pool2dParams = call.params();
+    let accumulate = call.flag("ACCUMULATE");
+    let [x, out, dy, dx] = call.args();
+    let inputs = x.f().par_chunks(p.image_in());
+    let outputs = out.f().par_chunks(p.image_out()).zip(dy.f().par_chunks(p.image_out()));
+    dx.f_mut().par_chunks_mut(p.image_in()).zip(inputs).zip(outputs).for_each(|((dx, x), (out, dy))| {
+        if !accumulate {
+            dx.fill(T::zero());
+        }
+        let mut ratio = vec![T::zero(); p.c as usize];
+        p.each_tap(|tap| {
+            if tap.first {
+                // Once per window and not once per pixel of it: divisions are what this costs.
+                for ((ratio, &out), &dy) in ratio.iter_mut().zip(&out[tap.to.clone()]).zip(&dy[tap.to]) {
+                    *ratio = if out == T::zero() { T::zero() } else { dy / out };
+                }
+            }
+            for ((dx, &x), &ratio) in dx[tap.from.clone()].iter_mut().zip(&x[tap.from]).zip(&ratio) {
+                *dx += x * ratio;
+            }
+        });
+    });
+}
+
+fn case(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
+    Case::new(L2Pool2d { kernel, stride, pad }, &[(&dims, Values::Normal)]).inexact()
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        case(1, 1, 0, [1, 1, 1, 1]),
+        case(2, 2, 0, [3, 4, 6, 5]),
+        case(3, 1, 1, [2, 13, 11, 8]),  // four channels at a time, several workgroups
+        case(3, 3, 0, [2, 12, 12, 12]), // windows side by side, as in OpenFace's released network
+        case(3, 1, 1, [1, 5, 11, 13]),  // as the inception modules pool: every pixel in nine windows
+        case(3, 2, 1, [2, 8, 7, 5]),
+        case(4, 1, 2, [1, 5, 7, 3]),
+        case(2, 3, 1, [2, 7, 8, 3]),   // pixels between the windows get no gradient
+        case(5, 2, 2, [1, 3, 2, 7]),   // windows larger than the image
+        case(3, 2, 0, [1, 55, 55, 2]), // several workgroups
+    ]
+}
+
+fn bench_cases() -> Vec<Case> {
+    // NN2's 3b and 4a to 4d, and OpenFace's 3b.
+    vec![case(3, 1, 1, [16, 28, 28, 256]), case(3, 1, 1, [16, 14, 14, 640]), case(3, 3, 0, [16, 12, 12, 256])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::CpuExecutor;
+    use crate::executor::{Executor, Options};
+    use crate::graph::{Graph, Recording};
+
+    /// The output and the gradient of the input, in `f32`.
+    fn run(op: L2Pool2d, dims: &[u32], x_data: &[f32], dy_data: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(dims).unwrap());
+        let y = graph.op("y", op, &[x]).unwrap();
+        let mut recording = Recording::forward(&graph, &[y]);
+        let dy = recording.backward(y, &[x]);
+        let (dx, x, y) = (recording.gradient(x).unwrap(), recording.value(x), recording.value(y));
+        let mut cpu = CpuExecutor::<f32>::new(recording.finish(), &Options::checked()).unwrap();
+        cpu.write(x, x_data).unwrap();
+        cpu.write(dy, dy_data).unwrap();
+        cpu.run_all().unwrap();
+        (cpu.read(y).unwrap(), cpu.read(dx).unwrap())
+    }
+
+    #[test]
+    fn a_window_is_as_long_as_its_pixels_and_padding_adds_nothing() {
+        let op = L2Pool2d { kernel: 2, stride: 1, pad: 1 };
+        let (y, dx) = run(op, &[1, 1, 2, 1], &[3.0, -4.0], &[0.0, 1.0, 0.0, 0.0, 10.0, -2.0]);
+        assert_eq!(y, [3.0, 5.0, 4.0, 3.0, 5.0, 4.0]);
+        // 3 * (1 + 10) / 5, and -4 * ((1 + 10) / 5 - 2 / 4).
+        assert!((dx[0] - 6.6).abs() < 1e-6 && (dx[1] + 6.8).abs() < 1e-6, "{dx:?}");
+    }
+
+    #[test]
+    fn a_window_without_length_gives_no_gradient() {
+        let op = L2Pool2d { kernel: 1, stride: 1, pad: 0 };
+        let (y, dx) = run(op, &[1, 1, 1, 4], &[0.0, -0.0, 1e-30, -2.0], &[5.0, 6.0, 7.0, 8.0]);
+        assert_eq!(y, [0.0, 0.0, 0.0, 2.0], "the square of 1e-30 is too small for a float");
+        assert_eq!(dx, [0.0, 0.0, 0.0, -8.0]);
+    }
+
+    #[test]
+    fn a_nan_stays_one_in_its_own_windows_alone() {
+        let op = L2Pool2d { kernel: 1, stride: 1, pad: 0 };
+        let (y, dx) = run(op, &[1, 1, 2, 1], &[f32::NAN, 2.0], &[1.0, 1.0]);
+        assert!(y[0].is_nan() && dx[0].is_nan());
+        assert_eq!((y[1], dx[1]), (2.0, 1.0));
+    }
+
+    #[test]
+    fn shapes_that_cannot_be_pooled_are_refused_in_words() {
+        let shape = |kernel, stride, pad, dims: &[u32]| {
+            L2Pool2d { kernel, stride, pad }.output_shape(&[Shape::new(dims).unwrap()])
+        };
+        let error = |kernel, stride, pad, dims: &[u32]| shape(kernel, stride, pad, dims).unwrap_err().to_string();
+        assert!(error(3, 1, 2, &[1, 9, 9, 1]).contains("l2_pool2d: padding can be at most half the kernel"));
+        assert!(error(0, 1, 0, &[1, 9, 9, 1]).contains("got kernel 0x0, stride 1"));
+        assert!(error(3, 1, 0, &[1, 2, 9, 1]).contains("at least 3x3 with padding 0 on each side, got [1, 2, 9, 1]"));
+        assert!(error(3, 1, 1, &[9, 9]).contains("expected an image batch [n, h, w, c], got [9, 9]"));
+        assert_eq!(shape(3, 1, 0, &[16, 12, 12, 256]).unwrap().dims(), [16, 10, 10, 256]);
+        assert_eq!(shape(3, 1, 1, &[16, 28, 28, 320]).unwrap().dims(), [16, 28, 28, 320]);
+    }
+}
