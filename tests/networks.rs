@@ -129,7 +129,7 @@ fn every_network_gives_any_embedding_size_and_takes_other_images() {
 fn affordable(network: &Network) -> Build {
     match network.name {
         "nn1" => Build::inference(3).input([48, 40]),
-        "nn2" | "nn3" | "openface-nn2" => Build::inference(3).input([80, 64]),
+        "nn2" | "nn3" | "openface-nn2" => Build::inference(3).input([80, 72]),
         "inception-resnet-v1" => Build::inference(3).input([107, 91]),
         _ => Build::inference(3),
     }
@@ -168,8 +168,7 @@ fn an_embedding_depends_neither_on_its_neighbours_nor_on_the_batch() {
 
 /// Forward of a graph that was built for training, with frozen statistics: the layers one by one, nothing folded.
 fn unfolded(network: &Network, build: &Build, weights: &Weights, images: &[f32]) -> Vec<f32> {
-    let mode = net::Mode::Training { dropout: 0.0, frozen: true };
-    let net = network.graph(&Build { mode, ..*build }).unwrap();
+    let net = network.graph(&build.frozen()).unwrap();
     let recording = Recording::forward(&net.graph, &[net.embeddings]);
     let (x, y) = (recording.value(net.images), recording.value(net.embeddings));
     let mut executor = Engine::Cpu.executor(recording.finish(), &Options::default()).unwrap();

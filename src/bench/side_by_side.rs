@@ -88,7 +88,7 @@ pub fn training_step(engine: &Engine, network: &Network, people: u32) -> Result<
         preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
         version: String::new(),
     };
-    let weights = initial_weights(&network.graph(&config.build(1))?.graph, metadata, 0);
+    let weights = initial_weights(&network.graph(&config.build(2))?.graph, metadata, 0);
     load_weights(executor.as_mut(), &weights, Path::new("starting weights"))?;
     let inputs: Vec<Buf> = executor.plan().with_role(Role::Input).map(|(buf, _)| buf).collect();
     for buf in inputs {

@@ -45,12 +45,25 @@ impl Model {
         Self::with_weights(engine, &Weights::load(path)?, path, BATCH)
     }
 
+    /// The same for weights of a network of one's own, which [`net::find`] does not know.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_for(engine: &Engine, network: &Network, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::for_network(engine, network, &Weights::load(path)?, path, BATCH)
+    }
+
     /// Puts weights that are in memory on the device; `path` stands for them in messages.
     ///
     /// # Errors
     /// The network is unknown, a tensor is missing, misshapen or not made of numbers, or the device lacks memory.
     pub fn with_weights(engine: &Engine, weights: &Weights, path: &Path, batch: u32) -> Result<Self> {
-        let network = network_of(weights, path)?;
+        Self::for_network(engine, network_of(weights, path)?, weights, path, batch)
+    }
+
+    fn for_network(engine: &Engine, network: &Network, weights: &Weights, path: &Path, batch: u32) -> Result<Self> {
+        check_fit(network, weights, path)?;
         let mut model = Self::untrained(engine, network, weights.metadata.clone(), batch)?;
         model.load_weights(weights, path)?;
         Ok(model)
@@ -152,21 +165,29 @@ pub(crate) fn build(metadata: &Metadata, build: Build) -> Build {
     build.embedding(metadata.embedding).input([metadata.preprocess.height, metadata.preprocess.width])
 }
 
-/// The network that weights were made for, once it is certain that they fit it: everything that a device would choke on
-/// is found out here.
+/// The network that weights were made for.
 fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
     let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
-    let Metadata { network: name, embedding, preprocess, version } = &weights.metadata;
-    let Preprocess { height, width, .. } = preprocess;
-    let network = net::find(name).map_err(|_| {
+    let Metadata { network: name, version, .. } = &weights.metadata;
+    net::find(name).map_err(|_| {
         let names: Vec<_> = net::NETWORKS.iter().map(|n| n.name).collect();
         fail(format!(
             "holds weights of the network {name}, this version knows {}; update facenet-gpu (the file was written by \
              version {version})",
             names.join(", ")
         ))
-    })?;
-    let net = network.graph(&build(&weights.metadata, Build::training(1)));
+    })
+}
+
+/// Checks that weights fit a network: everything that a device would choke on is found out here.
+fn check_fit(network: &Network, weights: &Weights, path: &Path) -> Result<()> {
+    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+    let Metadata { network: name, embedding, preprocess, .. } = &weights.metadata;
+    let Preprocess { height, width, .. } = preprocess;
+    if name != network.name {
+        return Err(fail(format!("holds weights of the network {name}, not of {}", network.name)));
+    }
+    let net = network.graph(&build(&weights.metadata, Build::training(2)));
     let net = net.map_err(|e| {
         fail(format!("has images of {height}x{width} and embeddings of {embedding} floats ({e}); the file is damaged"))
     })?;
@@ -176,7 +197,7 @@ fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
     if !weights.is_finite() {
         return Err(fail("holds values that are not numbers; train again with a lower learning rate".into()));
     }
-    Ok(network)
+    Ok(())
 }
 
 /// Buffer and name of everything in a plan that a weights file holds.
@@ -238,7 +259,7 @@ mod tests {
             preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
             version: "0.0.1".into(),
         };
-        initial_weights(&network.graph(&Build::training(1).embedding(8)).unwrap().graph, metadata, 3)
+        initial_weights(&network.graph(&Build::training(2).embedding(8)).unwrap().graph, metadata, 3)
     }
 
     #[test]

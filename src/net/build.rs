@@ -47,6 +47,12 @@ impl Build {
         Self { mode, ..Self::inference(batch) }
     }
 
+    /// For training with the running statistics of batch normalisation, which take no notice of the batch.
+    #[must_use]
+    pub fn frozen(self) -> Self {
+        Self { mode: Mode::Training { dropout: 0.0, frozen: true }, ..self }
+    }
+
     /// With images of this height and width.
     #[must_use]
     pub fn input(self, input: [u32; 2]) -> Self {

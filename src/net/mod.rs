@@ -64,8 +64,8 @@ pub fn find(name: &str) -> Result<&'static Network> {
         let names: Vec<_> = NETWORKS.iter().map(|n| n.name).collect();
         let near = names.iter().map(|n| (strsim::jaro_winkler(&wanted, n), n));
         let nearest = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = nearest.map_or_else(String::new, |(_, name)| format!(", did you mean {name}?"));
-        Error::Usage(format!("unknown network \"{name}\"{hint}; there are: {}", names.join(", ")))
+        let hint = nearest.map_or_else(String::new, |(_, name)| format!("did you mean {name}? "));
+        Error::Usage(format!("unknown network \"{name}\"; {hint}there are: {}", names.join(", ")))
     })
 }
 

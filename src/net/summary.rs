@@ -45,7 +45,7 @@ impl Summary {
     /// # Errors
     /// The network cannot be built with these sizes.
     pub fn new(network: &Network, build: &Build, modules: bool) -> Result<Self> {
-        let net = network.graph(&Build { batch: 1, ..Build { mode: Build::training(1).mode, ..*build } })?;
+        let net = network.graph(&Build { batch: 1, ..build.frozen() })?;
         let mut layers: Vec<Layer> = Vec::new();
         for node in net.graph.nodes() {
             let Source::Op { op, inputs } = &node.source else { continue };

@@ -85,6 +85,10 @@ impl Op for L2Normalize {
         vec![("norm", Shape::vector(x[0].rows()), Type::F32)]
     }
 
+    fn summary(&self) -> String {
+        "L2".to_string()
+    }
+
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
         r.dispatch(&L2_NORMALIZE, &self.params(io.y_shape), &[], &[io.x[0], io.y, io.saved[0]]);
     }

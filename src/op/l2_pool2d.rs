@@ -64,6 +64,10 @@ impl Op for L2Pool2d {
         self.params(x[0])?.output_shape()
     }
 
+    fn summary(&self) -> String {
+        format!("{0}x{0} L2, {1}", self.kernel, self.stride)
+    }
+
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
         let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
         r.dispatch(L2_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y]);

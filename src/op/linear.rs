@@ -92,10 +92,6 @@ impl Op for Linear {
         record_backward(r, io, &params(io), self.relu, dy, dx);
     }
 
-    fn summary(&self) -> String {
-        "linear".to_string()
-    }
-
     fn macs(&self, x: &[Shape]) -> u64 {
         u64::from(x[0].batch()) * x[1].len() as u64
     }

@@ -114,6 +114,10 @@ impl Op for LocalResponseNorm {
         vec![("scale", x[0], Type::F32)]
     }
 
+    fn summary(&self) -> String {
+        format!("across {} channels", self.size)
+    }
+
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
         let p = self.params(io.y_shape);
         r.dispatch(LOCAL_RESPONSE_NORM.of(&[p.c]), &p, &[self.roots()], &[io.x[0], io.y, io.saved[0]]);

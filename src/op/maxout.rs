@@ -76,6 +76,10 @@ impl Op for Maxout {
         Shape::new(&[outer, &[c / pieces]].concat())
     }
 
+    fn summary(&self) -> String {
+        format!("maxout, {}", self.pieces)
+    }
+
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
         r.dispatch(&MAXOUT, &self.params(io.y_shape), &[], &[io.x[0], io.y]);
     }

@@ -31,7 +31,7 @@ pub enum Schedule {
 /// The settings of a run, as written to `args.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// Network.
+    /// Name of the network.
     pub network: String,
     /// Height and width of the images, pixels; `None` is the network's own.
     pub input: Option<[u32; 2]>,

@@ -14,7 +14,7 @@ use crate::data::split::{HeldOut, split_people};
 use crate::eval::verification::Accuracy;
 use crate::executor::Pending;
 use crate::model::initial_weights;
-use crate::net::{self, Network};
+use crate::net::Network;
 use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
 
@@ -23,7 +23,7 @@ const STEPS_IN_FLIGHT: usize = 2;
 /// A copy of the weights is kept this often, so that a long epoch that ends in numbers that are none costs little.
 const KEEP_EVERY: usize = 100;
 
-/// Trains on `set` as `config` says, until it is done or `stop` is set, and leaves everything in `folder`.
+/// Trains `network` on `set` as `config` says, until it is done or `stop` is set, and leaves everything in `folder`.
 ///
 /// # Errors
 /// The data cannot be used, the device fails, the folder cannot be written, or the loss is no longer a number: then the
@@ -31,6 +31,7 @@ const KEEP_EVERY: usize = 100;
 /// with which the network gave numbers.
 pub fn train(
     engine: &Engine,
+    network: &Network,
     config: &Config,
     set: &Arc<FaceSet>,
     folder: &mut RunFolder,
@@ -38,7 +39,6 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
     config.check()?;
-    let network = net::find(&config.network)?;
     let metadata = Metadata {
         network: network.name.to_string(),
         embedding: config.embedding.unwrap_or(network.embedding),
@@ -58,7 +58,7 @@ pub fn train(
     let epoch_steps = train_images.div_ceil(batch_size).max(Config::MIN_EPOCH);
     let steps = epoch_steps * config.epochs as usize;
 
-    let net = network.graph(&config.build(1))?;
+    let net = network.graph(&config.build(1).frozen())?;
     let start = initial_weights(&net.graph, metadata.clone(), config.seed);
     let mut trainer = Trainer::new(engine, network, config, metadata.clone(), batch)?;
     trainer.load(&start, folder.path())?;

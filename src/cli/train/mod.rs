@@ -39,7 +39,7 @@ impl Train {
         // args.toml says what was used, also where it was the network's own.
         config.input = config.input.or(Some(network.input));
         config.embedding = config.embedding.or(Some(network.embedding));
-        network.graph(&config.build(1))?;
+        network.graph(&config.build(2))?;
         if self.plan {
             return self.print_plan(network, &config);
         }
@@ -88,7 +88,7 @@ impl Train {
         }
         let stop = stop_on_ctrl_c("stopping: this step ends, then the weights are saved (Ctrl-C again to end at once)");
         let mut console = Console::new(config, network);
-        let summary = train(engine, config, set, folder, &stop, &mut console);
+        let summary = train(engine, network, config, set, folder, &stop, &mut console);
         console.bar.finish_and_clear();
         summary
     }
