@@ -1,5 +1,5 @@
-//! What ops make of numbers at the edge, on every device: windows without length, equal values, NaNs that must stay where
-//! they are. The cases of `ops.rs` are random and meet none of these.
+//! What ops make of numbers at the edge, on every device: windows without length, equal values, NaNs that must stay
+//! where they are. The cases of `ops.rs` are random and meet none of these.
 
 mod support;
 
@@ -75,8 +75,8 @@ fn a_nan_spoils_what_depends_on_it_and_nothing_else() {
     let op = ZeroPad2d { top: 0, bottom: 0, left: 1, right: 0 };
     expect(op, &[1, 1, 1, 2], [&[NAN, 1.0], &[1.0, 2.0, 3.0, 4.0], &[0.0, 0.0, NAN, 1.0], &[3.0, 4.0]]);
 
-    // Windows of one channel before and none behind: channel 4 has a NaN, and channel 5 sees it. Going back, the gradient
-    // of a channel depends on its own window and on the next channel's.
+    // Windows of one channel before and none behind: channel 4 has a NaN, and channel 5 sees it. Going back, a gradient
+    // depends on the channel's own window and on the next channel's.
     let op = LocalResponseNorm { size: 2, alpha: 0.0, beta: 1.0, k: 2.0 };
     let (mut x, mut y, mut dx) = ([4.0; 12], [2.0; 12], [0.5; 12]);
     x[4] = NAN;

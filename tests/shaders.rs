@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use facenet_gpu::op::{CasePlan, ENTRIES, SHARED_KERNELS};
+use facenet_gpu::op::{CasePlan, ENTRIES, SHARED_KERNELS, Selection};
 use facenet_gpu::plan::reflect::{Access, capabilities, interface, parse};
 use facenet_gpu::plan::{Kernel, Plan, Variant};
 use facenet_gpu::train::{Config, OptimiserKind, Trainer};
@@ -28,6 +28,7 @@ fn variants() -> Vec<(&'static Kernel, &'static Variant)> {
 fn plans() -> Vec<Plan> {
     let cases = ENTRIES.iter().flat_map(|e| (e.cases)().into_iter().chain((e.bench_cases)()));
     let mut plans: Vec<Plan> = cases.map(|case| CasePlan::new(case).unwrap().plan).collect();
+    plans.push(Selection::new(1100, 16).unwrap().plan);
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
         let config = Config { optimiser, ..Config::default() };
         plans.extend(net::NETWORKS.iter().map(|network| Trainer::plan(network, &config, 8).unwrap()));

@@ -218,13 +218,11 @@ impl<'g> Blocks<'g> {
         let largest = |side: usize| sizes.iter().map(|s| s[side]).max().unwrap_or(0);
         let (height, width) = (largest(0), largest(1));
         let mut inputs = Vec::with_capacity(tensors.len());
-        for (&x, [h, w]) in tensors.iter().zip(&sizes) {
-            let (down, right) = (height - h, width - w);
-            inputs.push(if down + right == 0 {
+        for (&x, &size) in tensors.iter().zip(&sizes) {
+            inputs.push(if size == [height, width] {
                 x
             } else {
-                let pad = ZeroPad2d { top: down / 2, bottom: down.div_ceil(2), left: right / 2, right: right.div_ceil(2) };
-                self.graph.op(format!("{name}/pad"), pad, &[x])?
+                self.graph.op(format!("{name}/pad"), ZeroPad2d::centred(size, [height, width])?, &[x])?
             });
         }
         self.side_by_side(name, inputs)

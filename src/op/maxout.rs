@@ -40,7 +40,7 @@ const fn variant(entry: &'static str) -> Variant {
     Variant { family: Family::Portable, file: "maxout.wgsl", source: SOURCE, entry, grid }
 }
 
-// One width only: four neighbouring outputs have their pieces far apart. A fully connected layer takes hundreds of times
+// One width only: the pieces of four neighbouring outputs lie apart. A fully connected layer takes hundreds of times
 // longer than what follows it.
 static MAXOUT: Kernel =
     Kernel { name: "maxout", params: MaxoutParams::FIELDS, variants: &[variant("maxout")], twin: twin!(maxout) };

@@ -6,6 +6,7 @@ mod case;
 mod case_plan;
 mod concat;
 mod conv2d;
+mod hard_triplets;
 mod l2_normalize;
 mod l2_pool2d;
 mod linear;
@@ -24,6 +25,7 @@ pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
+pub use hard_triplets::{HardTriplet, Selection, hard_triplets};
 pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
@@ -32,6 +34,8 @@ pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
 pub use relu::Relu;
 pub use triplet_loss::{TripletLoss, stat};
+pub use stub::{BatchNorm, Dropout};
+mod stub;
 pub use zero_pad2d::ZeroPad2d;
 
 use crate::plan::{Kernel, Shape};
@@ -67,8 +71,8 @@ pub static ENTRIES: &[&Entry] = &[
     &zero_pad2d::ENTRY,
 ];
 
-/// Kernels that several ops use.
-pub static SHARED_KERNELS: &[&Kernel] = &[&sum_partials::SUM_PARTIALS];
+/// Kernels of no op: what several ops use, and offline selection.
+pub static SHARED_KERNELS: &[&Kernel] = &[&sum_partials::SUM_PARTIALS, &hard_triplets::HARD_TRIPLETS];
 
 /// Checks the number of inputs.
 fn expect_inputs(op: &str, x: &[Shape], count: usize) -> Result<()> {
