@@ -13,6 +13,11 @@ use crate::{Error, Result, params, wide};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concat;
 
+/// Two to eight tensors one behind the other along the first size; all other sizes are equal: `[n_0, ..]`, `[n_1, ..]`,
+/// ... to `[n_0 + n_1 + .., ..]`. PyTorch's `torch.cat(dim=0)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConcatRows;
+
 params! {
     /// Parameters of the concatenation kernels.
     struct ConcatParams {
@@ -43,15 +48,37 @@ impl ConcatParams {
     }
 }
 
-/// The parameters of each input's dispatch, in order.
-fn params_of(io: &Io<'_>) -> impl Iterator<Item = ConcatParams> {
-    let (rows, c_out) = (io.y_shape.rows(), io.y_shape.channels());
-    let channels = io.x_shapes.iter().map(Shape::channels);
-    channels.scan(0, move |next, c| {
+/// The parameters of each input's dispatch, in order: `rows` rows, of which each input gives a piece.
+fn params_of(io: &Io<'_>, rows: u32) -> impl Iterator<Item = ConcatParams> {
+    let c_out = io.y_shape.len_u32() / rows;
+    let pieces = io.x_shapes.iter().map(move |x| x.len_u32() / rows);
+    pieces.scan(0, move |next, c| {
         let offset = *next;
         *next += c;
         Some(ConcatParams { rows, c, c_out, offset })
     })
+}
+
+fn record_forward(r: &mut Recorder<'_>, io: &Io<'_>, rows: u32) {
+    for (p, &x) in params_of(io, rows).zip(io.x) {
+        r.dispatch(p.kernel(&CONCAT), &p, &[], &[x, io.y]);
+    }
+}
+
+fn record_backward(r: &mut Recorder<'_>, io: &Io<'_>, rows: u32, dy: Buf, dx: &[Option<Grad>]) {
+    for (p, grad) in params_of(io, rows).zip(dx) {
+        if let Some(grad) = grad {
+            r.dispatch(p.kernel(&CONCAT_DX), &p, &grad.overrides(), &[dy, grad.buf]);
+        }
+    }
+}
+
+/// Checks that there are two to eight inputs.
+fn expect_several(x: &[Shape]) -> Result<()> {
+    if (2..=8).contains(&x.len()) {
+        return Ok(());
+    }
+    Err(Error::shape("concat", format!("expected two to eight inputs, got {}", x.len())))
 }
 
 impl Op for Concat {
@@ -60,9 +87,7 @@ impl Op for Concat {
     }
 
     fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
-        if !(2..=8).contains(&x.len()) {
-            return Err(Error::shape("concat", format!("expected two to eight inputs, got {}", x.len())));
-        }
+        expect_several(x)?;
         let [outer @ .., _] = x[0].dims() else { unreachable!("a shape has at least one size") };
         if let Some(other) = x.iter().find(|s| s.rank() != x[0].rank() || !s.dims().starts_with(outer)) {
             return Err(Error::shape(
@@ -77,17 +102,40 @@ impl Op for Concat {
     }
 
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
-        for (p, &x) in params_of(io).zip(io.x) {
-            r.dispatch(p.kernel(&CONCAT), &p, &[], &[x, io.y]);
-        }
+        record_forward(r, io, io.y_shape.rows());
     }
 
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
-        for (p, grad) in params_of(io).zip(dx) {
-            if let Some(grad) = grad {
-                r.dispatch(p.kernel(&CONCAT_DX), &p, &grad.overrides(), &[dy, grad.buf]);
-            }
+        record_backward(r, io, io.y_shape.rows(), dy, dx);
+    }
+}
+
+impl Op for ConcatRows {
+    fn name(&self) -> &'static str {
+        "concat"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
+        expect_several(x)?;
+        let [_, inner @ ..] = x[0].dims() else { unreachable!("a shape has at least one size") };
+        if let Some(other) = x.iter().find(|s| s.rank() != x[0].rank() || !s.dims().ends_with(inner)) {
+            return Err(Error::shape(
+                "concat",
+                format!("expected inputs that differ in the first size only, got {} and {other}", x[0]),
+            ));
         }
+        let rows = x.iter().try_fold(0u32, |sum, s| sum.checked_add(s.batch()));
+        let rows = rows.ok_or_else(|| Error::shape("concat", "expected fewer than 2^32 rows in all, got more"))?;
+        Shape::new(&[&[rows], inner].concat())
+    }
+
+    // A row of the kernels' is the whole tensor here.
+    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
+        record_forward(r, io, 1);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
+        record_backward(r, io, 1, dy, dx);
     }
 }
 
@@ -121,8 +169,17 @@ fn case(outer: &[u32], channels: &[u32]) -> Case {
     Case::new(Concat, &inputs)
 }
 
+/// Tensors with so many rows of `inner` one behind the other.
+fn rows_case(rows: &[u32], inner: &[u32]) -> Case {
+    let dims: Vec<Vec<u32>> = rows.iter().map(|&n| [&[n], inner].concat()).collect();
+    let inputs: Vec<(&[u32], Values)> = dims.iter().map(|d| (&d[..], Values::Normal)).collect();
+    Case::new(ConcatRows, &inputs)
+}
+
 fn cases() -> Vec<Case> {
     vec![
+        rows_case(&[5, 1, 12], &[7]),
+        rows_case(&[4, 3], &[2, 5, 8]),
         case(&[], &[1, 1]),
         case(&[55], &[3, 257, 1]),
         case(&[2, 7, 5], &[1, 2, 3, 4, 5, 6, 7, 8]),
@@ -147,6 +204,12 @@ mod tests {
             Concat.output_shape(&shapes)
         };
         let error = |dims: &[&[u32]]| shape(dims).unwrap_err().to_string();
+        let rows = |dims: &[&[u32]]| {
+            let shapes: Vec<Shape> = dims.iter().map(|d| Shape::new(d).unwrap()).collect();
+            ConcatRows.output_shape(&shapes)
+        };
+        assert_eq!(rows(&[&[2, 7], &[5, 7]]).unwrap().dims(), [7, 7]);
+        assert!(rows(&[&[2, 7], &[2, 6]]).unwrap_err().to_string().contains("differ in the first size only"));
         assert!(error(&[&[2, 3]]).contains("two to eight inputs, got 1"));
         assert!(error(&[&[2u32, 3][..]; 9]).contains("two to eight inputs, got 9"));
         assert!(error(&[&[2, 3], &[2, 5], &[3, 3]]).contains("got [2, 3] and [3, 3]"));

@@ -23,7 +23,7 @@ pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
 pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
-pub use concat::Concat;
+pub use concat::{Concat, ConcatRows};
 pub use conv2d::Conv2d;
 pub use hard_triplets::{HardTriplet, Selection, hard_triplets};
 pub use l2_normalize::L2Normalize;
