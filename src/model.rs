@@ -128,7 +128,7 @@ impl Model {
 /// is found out here.
 fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
     let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
-    let Metadata { network: name, embedding, preprocess, version } = &weights.metadata;
+    let Metadata { network: name, embedding, preprocess, version, .. } = &weights.metadata;
     let network = net::find(name).map_err(|_| {
         let names: Vec<_> = net::NETWORKS.iter().map(|n| n.name).collect();
         fail(format!(
@@ -204,6 +204,7 @@ pub fn initial_weights(graph: &Graph, metadata: Metadata, seed: u64) -> Weights 
 mod tests {
     use super::*;
     use crate::data::preprocess::Normalise;
+    use crate::weights::Origin;
 
     fn weights() -> Weights {
         let network = net::NETWORKS[0];
@@ -213,6 +214,7 @@ mod tests {
             embedding: 8,
             preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
             version: "0.0.1".into(),
+            origin: Origin::default(),
         };
         initial_weights(&network.graph(1, 8).unwrap().graph, metadata, 3)
     }
