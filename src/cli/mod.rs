@@ -19,6 +19,7 @@ macro_rules! hint {
 
 mod bench;
 mod diff;
+mod exchange;
 mod info;
 mod synth;
 mod table;
@@ -46,6 +47,8 @@ enum Verb {
     Bench(bench::Bench),
     Diff(diff::Diff),
     Synth(synth::Synth),
+    Import(exchange::Import),
+    Export(exchange::Export),
     Info(info::Info),
 }
 
@@ -60,6 +63,8 @@ impl Cli {
             Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Diff(verb) => verb.run(),
             Verb::Synth(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Import(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Export(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Info(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         }
     }
