@@ -26,8 +26,8 @@ pub struct Imported {
 }
 
 /// Reads weights of `network` from facenet-pytorch's or OpenFace's state dict, in safetensors or as `torch.save` wrote
-/// it (zip format or the older one). No pickled code is run. The number of floats of an embedding is that of the file. If
-/// `origin` says nothing of the provenance, it names the file.
+/// it (zip format or the older one). No pickled code is run. The number of floats of an embedding is that of the file.
+/// If `origin` says nothing of the provenance, it names the file.
 ///
 /// # Errors
 /// No other program has `network`; the file cannot be read or is damaged; a tensor is missing, unknown, misshapen, not

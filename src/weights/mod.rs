@@ -1,5 +1,6 @@
 //! Weights files: safetensors with our tensor names, and metadata that says which network they belong to, how its
-//! images must be prepared, and where they come from. [`import()`] and [`export()`] exchange weights with other programs.
+//! images must be prepared, and where they come from. [`import()`] and [`export()`] exchange weights with other
+//! programs.
 
 mod export;
 mod import;

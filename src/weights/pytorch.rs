@@ -57,8 +57,8 @@ pub(super) fn damaged(detail: &str) -> String {
 /// What is said of a file that asks for code to be run.
 fn not_run(call: &str) -> String {
     format!(
-        "asks Python to call {call}, which was not done and no state dict needs; get it from somebody you trust, or save \
-         the weights alone with torch.save(network.state_dict(), ...)"
+        "asks Python to call {call}, which was not done and no state dict needs; get it from somebody you trust, or \
+         save the weights alone with torch.save(network.state_dict(), ...)"
     )
 }
 
