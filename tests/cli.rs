@@ -374,6 +374,34 @@ fn synth_writes_a_folder_per_person_and_never_over_another() {
 }
 
 #[test]
+fn weights_that_cannot_be_exchanged_are_refused_and_nothing_is_written() {
+    let dir = tempdir().unwrap();
+    run(dir.path(), TINY).success();
+    fs::rename(dir.path().join("runs/train/run/weights/best.safetensors"), dir.path().join("w.safetensors")).unwrap();
+    fs::remove_dir_all(dir.path().join("runs")).unwrap();
+    for name in ["call.pt", "zip.pt"] {
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import").join(name), dir.path().join(name)).unwrap();
+    }
+    for (arguments, status, part) in [
+        ("import call.pt --out out.safetensors", 1, "asks Python to call posix.system, which was not done"),
+        ("import w.safetensors --out out.safetensors", 1, "was written by facenet-gpu and needs no import"),
+        ("import none.pt --out out.safetensors", 1, "cannot read none.pt"),
+        ("import zip.pt --out no/out.safetensors", 1, "cannot write into no"),
+        ("import zip.pt --net zf64 --out out.safetensors", 2, "no other program has the network zf64"),
+        ("import zip.pt --net vgg --out out.safetensors", 2, "unknown network \"vgg\""),
+        ("import zip.pt --out out.pt", 2, "name a file that ends in .safetensors"),
+        ("import w.safetensors --out ./w.safetensors", 2, "is the file that is read"),
+        ("export w.safetensors --out other.safetensors", 2, "no other program has the network zf64"),
+        ("export w.safetensors --out w.safetensors", 2, "is the file that is read"),
+        ("export zip.pt --out out.safetensors", 1, "is not a safetensors file"),
+    ] {
+        refused(run(dir.path(), arguments), status, &[part]);
+    }
+    assert_eq!(names(dir.path()), ["call.pt", "w.safetensors", "zip.pt"]);
+    good_weights(&dir.path().join("w.safetensors"));
+}
+
+#[test]
 fn bench_writes_a_table_and_compares_with_it() {
     let dir: TempDir = tempdir().unwrap();
     run(dir.path(), "bench --device cpu --filter l2_normalize --json table.json").success();

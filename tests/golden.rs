@@ -13,7 +13,7 @@ use facenet_gpu::net::{Blocks, Build, Network};
 use facenet_gpu::op::{TripletLoss, stat};
 use facenet_gpu::plan::Shape;
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer};
-use facenet_gpu::weights::{Metadata, Weights};
+use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Result};
 use safetensors::SafeTensors;
 use support::{gpus, relative_error};
@@ -54,7 +54,13 @@ fn weights() -> Weights {
     };
     let tensors = net.graph.params().zip((0u32..).zip(scales)).map(fill).collect();
     let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed };
-    let metadata = Metadata { network: "small".into(), embedding: DIM, preprocess, version: "golden".into() };
+    let metadata = Metadata {
+        network: "small".into(),
+        embedding: DIM,
+        preprocess,
+        version: "golden".into(),
+        origin: Origin::default(),
+    };
     Weights { metadata, tensors }
 }
 

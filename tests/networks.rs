@@ -9,7 +9,7 @@ use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::graph::{Recording, Tensor};
 use facenet_gpu::net::{self, Build, NETWORKS, Network, NetworkGraph, Summary};
-use facenet_gpu::weights::{Metadata, Weights};
+use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Model, initial_weights};
 use support::{gpus, normals, rng};
 
@@ -30,6 +30,7 @@ fn weights(network: &Network, build: &Build) -> Weights {
         embedding: build.embedding.unwrap_or(network.embedding),
         preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
         version: String::new(),
+        origin: Origin::default(),
     };
     let mut weights = initial_weights(&net.graph, metadata, 5);
     for (i, (name, _, data)) in weights.tensors.iter_mut().enumerate() {

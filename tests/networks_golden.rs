@@ -12,7 +12,7 @@ use facenet_gpu::graph::{Recording, Tensor};
 use facenet_gpu::net::{self, Build, Network};
 use facenet_gpu::op::{TripletLoss, stat};
 use facenet_gpu::plan::Shape;
-use facenet_gpu::weights::{Metadata, Weights};
+use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Model};
 use safetensors::{Dtype, SafeTensors};
 use support::gpus;
@@ -106,6 +106,7 @@ impl Golden {
             embedding: network.embedding,
             preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
             version: "golden".into(),
+            origin: Origin::default(),
         };
         Weights { metadata, tensors: tensors.collect() }
     }

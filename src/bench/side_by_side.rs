@@ -11,7 +11,7 @@ use crate::op::Values;
 use crate::plan::reflect::{Access, interface};
 use crate::plan::{Buf, Role, Type};
 use crate::train::{Config, Trainer};
-use crate::weights::Metadata;
+use crate::weights::{Metadata, Origin};
 use crate::{Engine, Error, Result};
 
 /// How far one step's results lie apart on two devices.
@@ -87,6 +87,7 @@ pub fn training_step(engine: &Engine, network: &Network, people: u32) -> Result<
         embedding: network.embedding,
         preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
         version: String::new(),
+        origin: Origin::default(),
     };
     let weights = initial_weights(&network.graph(&config.build(2))?.graph, metadata, 0);
     load_weights(executor.as_mut(), &weights, Path::new("starting weights"))?;

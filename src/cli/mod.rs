@@ -20,6 +20,7 @@ macro_rules! hint {
 mod bench;
 mod diff;
 mod eval;
+mod exchange;
 mod info;
 mod summary;
 mod synth;
@@ -50,6 +51,8 @@ enum Verb {
     Diff(diff::Diff),
     Synth(synth::Synth),
     Summary(summary::SummaryVerb),
+    Import(exchange::Import),
+    Export(exchange::Export),
     Info(info::Info),
 }
 
@@ -66,6 +69,8 @@ impl Cli {
             Verb::Diff(verb) => verb.run(),
             Verb::Synth(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Summary(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Import(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Export(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Info(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         }
     }

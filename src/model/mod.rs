@@ -249,6 +249,7 @@ pub fn initial_weights(graph: &Graph, metadata: Metadata, seed: u64) -> Weights 
 mod tests {
     use super::*;
     use crate::data::preprocess::Normalise;
+    use crate::weights::Origin;
 
     fn weights() -> Weights {
         let network = net::NETWORKS[0];
@@ -258,6 +259,7 @@ mod tests {
             embedding: 8,
             preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
             version: "0.0.1".into(),
+            origin: Origin::default(),
         };
         initial_weights(&network.graph(&Build::training(2).embedding(8)).unwrap().graph, metadata, 3)
     }

@@ -15,7 +15,7 @@ use crate::eval::verification::Accuracy;
 use crate::executor::Pending;
 use crate::model::initial_weights;
 use crate::net::Network;
-use crate::weights::{Metadata, Weights};
+use crate::weights::{Metadata, Origin, Weights};
 use crate::{Engine, Error, Result};
 
 /// Steps whose statistics may be under way while the device works on.
@@ -44,6 +44,7 @@ pub fn train(
         embedding: config.embedding.unwrap_or(network.embedding),
         preprocess: set.preprocess().clone(),
         version: env!("CARGO_PKG_VERSION").to_string(),
+        origin: Origin::default(),
     };
     let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
     split.warning.iter().for_each(|w| observer.warning(w));

@@ -1,7 +1,15 @@
-//! Weights files: safetensors with our tensor names, and metadata that says which network they belong to and how its
-//! images must be prepared.
+//! Weights files: safetensors with our tensor names, and metadata that says which network they belong to, how its
+//! images must be prepared, and where they come from. [`import()`] and [`export()`] exchange weights with other
+//! programs.
 
-use std::collections::HashMap;
+mod export;
+mod import;
+mod layout;
+mod names;
+mod pytorch;
+mod state_dict;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -12,6 +20,9 @@ use safetensors::{SafeTensorError, SafeTensors};
 use crate::data::preprocess::Preprocess;
 use crate::plan::Shape;
 use crate::{Error, Result};
+
+pub use export::{Exported, export};
+pub use import::{Imported, guess_network, import};
 
 /// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.
 const FORMAT: &str = "facenet-gpu/1";
@@ -27,6 +38,27 @@ pub struct Metadata {
     pub preprocess: Preprocess,
     /// Version of the crate that wrote the file.
     pub version: String,
+    /// Where the weights come from.
+    pub origin: Origin,
+}
+
+/// Where weights come from and what may be done with them, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Who made them of what: "imported from 20180402-114759-vggface2.pt (facenet-pytorch)".
+    pub provenance: Option<String>,
+    /// The licence that they are under.
+    pub license: Option<String>,
+    /// The images that they were trained on.
+    pub dataset: Option<String>,
+}
+
+impl Origin {
+    /// What is known, as metadata fields.
+    fn fields(&self) -> BTreeMap<String, String> {
+        let all = [("provenance", &self.provenance), ("license", &self.license), ("dataset", &self.dataset)];
+        all.into_iter().filter_map(|(name, text)| Some((name.to_string(), text.clone()?))).collect()
+    }
 }
 
 /// Named tensors with their metadata.
@@ -52,15 +84,15 @@ impl Weights {
             ("preprocess", serde_json::to_string(&m.preprocess).expect("preprocessing is plain data")),
             ("version", m.version.clone()),
         ];
-        let info: HashMap<String, String> = fields.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+        let mut info = m.origin.fields();
+        info.extend(fields.into_iter().map(|(k, v)| (k.to_string(), v)));
         let mut views = Vec::with_capacity(self.tensors.len());
         for (name, shape, data) in &self.tensors {
             let dims = shape.dims().iter().map(|&d| d as usize).collect();
             let view = TensorView::new(Dtype::F32, dims, bytemuck::cast_slice(data));
             views.push((name.as_str(), view.expect("a tensor has as many values as its shape says")));
         }
-        let bytes = safetensors::serialize(views, Some(info)).expect("valid views serialise");
-        write_whole(path, &sorted_metadata(bytes))
+        write_whole(path, &serialise(views, info))
     }
 
     /// Reads a file.
@@ -70,22 +102,14 @@ impl Weights {
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(Error::io("read", path))?;
         let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
-        let explain = |e: SafeTensorError| match e {
-            SafeTensorError::MetadataIncompleteBuffer => {
-                fail("is cut short: it holds fewer bytes than its header promises; copy it again".into())
-            }
-            // The first eight bytes are the length of the header, which begins with a brace.
-            _ if bytes.is_empty() => fail("is empty; copy it again".into()),
-            e if bytes.get(8) == Some(&b'{') => fail(format!("is cut short or damaged ({e}); copy it again")),
-            _ => fail("is not a safetensors file; give one that `facenet-gpu train` wrote".into()),
-        };
+        let explain = |e: SafeTensorError| explain(path, &bytes, e);
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(explain)?;
         let info = header.metadata().clone().unwrap_or_default();
         let field = |name: &str| {
             let missing = || {
                 fail(format!(
                     "has no metadata field \"{name}\", so it was not written by facenet-gpu; give a file that \
-                     `facenet-gpu train` wrote"
+                     `facenet-gpu train` or `facenet-gpu import` wrote"
                 ))
             };
             info.get(name).cloned().ok_or_else(missing)
@@ -100,6 +124,11 @@ impl Weights {
             embedding: field("embedding")?.parse().map_err(|_| broken("embedding"))?,
             preprocess: serde_json::from_str(&field("preprocess")?).map_err(|_| broken("preprocess"))?,
             version: field("version")?,
+            origin: Origin {
+                provenance: info.get("provenance").cloned(),
+                license: info.get("license").cloned(),
+                dataset: info.get("dataset").cloned(),
+            },
         };
         let file = SafeTensors::deserialize(&bytes).map_err(explain)?;
         let mut tensors = Vec::with_capacity(file.len());
@@ -141,6 +170,29 @@ impl Weights {
         }
         Ok(data)
     }
+}
+
+/// Why these bytes are no safetensors file.
+fn explain(path: &Path, bytes: &[u8], error: SafeTensorError) -> Error {
+    let message = match error {
+        SafeTensorError::MetadataIncompleteBuffer => {
+            "is cut short: it holds fewer bytes than its header promises; copy it again".into()
+        }
+        // The first eight bytes are the length of the header, which begins with a brace.
+        _ if bytes.is_empty() => "is empty; copy it again".into(),
+        e if bytes.get(8) == Some(&b'{') => format!("is cut short or damaged ({e}); copy it again"),
+        _ => "is not a safetensors file; give one that `facenet-gpu train` or `facenet-gpu import` wrote".into(),
+    };
+    Error::Weights { path: path.to_path_buf(), message }
+}
+
+/// A safetensors file: equal tensors and metadata give equal bytes.
+fn serialise<'a, S: AsRef<str> + Ord + std::fmt::Display>(
+    tensors: impl IntoIterator<Item = (S, TensorView<'a>)>,
+    info: BTreeMap<String, String>,
+) -> Vec<u8> {
+    let info: HashMap<String, String> = info.into_iter().collect();
+    sorted_metadata(safetensors::serialize(tensors, Some(info)).expect("valid views serialise"))
 }
 
 /// Writes a file so that it appears whole or not at all.
@@ -199,6 +251,7 @@ mod tests {
                 embedding: 2,
                 preprocess: Preprocess { height: 64, width: 64, normalise: Normalise::Fixed },
                 version: "0.0.1".into(),
+                origin: Origin { license: Some("CC BY 4.0".into()), ..Origin::default() },
             },
             tensors: vec![("a/w".into(), Shape::new(&[2, 2]).unwrap(), vec![1.0, -2.0, 3.0, 0.5])],
         }
@@ -232,6 +285,18 @@ mod tests {
         fs::write(&other, "").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions(), fs::metadata(&other).unwrap().permissions());
         assert_eq!(saved(), saved());
+    }
+
+    #[test]
+    fn an_older_file_that_says_nothing_of_its_origin_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        let mut older = weights();
+        older.metadata.origin = Origin::default();
+        older.save(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("provenance"));
+        assert_eq!(Weights::load(&path).unwrap(), older);
     }
 
     #[test]

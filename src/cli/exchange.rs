@@ -1,0 +1,133 @@
+//! `facenet-gpu import` and `facenet-gpu export`: weights from and for other programs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::table;
+use crate::data::preprocess::Normalise;
+use crate::net;
+use crate::weights::{Origin, Weights, check_writable, export, guess_network, import};
+use crate::{Error, Result};
+
+/// Turn weights of facenet-pytorch or OpenFace into a weights file
+///
+/// Reads their state dict from safetensors or from what `torch.save` wrote (.pt, .pth), without Python and without
+/// running what is pickled in it.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The file to read
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Network that the weights are for [default: told from the file's names, if only one has them]
+    #[arg(long, value_name = "NAME")]
+    net: Option<String>,
+
+    /// The weights file to write
+    #[arg(long, value_name = "OUT.safetensors")]
+    out: PathBuf,
+
+    /// Licence of the weights, kept in the file
+    #[arg(long, value_name = "TEXT")]
+    license: Option<String>,
+
+    /// Images that they were trained on, kept in the file
+    #[arg(long, value_name = "TEXT")]
+    dataset: Option<String>,
+
+    /// Where they come from, kept in the file [default: the name of FILE and the program]
+    #[arg(long, value_name = "TEXT")]
+    provenance: Option<String>,
+}
+
+/// Turn a weights file into a state dict of facenet-pytorch or OpenFace
+///
+/// Writes safetensors with the names and layouts of the program that has the network;
+/// `load_state_dict(safetensors.torch.load_file(OUT))` reads it.
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The weights file to read
+    #[arg(value_name = "WEIGHTS")]
+    weights: PathBuf,
+
+    /// The file to write
+    #[arg(long, value_name = "OUT.safetensors")]
+    out: PathBuf,
+}
+
+impl Import {
+    /// Reads the file, writes the weights, and says what was in it.
+    ///
+    /// # Errors
+    /// The network is unknown, the file does not hold it, or the output cannot be written.
+    pub(super) fn run(self) -> Result<()> {
+        let network = self.net.as_deref().map(net::find).transpose()?;
+        check_out(&self.out, &self.file)?;
+        let network = network.map_or_else(|| guess_network(&self.file), Ok)?;
+        let origin = Origin { provenance: self.provenance, license: self.license, dataset: self.dataset };
+        let imported = import(&self.file, network, origin)?;
+        let weights = &imported.weights;
+        weights.save(&self.out)?;
+        let ignored = match imported.ignored {
+            0 => String::new(),
+            n => format!("; {} others are not needed", table::count(n as u64)),
+        };
+        say!("read {}, {}'s names: {}{ignored}", self.file.display(), imported.program, size(weights));
+        about(weights);
+        say!("wrote {}", self.out.display());
+        Ok(())
+    }
+}
+
+impl Export {
+    /// Reads the weights, writes the state dict, and says what is in it.
+    ///
+    /// # Errors
+    /// The weights are damaged, no other program has their network, or the output cannot be written.
+    pub(super) fn run(self) -> Result<()> {
+        check_out(&self.out, &self.weights)?;
+        let weights = Weights::load(&self.weights)?;
+        let exported = export(&weights, &self.weights, &self.out)?;
+        say!("read {}: {}", self.weights.display(), size(&weights));
+        about(&weights);
+        let tensors = table::count(exported.tensors as u64);
+        say!("wrote {}: {tensors} tensors with the names of {}", self.out.display(), exported.program);
+        Ok(())
+    }
+}
+
+/// Checks that `out` can be written and is not the file that is read.
+fn check_out(out: &Path, input: &Path) -> Result<()> {
+    if out.extension().is_none_or(|x| x != "safetensors") {
+        return Err(Error::Usage(format!("--out {}: name a file that ends in .safetensors", out.display())));
+    }
+    let same = || Some(out.canonicalize().ok()? == input.canonicalize().ok()?);
+    if same() == Some(true) {
+        return Err(Error::Usage(format!("--out {} is the file that is read; give it another name", out.display())));
+    }
+    check_writable(out.parent().unwrap_or(Path::new("")))
+}
+
+/// Tensors and floats of weights.
+fn size(weights: &Weights) -> String {
+    let floats: u64 = weights.tensors.iter().map(|(.., data)| data.len() as u64).sum();
+    format!("{} tensors, {} floats", table::count(weights.tensors.len() as u64), table::count(floats))
+}
+
+/// What weights say of themselves.
+fn about(weights: &Weights) {
+    let m = &weights.metadata;
+    let scale = match m.preprocess.normalise {
+        Normalise::Unit => "x / 255",
+        Normalise::Fixed => "(x - 127.5) / 128",
+        Normalise::PerImage => "mean 0 and deviation 1 for each image",
+    };
+    let mut rows = vec![
+        ("network", format!("{}, embeddings of {} floats", m.network, m.embedding)),
+        ("images", format!("{}x{} RGB, {scale}", m.preprocess.height, m.preprocess.width)),
+    ];
+    let origin = [("provenance", &m.origin.provenance), ("licence", &m.origin.license), ("dataset", &m.origin.dataset)];
+    rows.extend(origin.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))));
+    table::rows(&rows);
+}

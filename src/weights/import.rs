@@ -1,0 +1,168 @@
+//! Weights of other programs become ours.
+
+use std::path::Path;
+
+use super::layout::{inverse, permute};
+use super::names::{Family, Foreign};
+use super::state_dict::StateDict;
+use super::{Metadata, Origin, Weights};
+use crate::Result;
+use crate::data::preprocess::Preprocess;
+use crate::net::{self, Build, Network};
+use crate::plan::Shape;
+
+/// Most names that a message lists.
+const NAMED: usize = 3;
+
+/// What was in a file of another program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// The weights, with our names and layouts.
+    pub weights: Weights,
+    /// The program whose names the file has.
+    pub program: &'static str,
+    /// Tensors of the file that embeddings do not need: counters, classifiers, integers.
+    pub ignored: usize,
+}
+
+/// Reads weights of `network` from facenet-pytorch's or OpenFace's state dict, in safetensors or as `torch.save` wrote
+/// it (zip format or the older one). No pickled code is run. The number of floats of an embedding is that of the file.
+/// If `origin` says nothing of the provenance, it names the file.
+///
+/// # Errors
+/// No other program has `network`; the file cannot be read or is damaged; a tensor is missing, unknown, misshapen, not
+/// of floats or not finite, and is named.
+pub fn import(path: &Path, network: &Network, origin: Origin) -> Result<Imported> {
+    let family = Family::of(network.name)?;
+    let dict = StateDict::open(path)?;
+    let (embedding, tensors, ignored) = read(&dict, family, &|embedding| tensors_of(network, embedding))?;
+    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let provenance = origin.provenance.or_else(|| Some(format!("imported from {file} ({})", family.name())));
+    let [height, width] = network.input;
+    let metadata = Metadata {
+        network: network.name.to_string(),
+        embedding,
+        preprocess: Preprocess { height, width, normalise: family.normalise() },
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        origin: Origin { provenance, ..origin },
+    };
+    Ok(Imported { weights: Weights { metadata, tensors }, program: family.name(), ignored })
+}
+
+/// The network that a file's names can only belong to.
+///
+/// # Errors
+/// The file cannot be read or is damaged, or its names leave more than one network or none.
+pub fn guess_network(path: &Path) -> Result<&'static Network> {
+    let dict = StateDict::open(path)?;
+    if dict.prefix(Family::FacenetPytorch.embedding())?.is_some() {
+        return net::find("inception-resnet-v1");
+    }
+    let message = match dict.prefix(Family::OpenFace.embedding())? {
+        Some(_) => {
+            "has the names of OpenFace, whose networks share them; say which one it is with --net, \
+             openface-nn4-small2-v1 for the published weights"
+        }
+        None => "has the names of neither facenet-pytorch nor OpenFace; give a state dict of one of them",
+    };
+    Err(dict.fail(message.into()))
+}
+
+/// Name and sizes of everything that a weights file of `network` holds.
+pub(super) fn tensors_of(network: &Network, embedding: u32) -> Result<Vec<(String, Shape)>> {
+    let net = network.graph(&Build::training(2).embedding(embedding))?;
+    Ok(net.graph.weights().map(|(node, _)| (node.name.clone(), node.shape)).collect())
+}
+
+/// Name, sizes and values of our tensors.
+type Tensors = Vec<(String, Shape, Vec<f32>)>;
+
+/// Floats of an embedding, our tensors, and how many others were ignored; `tensors_of` lists name and sizes of ours for
+/// embeddings of that many floats.
+fn read(
+    dict: &StateDict,
+    family: Family,
+    tensors_of: &dyn Fn(u32) -> Result<Vec<(String, Shape)>>,
+) -> Result<(u32, Tensors, usize)> {
+    let last = family.embedding();
+    let lacks = || {
+        let program = family.name();
+        dict.fail(format!(
+            "lacks the tensor {last}, so it holds no weights of {program}; give a state dict of {program}"
+        ))
+    };
+    let prefix = dict.prefix(last)?.ok_or_else(lacks)?;
+    let sizes = dict.get(&format!("{prefix}{last}")).map(|entry| entry.shape.clone()).unwrap_or_default();
+    let odd = |why: &str| dict.fail(format!("has the tensor {last} with the odd sizes {sizes:?}{why}"));
+    let embedding = sizes.first().and_then(|&n| u32::try_from(n).ok()).ok_or_else(|| odd(""))?;
+    let ours = tensors_of(embedding).map_err(|e| odd(&format!(" ({e})")))?;
+    let foreign = family.map(&ours)?;
+    let ignored = check(dict, family, prefix, &foreign)?;
+    let mut tensors = Vec::with_capacity(ours.len());
+    for ((name, shape), foreign) in ours.into_iter().zip(&foreign) {
+        let values = dict.values(&format!("{prefix}{}", foreign.name))?;
+        if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+            let (name, value) = (&foreign.name, values[at]);
+            return Err(dict.fail(format!("has {value} in the tensor {name}; it cannot be used, get another copy")));
+        }
+        tensors.push((name, shape, permute(&values, &foreign.shape, &inverse(foreign.order))));
+    }
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok((embedding, tensors, ignored))
+}
+
+/// Compares the tensors that a network needs with those of the file, before any value is read; gives the number of
+/// those that are not needed.
+fn check(dict: &StateDict, family: Family, prefix: &str, foreign: &[Foreign]) -> Result<usize> {
+    let find = |f: &Foreign| dict.get(&format!("{prefix}{}", f.name));
+    let missing = foreign.iter().filter(|f| find(f).is_none());
+    let missing: Vec<String> = missing.map(|f| format!("{} {:?}", f.name, f.shape)).collect();
+    if !missing.is_empty() {
+        return Err(dict.fail(format!("lacks {}; it is not whole or belongs to another network", list(&missing))));
+    }
+    for f in foreign {
+        let Some(entry) = find(f) else { continue };
+        if entry.shape != f.shape {
+            let (name, have, need) = (&f.name, &entry.shape, &f.shape);
+            let message = format!("has the tensor {name} with sizes {have:?}, the network needs {need:?}");
+            return Err(dict.fail(format!("{message}; it belongs to another network")));
+        }
+        if !entry.is_float() {
+            let (name, dtype) = (&f.name, &entry.dtype);
+            let message = format!("has the tensor {name} as {dtype}, but F32, F16, BF16 or F64 is needed");
+            return Err(dict.fail(format!("{message}; convert it with tensor.float()")));
+        }
+    }
+    let mut extra = Vec::new();
+    let mut others = 0;
+    for (name, entry) in dict.entries() {
+        // What a checkpoint holds beside the state dict is no business of ours.
+        let inside = name.strip_prefix(prefix);
+        if inside.is_some_and(|inside| foreign.iter().any(|f| f.name == inside)) {
+            continue;
+        }
+        others += 1;
+        if inside.is_some_and(|inside| entry.is_float() && !family.ignores(inside)) {
+            extra.push(format!("{} {:?}", inside.unwrap_or(name), entry.shape));
+        }
+    }
+    if !extra.is_empty() {
+        return Err(
+            dict.fail(format!("has {}, which the network does not know; it belongs to another one", list(&extra)))
+        );
+    }
+    Ok(others)
+}
+
+/// `the tensor a`, `the tensors a, b, c and 4 more`.
+fn list(names: &[String]) -> String {
+    let shown = names[..names.len().min(NAMED)].join(", ");
+    match names.len() {
+        1 => format!("the tensor {shown}"),
+        n if n > NAMED => format!("the tensors {shown} and {} more", n - NAMED),
+        _ => format!("the tensors {shown}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! State dicts of other programs: named tensors in safetensors files and in PyTorch's own files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::SafeTensors;
+
+use super::{FORMAT, explain, pytorch};
+use crate::{Error, Result};
+
+/// Named tensors of a file. Their values are read when they are asked for.
+#[derive(Debug)]
+pub(super) struct StateDict {
+    path: PathBuf,
+    tensors: BTreeMap<String, Entry>,
+    /// The whole file, if it is safetensors.
+    bytes: Vec<u8>,
+}
+
+/// A tensor in the file.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its sizes, outermost first; none for a scalar.
+    pub(super) shape: Vec<usize>,
+    /// Its type as the file calls it: `F32`, `I64`, ...
+    pub(super) dtype: String,
+    pub(super) data: Data,
+}
+
+/// Where the values are.
+#[derive(Debug)]
+pub(super) enum Data {
+    /// Bytes of the file.
+    Range(Range<usize>),
+    /// Behind PyTorch's reader.
+    PyTorch(pytorch_reader::Tensor),
+}
+
+impl Entry {
+    /// Whether its type is one of those that become `f32`.
+    pub(super) fn is_float(&self) -> bool {
+        matches!(self.dtype.as_str(), "F16" | "BF16" | "F32" | "F64")
+    }
+
+    /// Number of values.
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl StateDict {
+    /// Opens a file: safetensors, or what `torch.save` wrote.
+    ///
+    /// # Errors
+    /// It cannot be read, is neither, is cut short or damaged, is a weights file of ours, or holds something else than
+    /// tensors; pickled code is not run.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let mut start = Vec::new();
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        file.take(9).read_to_end(&mut start).map_err(Error::io("read", path))?;
+        if start.is_empty() {
+            return Err(Error::Weights { path: path.to_path_buf(), message: "is empty; copy it again".into() });
+        }
+        // The first eight bytes of safetensors are the length of the header, which begins with a brace.
+        if start.get(8) != Some(&b'{') {
+            let (tensors, bytes) = (pytorch::read(path)?, Vec::new());
+            return Ok(Self { path: path.to_path_buf(), tensors, bytes });
+        }
+        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        let (size, header) = SafeTensors::read_metadata(&bytes).map_err(|e| explain(path, &bytes, e))?;
+        let format = header.metadata().as_ref().and_then(|info| info.get("format"));
+        if format.is_some_and(|format| format == FORMAT) {
+            let message = "was written by facenet-gpu and needs no import; use it as it is".into();
+            return Err(Error::Weights { path: path.to_path_buf(), message });
+        }
+        let tensors = header.tensors().into_iter().map(|(name, info)| {
+            let (begin, end) = info.data_offsets;
+            // The header follows its eight bytes of length, and the values follow the header.
+            let data = Data::Range(8 + size + begin..8 + size + end);
+            (name, Entry { shape: info.shape.clone(), dtype: format!("{:?}", info.dtype), data })
+        });
+        Ok(Self { path: path.to_path_buf(), tensors: tensors.collect(), bytes })
+    }
+
+    /// An error about this file.
+    pub(super) fn fail(&self, message: String) -> Error {
+        Error::Weights { path: self.path.clone(), message }
+    }
+
+    /// Names and tensors, in the order of their names.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.tensors.iter().map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    /// The tensor of that name.
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+        self.tensors.get(name)
+    }
+
+    /// What stands before `name` in this file: nothing, or the keys under which the state dict was saved, such as
+    /// `state_dict.` or `module.`. `None` if no tensor ends with that name.
+    ///
+    /// # Errors
+    /// Several tensors end with that name; the message lists them.
+    pub(super) fn prefix(&self, name: &str) -> Result<Option<&str>> {
+        let keys = self.tensors.keys().filter_map(|full| full.strip_suffix(name));
+        let found: Vec<&str> = keys.filter(|keys| keys.is_empty() || keys.ends_with('.')).collect();
+        match found[..] {
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            _ if found.contains(&"") => Ok(Some("")),
+            _ => Err(self.fail(format!(
+                "holds several state dicts, under {}; save one of them alone with torch.save",
+                found.join(", ")
+            ))),
+        }
+    }
+
+    /// The values of a tensor as `f32`, row-major.
+    ///
+    /// # Errors
+    /// There is no such tensor, it is no float, or the file is damaged.
+    pub(super) fn values(&self, name: &str) -> Result<Vec<f32>> {
+        let entry = self.get(name).ok_or_else(|| self.fail(format!("lacks the tensor {name}")))?;
+        let owned;
+        let bytes = match &entry.data {
+            Data::Range(range) => self.bytes.get(range.clone()).unwrap_or_default(),
+            Data::PyTorch(tensor) => {
+                owned = tensor.read().map_err(|e| self.fail(pytorch::damaged(&e.to_string())))?;
+                &owned
+            }
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of the tensor is meant")]
+        let values: Vec<f32> = match entry.dtype.as_str() {
+            "F32" => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            "F64" => bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
+            "F16" => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
+            "BF16" => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
+            other => {
+                let message = format!("has the tensor {name} as {other}, but F32, F16, BF16 or F64 is needed");
+                return Err(self.fail(message));
+            }
+        };
+        if values.len() != entry.len() {
+            return Err(self.fail(pytorch::damaged(&format!("the tensor {name} is cut short"))));
+        }
+        Ok(values)
+    }
+}
