@@ -2,6 +2,7 @@
 
 mod add;
 mod avg_pool2d;
+mod batch_norm;
 mod case;
 mod case_plan;
 mod concat;
@@ -16,6 +17,7 @@ mod triplet_loss;
 
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
+pub use batch_norm::BatchNorm;
 pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
 pub use concat::Concat;
@@ -46,6 +48,7 @@ pub struct Entry {
 pub static ENTRIES: &[&Entry] = &[
     &add::ENTRY,
     &avg_pool2d::ENTRY,
+    &batch_norm::ENTRY,
     &concat::ENTRY,
     &conv2d::ENTRY,
     &l2_normalize::ENTRY,
