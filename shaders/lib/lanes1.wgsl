@@ -3,3 +3,8 @@
 alias F = f32;
 alias U = u32;
 const LANES = 1u;
+
+// What the invocation at element i takes of what is made for four neighbouring elements at a time.
+fn own(four: vec4<u32>, i: u32) -> U {
+    return four[i % 4u];
+}

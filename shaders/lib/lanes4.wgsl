@@ -4,3 +4,8 @@
 alias F = vec4<f32>;
 alias U = vec4<u32>;
 const LANES = 4u;
+
+// What the invocation at the fourth part i takes of what is made for four neighbouring elements at a time: all of it.
+fn own(four: vec4<u32>, i: u32) -> U {
+    return four;
+}

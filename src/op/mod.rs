@@ -7,6 +7,7 @@ mod case;
 mod case_plan;
 mod concat;
 mod conv2d;
+mod dropout;
 mod l2_normalize;
 mod linear;
 mod max_pool2d;
@@ -22,6 +23,7 @@ pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
+pub use dropout::Dropout;
 pub use l2_normalize::L2Normalize;
 pub use linear::Linear;
 pub use max_pool2d::MaxPool2d;
@@ -51,6 +53,7 @@ pub static ENTRIES: &[&Entry] = &[
     &batch_norm::ENTRY,
     &concat::ENTRY,
     &conv2d::ENTRY,
+    &dropout::ENTRY,
     &l2_normalize::ENTRY,
     &linear::ENTRY,
     &max_pool2d::ENTRY,
