@@ -38,7 +38,12 @@ struct Progress;
 
 impl Observer for Progress {
     fn epoch(&mut self, r: &EpochReport) {
-        println!("epoch {}: loss {:.4}, held-out accuracy {:.1} %", r.epoch, r.loss_all, r.accuracy.unwrap_or(0.0) * 100.0);
+        println!(
+            "epoch {}: loss {:.4}, held-out accuracy {:.1} %",
+            r.epoch,
+            r.loss_all,
+            r.accuracy.unwrap_or(0.0) * 100.0
+        );
     }
 }
 

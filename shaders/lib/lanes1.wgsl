@@ -11,3 +11,8 @@ const LANE = 0u;
 fn float_of(item: F, number: u32) -> f32 {
     return item;
 }
+
+// What the invocation at element i takes of what is made for four neighbouring elements at a time.
+fn own(four: vec4<u32>, i: u32) -> U {
+    return four[i % 4u];
+}

@@ -13,25 +13,33 @@ pub(super) fn fill(executor: &mut dyn Executor, buf: Buf, values: Values) -> Res
         let people = if let Values::Labels { people } = values { people } else { 16 };
         return executor.write_u32(buf, &(0..len).map(|i| i % people).collect::<Vec<_>>());
     }
-    let scale = if values == Values::UnitRows { (columns as f32).sqrt().recip() } else { 0.1 };
+    let (centre, scale) = match values {
+        Values::UnitRows => (0.0, (columns as f32).sqrt().recip()),
+        Values::Statistic => (1.0, 0.5),
+        Values::Around(centre) => (centre, 1.0),
+        _ => (0.0, 0.1),
+    };
     // A multiplicative hash: cheap, and without the patterns that a ramp has.
     let hash = |i: u32| i.wrapping_mul(2_654_435_761) >> 8;
-    let data: Vec<f32> = (0..len).map(|i| scale * (hash(i) as f32 / f32::from(1u16 << 15) / 256.0 - 1.0)).collect();
+    let share = |i: u32| hash(i) as f32 / f32::from(1u16 << 15) / 256.0 - 1.0;
+    let data: Vec<f32> = (0..len).map(|i| centre + scale * share(i)).collect();
     executor.write(buf, &data)
 }
 
-/// Fills everything that a caller writes: inputs and parameters.
+/// Fills everything that a caller writes: inputs, parameters and running statistics.
 pub(super) fn fill_all(executor: &mut dyn Executor) -> Result<()> {
-    let buffers: Vec<_> = [Role::Input, Role::Param]
+    let buffers: Vec<_> = [Role::Input, Role::Param, Role::Statistic]
         .into_iter()
         .flat_map(|role| executor.plan().with_role(role).map(|(buf, _)| buf).collect::<Vec<_>>())
         .collect();
     for buf in buffers {
+        let spec = executor.plan().spec(buf);
         // A learning rate of zero keeps the weights as they are from run to run.
-        if executor.plan().spec(buf).name == "learning rate" {
+        if spec.name == "learning rate" {
             executor.write(buf, &[0.0])?;
         } else {
-            fill(executor, buf, Values::Normal)?;
+            let values = if spec.role == Role::Statistic { Values::Statistic } else { Values::Normal };
+            fill(executor, buf, values)?;
         }
     }
     Ok(())

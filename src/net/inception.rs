@@ -34,12 +34,7 @@ pub struct Inception {
 
 impl Inception {
     /// A module that keeps the size of its input.
-    pub const fn same(
-        conv1x1: u32,
-        conv3x3: [u32; 2],
-        conv5x5: [u32; 2],
-        (norm, pool_proj): (Norm, u32),
-    ) -> Self {
+    pub const fn same(conv1x1: u32, conv3x3: [u32; 2], conv5x5: [u32; 2], (norm, pool_proj): (Norm, u32)) -> Self {
         let pool = Pool { norm, stride: 1, pad: 1 };
         Self { conv1x1, conv3x3, conv5x5, pool, pool_proj, stride: 1, order: Order::Table }
     }

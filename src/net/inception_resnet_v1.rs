@@ -82,14 +82,7 @@ fn block8(n: &mut Blocks<'_>, name: &str, x: Tensor, scale: f32, relu: bool) -> 
 }
 
 /// The end of a residual block: the branches side by side, brought to the channels of `x`, scaled and added to it.
-fn residual(
-    n: &mut Blocks<'_>,
-    name: &str,
-    x: Tensor,
-    branches: &[Tensor],
-    scale: f32,
-    relu: bool,
-) -> Result<Tensor> {
+fn residual(n: &mut Blocks<'_>, name: &str, x: Tensor, branches: &[Tensor], scale: f32, relu: bool) -> Result<Tensor> {
     let up = n.concat(&format!("{name}/concat"), branches)?;
     let up = n.project(&format!("{name}/conv2d"), up, n.shape(x).channels())?;
     n.residual(name, x, up, scale, relu)

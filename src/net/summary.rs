@@ -50,9 +50,8 @@ impl Summary {
         for node in net.graph.nodes() {
             let Source::Op { op, inputs } = &node.source else { continue };
             let shapes: Vec<Shape> = inputs.iter().map(|&t| net.graph.shape(t)).collect();
-            let params = |t: &&crate::graph::Tensor| {
-                matches!(net.graph.nodes()[t.index()].source, Source::Param { .. })
-            };
+            let params =
+                |t: &&crate::graph::Tensor| matches!(net.graph.nodes()[t.index()].source, Source::Param { .. });
             let saved: u64 = op.saved(&shapes).iter().map(|(_, shape, _)| shape.len() as u64).sum();
             let layer = Layer {
                 name: if modules { module(&node.name).to_string() } else { node.name.clone() },

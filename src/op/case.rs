@@ -8,6 +8,8 @@ use crate::plan::Shape;
 pub enum Values {
     /// Standard normal floats.
     Normal,
+    /// Normal floats around this one, with standard deviation 1.
+    Around(f32),
     /// Rows of unit length, as embeddings are.
     UnitRows,
     /// Labels: `people` people in turn. No gradient.
@@ -15,14 +17,21 @@ pub enum Values {
         /// How many different labels.
         people: u32,
     },
-    /// These labels. No gradient.
-    LabelList(&'static [u32]),
+    /// These integers. No gradient.
+    IntegerList(&'static [u32]),
+    /// Floats from 0.5 to 2: a running mean or variance. No gradient.
+    Statistic,
 }
 
 impl Values {
     /// Integers, which have no gradient.
     pub fn are_integers(self) -> bool {
-        matches!(self, Self::Labels { .. } | Self::LabelList(_))
+        matches!(self, Self::Labels { .. } | Self::IntegerList(_))
+    }
+
+    /// Floats that have a gradient.
+    pub fn have_gradient(self) -> bool {
+        !self.are_integers() && self != Self::Statistic
     }
 }
 

@@ -1,8 +1,8 @@
 //! A case as a plan: what tests and benches run.
 
-use super::Case;
+use super::{Case, Values};
 use crate::Result;
-use crate::graph::{Graph, Recording};
+use crate::graph::{Graph, Init, Recording};
 use crate::plan::{Buf, Plan};
 
 /// One case as a plan, forward and backward, with the buffers that a caller fills and reads.
@@ -16,7 +16,9 @@ pub struct CasePlan {
     pub y: Buf,
     /// Gradient of the output, written by the caller.
     pub dy: Buf,
-    /// Gradients of the float inputs, in order.
+    /// The inputs that have a gradient, in order.
+    pub wrt: Vec<Buf>,
+    /// Their gradients.
     pub dx: Vec<Buf>,
 }
 
@@ -31,11 +33,13 @@ impl CasePlan {
         let mut wrt = Vec::new();
         for (i, input) in case.inputs.iter().enumerate() {
             let name = format!("x{i}");
-            if input.values.are_integers() {
-                inputs.push(graph.input_u32(&name, input.shape));
-            } else {
-                let x = graph.input(&name, input.shape);
-                inputs.push(x);
+            let x = match input.values {
+                values if values.are_integers() => graph.input_u32(&name, input.shape),
+                Values::Statistic => graph.statistic(&name, input.shape, Init::Zeros),
+                _ => graph.input(&name, input.shape),
+            };
+            inputs.push(x);
+            if input.values.have_gradient() {
                 wrt.push(x);
             }
         }
@@ -44,6 +48,7 @@ impl CasePlan {
         let dy = recording.backward(y, &wrt);
         Ok(Self {
             dx: wrt.iter().filter_map(|&t| recording.gradient(t)).collect(),
+            wrt: wrt.iter().map(|&t| recording.value(t)).collect(),
             inputs: inputs.iter().map(|&t| recording.value(t)).collect(),
             y: recording.value(y),
             dy,

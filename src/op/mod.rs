@@ -2,10 +2,12 @@
 
 mod add;
 mod avg_pool2d;
+mod batch_norm;
 mod case;
 mod case_plan;
 mod concat;
 mod conv2d;
+mod dropout;
 mod hard_triplets;
 mod l2_normalize;
 mod l2_pool2d;
@@ -21,10 +23,12 @@ mod zero_pad2d;
 
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
+pub use batch_norm::BatchNorm;
 pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
 pub use concat::{Concat, ConcatRows};
 pub use conv2d::Conv2d;
+pub use dropout::Dropout;
 pub use hard_triplets::{HardTriplet, Selection, hard_triplets};
 pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
@@ -56,8 +60,10 @@ pub struct Entry {
 pub static ENTRIES: &[&Entry] = &[
     &add::ENTRY,
     &avg_pool2d::ENTRY,
+    &batch_norm::ENTRY,
     &concat::ENTRY,
     &conv2d::ENTRY,
+    &dropout::ENTRY,
     &l2_normalize::ENTRY,
     &l2_pool2d::ENTRY,
     &linear::ENTRY,

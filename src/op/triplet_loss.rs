@@ -214,7 +214,7 @@ fn cases() -> Vec<Case> {
             .inexact()
     };
     let people = |people| Values::Labels { people };
-    let list = Values::LabelList;
+    let list = Values::IntegerList;
     vec![
         case(0.2, 2, 5, Values::UnitRows, list(&[4, 4])),
         case(0.2, 2, 5, Values::UnitRows, list(&[1, 0])),

@@ -56,9 +56,11 @@ pub fn fill(input: &CaseInput, rng: &mut ChaCha8Rng, whole: bool) -> Content {
     let len = input.shape.len();
     match input.values {
         Values::Labels { people } => Content::U((0..input.shape.len_u32()).map(|i| i % people).collect()),
-        Values::LabelList(labels) => Content::U(labels.to_vec()),
+        Values::IntegerList(integers) => Content::U(integers.to_vec()),
         Values::Normal if whole => Content::F(integers(rng, len)),
         Values::Normal => Content::F(normals(rng, len)),
+        Values::Around(centre) => Content::F(normals(rng, len).iter().map(|x| centre + x).collect()),
+        Values::Statistic => Content::F((0..len).map(|_| rng.random_range(0.5..2.0)).collect()),
         Values::UnitRows => {
             let mut data = normals(rng, len);
             for row in data.chunks_exact_mut(input.shape.channels() as usize) {

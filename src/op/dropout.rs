@@ -1,0 +1,198 @@
+//! Dropout.
+
+use rayon::prelude::*;
+
+use crate::cpu::{Call, Float, put};
+use crate::graph::{Grad, Io, Op, Recorder};
+use crate::op::{Case, Entry, Values};
+use crate::plan::{Buf, Shape, Wide};
+use crate::{Error, Result, params, wide};
+
+/// Inverted dropout, as PyTorch's `F.dropout` in training: `y = x / (1 - p)` where an element is kept, 0 where it is
+/// dropped, which happens to the share `p` of them. Inputs are `x` of any sizes and `seed` `[2]` (integers): the run's
+/// seed and the number of the step.
+///
+/// Which elements are dropped is a function of `seed`, `site` and the element's index alone, so that every device drops
+/// the same ones, and backward needs nothing but `seed` to drop them again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    /// Share of the elements that are dropped, from 0 (none: `y = x`) to less than 1.
+    pub p: f32,
+    /// Number of this dropout in its network: those of one step drop independently of one another.
+    pub site: u32,
+}
+
+params! {
+    /// Parameters of both kernels.
+    struct DropoutParams {
+        /// Elements.
+        len: u32,
+        /// Number of this dropout in its network.
+        site: u32,
+        /// Elements whose random word is below are dropped.
+        threshold: u32,
+        /// What the others are multiplied by.
+        scale: f32,
+    }
+}
+
+static DROPOUT: Wide =
+    wide!("dropout", ["dropout.wgsl", "index.wgsl", "philox.wgsl"], DropoutParams, |p| p.len, dropout);
+static DROPOUT_DX: Wide =
+    wide!("dropout_dx", ["dropout.wgsl", "index.wgsl", "philox.wgsl"], DropoutParams, |p| p.len, dropout_dx);
+
+pub(super) static ENTRY: Entry = Entry {
+    name: "dropout",
+    kernels: &[&DROPOUT.one, &DROPOUT.four, &DROPOUT_DX.one, &DROPOUT_DX.four],
+    cases,
+    bench_cases,
+};
+
+impl Dropout {
+    #[expect(clippy::cast_possible_truncation, reason = "p < 1 in f32 keeps the threshold below 2^32")]
+    fn params(&self, len: u32) -> DropoutParams {
+        let p = f64::from(self.p);
+        let threshold = (p * 2f64.powi(32)).round() as u32;
+        DropoutParams { len, site: self.site, threshold, scale: (1.0 - p).recip() as f32 }
+    }
+}
+
+impl Op for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
+        super::expect_inputs("dropout", x, 2)?;
+        if !(0.0..1.0).contains(&self.p) {
+            let message = format!("expected a share p from 0 to less than 1, got {}", self.p);
+            return Err(Error::shape("dropout", message));
+        }
+        if x[1].dims() != [2] {
+            return Err(Error::shape("dropout", format!("expected a seed and a step [2], got {}", x[1])));
+        }
+        Ok(x[0])
+    }
+
+    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
+        let p = self.params(io.y_shape.len_u32());
+        r.dispatch(DROPOUT.of(&[p.len]), &p, &[], &[io.x[0], io.x[1], io.y]);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
+        if let Some(grad) = dx[0] {
+            let p = self.params(io.y_shape.len_u32());
+            r.dispatch(DROPOUT_DX.of(&[p.len]), &p, &grad.overrides(), &[dy, io.x[1], grad.buf]);
+        }
+    }
+
+    fn summary(&self) -> String {
+        format!("{}", self.p)
+    }
+}
+
+/// Four random words from a counter and a key: Philox4x32-10, as `shaders/lib/philox.wgsl` has it.
+fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    let product = |a: u32, b: u32| {
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = (u64::from(a) * u64::from(b)).to_le_bytes();
+        [u32::from_le_bytes([b0, b1, b2, b3]), u32::from_le_bytes([b4, b5, b6, b7])]
+    };
+    for _ in 0..10 {
+        let [low0, high0] = product(0xD251_1F53, counter[0]);
+        let [low1, high1] = product(0xCD9E_8D57, counter[2]);
+        counter = [high1 ^ counter[1] ^ key[0], low1, high0 ^ counter[3] ^ key[1], low0];
+        key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
+    }
+    counter
+}
+
+/// Elements that one thread of the CPU device takes at a time; a multiple of the four that one call of [`philox`] serves.
+const CHUNK: u32 = 1 << 12;
+
+/// Calls `each(to, from, factor)` for every element.
+fn for_each<T: Float>(p: &DropoutParams, from: &[T], seed: &[u32], to: &mut [T], each: impl Fn(&mut T, T, T) + Sync) {
+    let scale = T::of(f64::from(p.scale));
+    let chunks = to.par_chunks_mut(CHUNK as usize).zip(from.par_chunks(CHUNK as usize));
+    (0..p.len.div_ceil(CHUNK)).into_par_iter().zip(chunks).for_each(|(chunk, (to, from))| {
+        for (group, (to, from)) in (chunk * (CHUNK / 4)..).zip(to.chunks_mut(4).zip(from.chunks(4))) {
+            let words = philox([group, p.site, 0, 0], [seed[0], seed[1]]);
+            for ((to, &from), word) in to.iter_mut().zip(from).zip(words) {
+                each(to, from, if word >= p.threshold { scale } else { T::zero() });
+            }
+        }
+    });
+}
+
+fn dropout<T: Float>(call: Call<'_, T>) {
+    let p = call.params();
+    let [x, seed, y] = call.args();
+    for_each(&p, x.f(), seed.u(), y.f_mut(), |y, x, factor| *y = x * factor);
+}
+
+fn dropout_dx<T: Float>(call: Call<'_, T>) {
+    let (p, accumulate) = (call.params(), call.flag("ACCUMULATE"));
+    let [dy, seed, dx] = call.args();
+    for_each(&p, dy.f(), seed.u(), dx.f_mut(), |dx, dy, factor| put(accumulate, dx, dy * factor));
+}
+
+fn case(p: f32, site: u32, dims: &[u32], seed: &'static [u32]) -> Case {
+    Case::new(Dropout { p, site }, &[(dims, Values::Normal), (&[2], Values::IntegerList(seed))])
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        case(0.0, 0, &[55], &[1, 2]),
+        case(0.5, 0, &[1], &[4, 0]),
+        case(0.5, 1, &[257], &[u32::MAX, 9]),
+        case(0.75, 0, &[2, 7, 5, 3], &[0, 0]),
+        case(0.5, 3, &[3, 20, 36], &[7, u32::MAX]),
+        // 1 / (1 - p) is no power of two: its products round.
+        case(0.2, u32::MAX, &[5, 403], &[12, 34]).inexact(),
+        case(0.6, 2, &[9, 1000], &[1 << 31, 5]).inexact(),
+        case(0.999, 0, &[2060], &[3, 1]).inexact(),
+    ]
+}
+
+fn bench_cases() -> Vec<Case> {
+    vec![case(0.4, 0, &[90, 1792], &[1, 1]).inexact()] // Inception-ResNet-v1, before the embedding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn philox_gives_the_words_that_its_authors_publish() {
+        // kat_vectors of Random123, the authors' library.
+        let pi = ([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(philox(pi.0, pi.1), [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
+    }
+
+    #[test]
+    fn the_threshold_is_the_share_of_all_words() {
+        let params = |p| Dropout { p, site: 0 }.params(1);
+        assert_eq!((params(0.0).threshold, params(0.0).scale), (0, 1.0));
+        assert_eq!((params(0.75).threshold, params(0.75).scale), (3 << 30, 4.0));
+        assert_eq!(params(1.0 - f32::EPSILON / 2.0).threshold, 0xFFFF_FF00);
+        assert_eq!(params(f32::MIN_POSITIVE).threshold, 0);
+    }
+
+    #[test]
+    fn a_share_or_a_seed_that_cannot_be_is_refused_in_words() {
+        let refusal = |p, seed| {
+            let shapes = [Shape::new(&[4, 3]).unwrap(), Shape::vector(seed)];
+            Dropout { p, site: 0 }.output_shape(&shapes).map_err(|e| e.to_string())
+        };
+        for p in [1.0, 1.5, -0.1, f32::NAN] {
+            let e = refusal(p, 2).unwrap_err();
+            assert!(e.contains("from 0 to less than 1") && e.contains(&format!("got {p}")), "{e}");
+        }
+        let e = refusal(0.5, 3).unwrap_err();
+        assert!(e.contains("a seed and a step [2]") && e.contains("got [3]"), "{e}");
+        assert_eq!(refusal(0.999, 2).unwrap().dims(), [4, 3]);
+        let one = Dropout { p: 0.5, site: 0 }.output_shape(&[Shape::vector(3)]).unwrap_err().to_string();
+        assert!(one.contains("expected 2 inputs, got 1"), "{one}");
+    }
+}
