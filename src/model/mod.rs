@@ -286,7 +286,7 @@ mod tests {
             text
         };
         for (text, part) in [
-            (change(|w| w.metadata.network = "vgg".into()), "the network vgg, this version knows zf64; update"),
+            (change(|w| w.metadata.network = "vgg".into()), "the network vgg, this version knows zf64, "),
             (change(|w| w.metadata.preprocess.height = 4_000_000_000), "has images of 4000000000x64"),
             (change(|w| w.metadata.preprocess.height = 48), "has the tensor fc1/w with sizes"),
             (change(|w| w.metadata.embedding = 0), "embeddings of 0 floats"),

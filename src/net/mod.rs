@@ -100,7 +100,7 @@ impl Network {
     /// Why images of another size than the network's own cannot be taken, and the smallest square that can.
     fn unfit(&self, build: &Build, e: &Error) -> Error {
         let [height, width] = build.input.unwrap_or(self.input);
-        let takes = |side: &u32| self.try_graph(&Build { batch: 1, input: Some([*side; 2]), ..*build }).is_ok();
+        let takes = |side: &u32| self.try_graph(&Build { batch: 2, input: Some([*side; 2]), ..*build }).is_ok();
         let remedy = match (1..=self.input[0]).find(takes) {
             Some(side) if height.min(width) < side => format!("give at least {side}x{side}"),
             _ => "give smaller images or a smaller batch".to_string(),
