@@ -250,11 +250,22 @@ fn fully_connected_layers_that_are_split_give_what_whole_ones_give() {
     let images = normals(&mut rng("split"), 2 * 32 * 32 * 3);
     let dy = normals(&mut rng("split dy"), 2 * 8);
     let expected = run(&Engine::Cpu, &whole, &whole_weights, &images, &dy);
-    let got = run(&Engine::Cpu, &split, &split_weights, &images, &dy);
+    for engine in gpus().into_iter().take(1).map(Engine::Gpu).chain([Engine::Cpu]) {
+        let got = run(&engine, &split, &split_weights, &images, &dy);
+        expect_parts(&engine.describe(), &got, &expected, &parts);
+    }
+}
+
+/// A tensor's results of two graphs by name, the first of which are the embeddings.
+type Results = [(String, Vec<f32>)];
+/// A part's tensor, the tensor of the whole layer that it belongs to, its columns in all, and those of the part.
+type Part = (String, String, usize, std::ops::Range<usize>);
+
+fn expect_parts(device: &str, got: &Results, expected: &Results, parts: &[Part]) {
     let close = |what: &str, got: &[f32], expected: &[f32]| {
         let scale = expected.iter().fold(1e-30f32, |m, x| m.max(x.abs()));
         let worst = got.iter().zip(expected).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f32::max);
-        assert!(worst < 1e-5 && got.len() == expected.len(), "{what}: {worst:e}");
+        assert!(worst < 1e-5 && got.len() == expected.len(), "{what} on {device}: {worst:e}");
     };
     close("embeddings", &got[0].1, &expected[0].1);
     for (name, gradient) in &got[1..] {

@@ -18,7 +18,7 @@ pub(super) struct Eval {
     /// Weights file
     weights: PathBuf,
 
-    /// Folder of all people: DIR/Name/Name_0001.jpg
+    /// Folder of all people, with a folder for each, as LFW's archive lays them out
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 

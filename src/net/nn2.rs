@@ -17,7 +17,7 @@
 //! | 4e       | 7x7x1024      | 3x3x896  |     | 160, 256, /2    | 64, 128, /2; NN4: - | max, stride 2     |
 //! | 5a       | 7x7x1024      | 3x3x896  | 384 | 192, 384        | 48, 128; NN4: -   | L2, 128             |
 //! | 5b       | 7x7x1024      | 3x3x896  | 384 | 192, 384        | 48, 128; NN4: -   | max, 128            |
-//! | avg_pool | 1x1x1024      | 1x1x896  |     |                 |                   |                     |
+//! | avg pool | 1x1x1024      | 1x1x896  |     |                 |                   |                     |
 //!
 //! Our choices where the paper is silent: every layer is padded by half its kernel, L2 pooling too; the normalisation's
 //! constants are OpenFace's. The paper does not print NN4's table. Of all ways to leave out 5x5 branches at 96x96, this

@@ -1,0 +1,69 @@
+//! Weights of other programs: out and in again, whole networks.
+
+use std::path::Path;
+
+use facenet_gpu::data::preprocess::{Normalise, Preprocess};
+use facenet_gpu::net::{self, Build, Network};
+use facenet_gpu::weights::{Metadata, Origin, Weights, export, import};
+use facenet_gpu::{Engine, Model, initial_weights};
+use safetensors::SafeTensors;
+
+/// Starting weights with statistics that are not those of the start.
+fn weights(network: &Network, normalise: Normalise) -> Weights {
+    let [height, width] = network.input;
+    let metadata = Metadata {
+        network: network.name.into(),
+        embedding: network.embedding,
+        preprocess: Preprocess { height, width, normalise },
+        version: env!("CARGO_PKG_VERSION").into(),
+        origin: Origin::default(),
+    };
+    let mut weights = initial_weights(&network.graph(&Build::training(2)).unwrap().graph, metadata, 1);
+    for (i, (name, _, data)) in weights.tensors.iter_mut().enumerate() {
+        if !name.ends_with("/w") {
+            data.iter_mut().enumerate().for_each(|(j, x)| *x += 0.01 * ((i + 3 * j) % 13) as f32);
+        }
+    }
+    weights
+}
+
+#[test]
+fn what_is_exported_is_imported_again_to_the_bit() {
+    for (name, normalise, tensors, one) in [
+        ("inception-resnet-v1", Normalise::Fixed, 714, ("repeat_2.3.branch1.1.conv.weight", vec![128, 128, 1, 7])),
+        ("openface-nn4-small2-v1", Normalise::Unit, 261, ("incept5a.branches.1.1.weight", vec![96, 1024, 1, 1])),
+    ] {
+        let network = net::find(name).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("theirs.safetensors");
+        let before = weights(network, normalise);
+        let told = export(&before, Path::new("ours"), &file).unwrap();
+        assert_eq!(told.tensors, tensors, "{name}");
+        let bytes = std::fs::read(&file).unwrap();
+        let theirs = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(theirs.len(), tensors, "{name}");
+        assert_eq!(theirs.tensor(one.0).unwrap().shape(), one.1, "{name}");
+        let after = import(&file, network, Origin::default()).unwrap().weights;
+        assert_eq!(after.metadata.preprocess, before.metadata.preprocess);
+        let mut sorted = before.tensors.clone();
+        sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut got = after.tensors;
+        got.sort_by(|a, b| a.0.cmp(&b.0));
+        assert!(got == sorted, "{name}: the tensors changed on their way");
+    }
+}
+
+#[test]
+fn imported_weights_embed_as_the_exported_ones_did() {
+    let network = net::find("openface-nn4-small2-v1").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (theirs, ours) = (dir.path().join("theirs.safetensors"), dir.path().join("ours.safetensors"));
+    let before = weights(network, Normalise::Unit);
+    export(&before, Path::new("ours"), &theirs).unwrap();
+    import(&theirs, network, Origin::default()).unwrap().weights.save(&ours).unwrap();
+    let image = [image::DynamicImage::new_rgb8(120, 96)];
+    let mut model = Model::with_weights(&Engine::Cpu, &before, Path::new("before"), 1).unwrap();
+    let expected = model.embed(&image).unwrap();
+    assert!(expected[0].iter().all(|x| x.is_finite()));
+    assert_eq!(Model::load(&Engine::Cpu, &ours).unwrap().embed(&image).unwrap(), expected);
+}
