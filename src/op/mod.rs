@@ -19,6 +19,7 @@ mod pool2d;
 mod relu;
 mod sum_partials;
 mod triplet_loss;
+mod triplet_margin_loss;
 mod zero_pad2d;
 
 pub use add::Add;
@@ -38,6 +39,7 @@ pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
 pub use relu::Relu;
 pub use triplet_loss::{TripletLoss, stat};
+pub use triplet_margin_loss::TripletMarginLoss;
 pub use zero_pad2d::ZeroPad2d;
 
 use crate::plan::{Kernel, Shape};
@@ -72,6 +74,7 @@ pub static ENTRIES: &[&Entry] = &[
     &maxout::ENTRY,
     &relu::ENTRY,
     &triplet_loss::ENTRY,
+    &triplet_margin_loss::ENTRY,
     &zero_pad2d::ENTRY,
 ];
 
