@@ -11,6 +11,7 @@ mod linear;
 mod max_pool2d;
 mod pool2d;
 mod relu;
+mod rows;
 mod sum_partials;
 mod triplet_loss;
 
@@ -24,6 +25,7 @@ pub use l2_normalize::L2Normalize;
 pub use linear::Linear;
 pub use max_pool2d::MaxPool2d;
 pub use relu::Relu;
+pub use rows::{active_rows, gather_rows, scatter_rows};
 pub use triplet_loss::{TripletLoss, stat};
 
 use crate::plan::{Kernel, Shape};
@@ -55,8 +57,15 @@ pub static ENTRIES: &[&Entry] = &[
     &triplet_loss::ENTRY,
 ];
 
-/// Kernels that several ops use.
-pub static SHARED_KERNELS: &[&Kernel] = &[&sum_partials::SUM_PARTIALS];
+/// Kernels that several ops use, and those that belong to no op.
+pub static SHARED_KERNELS: &[&Kernel] = &[
+    &rows::ACTIVE,
+    &rows::GATHER.one,
+    &rows::GATHER.four,
+    &rows::SCATTER.one,
+    &rows::SCATTER.four,
+    &sum_partials::SUM_PARTIALS,
+];
 
 /// Checks the number of inputs.
 fn expect_inputs(op: &str, x: &[Shape], count: usize) -> Result<()> {
