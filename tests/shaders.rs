@@ -30,7 +30,9 @@ fn plans() -> Vec<Plan> {
     let mut plans: Vec<Plan> = cases.map(|case| CasePlan::new(case).unwrap().plan).collect();
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
         let config = Config { optimiser, ..Config::default() };
-        plans.extend(net::NETWORKS.iter().map(|network| Trainer::plan(network, &config, 8).unwrap()));
+        for config in [config.clone(), Config { chunk: Some(3), ..config }] {
+            plans.extend(net::NETWORKS.iter().map(|network| Trainer::plan(network, &config, 8).unwrap()));
+        }
     }
     plans
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::augment::Augment;
+use crate::data::sampler::PkConfig;
 use crate::graph::Optimiser;
 use crate::net::{Build, Mode};
 use crate::optim::{AdaGrad, Sgd};
@@ -41,6 +42,11 @@ pub struct Config {
     pub people: usize,
     /// K: images per person.
     pub images: usize,
+    /// M: random images of other people in each batch.
+    pub negatives: usize,
+    /// Images that go through the network at a time; `None` is as many as the device has memory for, the whole batch if
+    /// it can. A batch that is larger goes through in chunks: see [`Trainer`](super::Trainer).
+    pub chunk: Option<u32>,
     /// Passes over the data. An epoch shows as many images as there are to train on, and lasts
     /// [`Config::MIN_EPOCH`] steps at least, so that small folders are not measured at every other step.
     pub epochs: u32,
@@ -77,6 +83,8 @@ impl Default for Config {
             embedding: None,
             people: 16,
             images: 4,
+            negatives: 0,
+            chunk: None,
             epochs: 10,
             margin: 0.2,
             optimiser: OptimiserKind::AdaGrad,
@@ -121,10 +129,19 @@ impl Config {
         if !(0.0..1.0).contains(&self.held_out) {
             return usage("the held-out part must be at least 0 and below 1");
         }
+        if self.chunk == Some(0) {
+            return usage("a chunk must hold at least one image");
+        }
         if self.epochs == 0 {
             return usage("training needs at least one epoch");
         }
         Ok(())
+    }
+
+    /// What the batches look like.
+    pub fn sampling(&self) -> PkConfig {
+        let Self { people, images, negatives, seed, augment, .. } = *self;
+        PkConfig { people, images, negatives, seed, augment }
     }
 
     /// How the network is built to be trained with batches of `batch` images.
