@@ -283,6 +283,44 @@ fn more_people_or_images_than_there_are_lower_the_batch_with_a_warning() {
 }
 
 #[test]
+fn a_batch_goes_through_in_chunks_and_a_larger_chunk_is_the_batch() {
+    let dir = tempdir().unwrap();
+    let said = run(dir.path(), &format!("{TINY} --negatives 2 --chunk 4")).success().stderr("");
+    let said = said.stdout(predicate::str::contains("batch     2 people x 2 images + 2 negatives = 6"));
+    said.stdout(predicate::str::contains("chunk     4 images, 2 chunks, "));
+    let folder = dir.path().join("runs/train/run");
+    assert!(fs::read_to_string(folder.join("args.toml")).unwrap().contains("chunk = 4"));
+    for table in ["steps.csv", "metrics.csv"] {
+        assert!(fs::read_to_string(folder.join(table)).unwrap().lines().next().unwrap().contains(",skipped,"));
+    }
+    good_weights(&folder.join("weights/best.safetensors"));
+    let said = run(dir.path(), &format!("{TINY} --chunk 500")).success().stderr("");
+    said.stdout(predicate::str::contains("chunk     the whole batch (500 images were asked for), "));
+    let said = run(dir.path(), &format!("{TINY} --negatives 500")).success();
+    let said = said.stderr(predicate::str::contains("warning: 500 negatives were asked for, but beside 2 people"));
+    said.stdout(
+        predicate::str::contains("2 images + 6 negatives = 10")
+            .and(predicate::str::contains("chunk     the whole batch, ")),
+    );
+    let said = run(dir.path(), "train --plan --chunk 8").success();
+    said.stdout(predicate::str::contains("backward more").and(predicate::str::contains("scatter_rows")));
+    for chunk in ["0", "-1", "many"] {
+        let said = run(dir.path(), &format!("train --chunk={chunk}")).code(2);
+        said.stderr(predicate::str::contains("give a number of images, at least 1, or auto"));
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_is_traced_in_chunks_too() {
+    for device in gpu().into_iter().chain(["cpu".to_string()]) {
+        let dir = tempdir().unwrap();
+        let arguments = format!("{TINY} --chunk 3 --learning-rate 1e30 --device {device}");
+        refused(run(dir.path(), &arguments), 1, &["not a number at step 2", "the output of the layer conv"]);
+        good_weights(&dir.path().join("runs/train/run/weights/last.safetensors"));
+    }
+}
+
+#[test]
 fn a_loss_that_is_not_a_number_ends_the_run_with_the_last_good_weights() {
     for device in gpu().into_iter().chain(["cpu".to_string()]) {
         for optimiser in ["adagrad", "sgd"] {

@@ -70,13 +70,22 @@ impl Model {
         Ok(model)
     }
 
-    /// A network on the device with all weights zero.
-    pub(crate) fn untrained(engine: &Engine, network: &Network, metadata: Metadata, batch: u32) -> Result<Self> {
-        let net = network.graph(&build(&metadata, Build::inference(batch)))?;
-        let recording = Recording::forward(&net.graph, &[net.embeddings]);
-        let (images, embeddings) = (recording.value(net.images), recording.value(net.embeddings));
-        let executor = engine.executor(recording.finish(), &Options::default())?;
-        Ok(Self { executor, images, embeddings, folds: net.folds, batch: batch as usize, metadata })
+    /// A network on the device with all weights zero, for `batch` images at a time, or fewer where the device has not the
+    /// memory for so many.
+    pub(crate) fn untrained(engine: &Engine, network: &Network, metadata: Metadata, mut batch: u32) -> Result<Self> {
+        let room = engine.room();
+        loop {
+            let net = network.graph(&build(&metadata, Build::inference(batch)))?;
+            let recording = Recording::forward(&net.graph, &[net.embeddings]);
+            let (images, embeddings) = (recording.value(net.images), recording.value(net.embeddings));
+            let plan = recording.finish();
+            if batch > 1 && !room.holds(&plan) {
+                batch /= 2;
+                continue;
+            }
+            let executor = engine.executor(plan, &Options::default())?;
+            return Ok(Self { executor, images, embeddings, folds: net.folds, batch: batch as usize, metadata });
+        }
     }
 
     /// What the weights file says of itself.

@@ -26,6 +26,8 @@ pub struct StepReport {
     pub d_ap: f32,
     /// Mean squared distance of anchor and the chosen negative.
     pub d_an: f32,
+    /// Images that the second pass left out, having no gradient.
+    pub skipped: usize,
     /// Learning rate.
     pub learning_rate: f32,
     /// Seconds since training began.
@@ -44,6 +46,7 @@ impl StepReport {
             active: s[stat::ACTIVE],
             d_ap: s[stat::POSITIVE_DISTANCE],
             d_an: s[stat::NEGATIVE_DISTANCE],
+            skipped: 0,
             learning_rate,
             seconds,
         }
@@ -67,6 +70,8 @@ pub struct EpochReport {
     pub d_ap: f64,
     /// Mean squared distance of anchor and the chosen negative.
     pub d_an: f64,
+    /// Images that a step's second pass left out, having no gradient: mean of the steps.
+    pub skipped: f64,
     /// Verification accuracy on held-out people, 0 to 1; empty without any.
     pub accuracy: Option<f64>,
     /// Threshold that suits all pairs best; empty without held-out people.
@@ -100,6 +105,7 @@ impl EpochReport {
             active: mean(active, pairs),
             d_ap: mean(sum(|r| r.d_ap, |r| r.pairs), pairs),
             d_an: mean(sum(|r| r.d_an, |r| r.active), active),
+            skipped: mean(rows.iter().map(|r| r.skipped as f64).sum(), rows.len() as f64),
             accuracy: None,
             threshold: None,
             best: false,
@@ -126,6 +132,10 @@ pub struct Setup<'a> {
     pub people: usize,
     /// K, after any lowering.
     pub images: usize,
+    /// M, after any lowering.
+    pub negatives: usize,
+    /// Images that go through the network at a time, at most the batch.
+    pub chunk: usize,
     /// Steps in all.
     pub steps: usize,
     /// Trained floats.
