@@ -14,7 +14,7 @@ use facenet_gpu::net::{self, Blocks, Build, Network};
 use facenet_gpu::op::{TripletLoss, stat};
 use facenet_gpu::plan::Shape;
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer, Work, choose_chunk};
-use facenet_gpu::weights::{Metadata, Weights};
+use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Result, initial_weights};
 use support::{gpus, normals, relative_error, rng};
 
@@ -39,7 +39,13 @@ fn engines() -> Vec<Engine> {
 fn metadata(network: &Network) -> Metadata {
     let [height, width] = network.input;
     let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
-    Metadata { network: network.name.into(), embedding: network.embedding, preprocess, version: "test".into() }
+    Metadata {
+        network: network.name.into(),
+        embedding: network.embedding,
+        preprocess,
+        version: "test".into(),
+        origin: Origin::default(),
+    }
 }
 
 fn start(network: &Network) -> Weights {

@@ -119,9 +119,10 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         let usage = |what: &str| Err(Error::Usage(what.to_string()));
         if self.people < 2 || self.images < 2 {
-            return usage(
-                "a batch without two people and two images of each holds no triplet; give -P and -K of at least 2",
-            );
+            return usage(&format!(
+                "batches of {} people with {} images each hold no triplet; give at least 2 people and 2 images",
+                self.people, self.images
+            ));
         }
         if !(self.margin.is_finite() && self.margin > 0.0) {
             return usage("the margin must be a number above 0; the paper's is 0.2");

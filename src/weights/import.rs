@@ -50,7 +50,7 @@ pub fn import(path: &Path, network: &Network, origin: Origin) -> Result<Imported
     Ok(Imported { weights: Weights { metadata, tensors }, program: family.name(), ignored })
 }
 
-/// How images must be prepared: as the file says if [`export`](super::export) wrote it, else as the program does it.
+/// How images must be prepared: as the file says if [`export`](super::export()) wrote it, else as the program does it.
 fn contract(dict: &StateDict, network: &Network, family: Family) -> Result<Preprocess> {
     let [height, width] = network.input;
     let own = Preprocess { height, width, normalise: family.normalise() };

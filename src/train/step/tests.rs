@@ -163,7 +163,8 @@ fn batch() -> HostBatch {
 /// Weights after three steps, and what the last one has run.
 fn train(step: Step, config: &Config) -> (Weights, Work) {
     let preprocess = Preprocess { height: 2, width: 2, normalise: Normalise::Fixed };
-    let metadata = Metadata { network: "n".into(), embedding: 4, preprocess, version: "0".into(), origin: Origin::default() };
+    let metadata =
+        Metadata { network: "n".into(), embedding: 4, preprocess, version: "0".into(), origin: Origin::default() };
     let start = initial_weights(&network(1, false).graph, metadata.clone(), 5);
     let mut trainer = Trainer::of(&Engine::CpuF64, step, config, metadata).unwrap();
     trainer.load(&start, Path::new("start")).unwrap();
