@@ -1,5 +1,7 @@
 //! Every setting of a training run, with its default and its reason.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::augment::Augment;
@@ -73,6 +75,8 @@ pub struct Config {
     pub augment: Augment,
     /// Decides about everything random: starting weights, split, batches.
     pub seed: u64,
+    /// Weights of an old network that the new embeddings must stay comparable with.
+    pub compatible_with: Option<PathBuf>,
     /// The images, in words, for the weights file.
     pub dataset: Option<String>,
     /// The licence of the weights, for the weights file.
@@ -102,6 +106,7 @@ impl Default for Config {
             held_out: 0.25,
             augment: Augment { flip: true, shift: 3 },
             seed: 0,
+            compatible_with: None,
             dataset: None,
             license: None,
         }

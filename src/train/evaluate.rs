@@ -13,7 +13,7 @@ use crate::eval::verification::{
 };
 use crate::model::Model;
 use crate::net::Network;
-use crate::train::Config;
+use crate::train::{Compatible, Config, Versions};
 use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
 
@@ -99,7 +99,35 @@ impl Evaluator {
         self.measure(stop)
     }
 
+    /// Accuracy of these weights, of an old network, and of one against the other; `None` where nobody is held out or
+    /// `stop` was set meanwhile.
+    ///
+    /// # Errors
+    /// As [`accuracy`](Self::accuracy).
+    pub fn versions(&mut self, weights: &Weights, old: &Compatible, stop: &AtomicBool) -> Result<Option<Versions>> {
+        self.model.load_weights(weights, Path::new("the weights in training"))?;
+        let Some(new) = self.embed(stop)?.filter(|_| !self.pairs.is_empty()) else { return Ok(None) };
+        let new = |image: usize| &new[self.rows[&image]][..];
+        Ok(Some(Versions {
+            new: self.accuracy_of(|p| squared_distance(new(p.a), new(p.b)))?,
+            old: self.accuracy_of(|p| squared_distance(old.row(p.a), old.row(p.b)))?,
+            across: self.accuracy_of(|p| squared_distance(new(p.a), old.row(p.b)))?,
+        }))
+    }
+
     fn measure(&mut self, stop: &AtomicBool) -> Result<Option<Accuracy>> {
+        let Some(embeddings) = self.embed(stop)?.filter(|_| !self.pairs.is_empty()) else { return Ok(None) };
+        let row = |image: usize| &embeddings[self.rows[&image]][..];
+        self.accuracy_of(|p| squared_distance(row(p.a), row(p.b))).map(Some)
+    }
+
+    fn accuracy_of(&self, distance: impl Fn(&Pair) -> f32) -> Result<Accuracy> {
+        let distances: Vec<f32> = self.pairs.iter().map(distance).collect();
+        verification_accuracy(&self.pairs, &distances, self.seed)
+    }
+
+    /// The embeddings of all images in question, in the order of `rows`; `None` if `stop` was set meanwhile.
+    fn embed(&mut self, stop: &AtomicBool) -> Result<Option<Vec<Vec<f32>>>> {
         let images: Vec<usize> = self.rows.keys().copied().collect();
         let mut embeddings = Vec::with_capacity(images.len());
         // In parts, so that a set that stays on disk is never whole in memory.
@@ -113,11 +141,6 @@ impl Evaluator {
         if embeddings.iter().flatten().any(|x| !x.is_finite()) {
             return Err(Error::NotFinite("the network's embeddings are not numbers".into()));
         }
-        if self.pairs.is_empty() {
-            return Ok(None);
-        }
-        let distance = |p: &Pair| squared_distance(&embeddings[self.rows[&p.a]], &embeddings[self.rows[&p.b]]);
-        let distances: Vec<f32> = self.pairs.iter().map(distance).collect();
-        verification_accuracy(&self.pairs, &distances, self.seed).map(Some)
+        Ok(Some(embeddings))
     }
 }

@@ -1,6 +1,7 @@
 //! Training: the plan of a step, the loop around it, what a run leaves behind.
 
 mod chunk;
+mod compatible;
 mod config;
 mod diagnose;
 mod evaluate;
@@ -12,6 +13,7 @@ mod step;
 mod trainer;
 
 pub use chunk::choose_chunk;
+pub use compatible::{Compatible, Versions};
 pub use config::{Config, OptimiserKind, Schedule};
 pub use evaluate::{Evaluator, Floors};
 pub use report::{EpochReport, Observer, Setup, StepReport, Summary};

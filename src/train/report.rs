@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Floors;
+use super::{Floors, Versions};
 use crate::data::faces::FaceSet;
 use crate::eval::verification::Accuracy;
 use crate::op::stat;
@@ -171,6 +171,8 @@ pub struct Summary {
     pub best: Option<Accuracy>,
     /// The floors.
     pub floors: Option<Floors>,
+    /// Accuracy within and across versions, of the last weights; `None` unless they are to stay comparable.
+    pub versions: Option<Versions>,
     /// The caller asked to stop early.
     pub stopped: bool,
     /// Seconds, evaluations included.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::compatible::VersionsFile;
 use super::diagnose::first_bad_tensor;
 use super::{
-    Config, EpochReport, Evaluator, Observer, RunFolder, Setup, StepReport, Summary, Trainer, choose_chunk, plot,
+    Compatible, Config, EpochReport, Evaluator, Observer, RunFolder, Setup, StepReport, Summary, Trainer, choose_chunk,
+    plot,
 };
 use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
@@ -65,6 +67,13 @@ pub fn train(
     let config = &Config { chunk: Some(choose_chunk(engine, network, config, batch)?), ..config.clone() };
     let mut trainer = Trainer::new(engine, network, config, metadata.clone(), batch)?;
     trainer.load(&start, folder.path())?;
+    let old = match &config.compatible_with {
+        Some(path) => Some(Arc::new(Compatible::new(engine, path, set, metadata.embedding)?)),
+        None => None,
+    };
+    if let Some(old) = &old {
+        trainer.compare_with(old.clone());
+    }
     if trainer.depends_on_chunk() {
         observer.warning(&format!(
             "batch statistics and dropout are those of each chunk of {} images, not of the whole batch of {batch}; \
@@ -144,8 +153,15 @@ pub fn train(
     if run.done > run.good.step {
         run.save_unfinished()?;
     }
+    let versions = match &old {
+        Some(old) => evaluator.versions(&run.good.weights, old, stop)?,
+        None => None,
+    };
+    if let Some(versions) = &versions {
+        run.folder.write_versions(&VersionsFile::from(versions))?;
+    }
     let seconds = run.begin.elapsed().as_secs_f64();
-    Ok(Summary { steps: run.done, best, floors, stopped: run.done < steps, seconds })
+    Ok(Summary { steps: run.done, best, floors, versions, stopped: run.done < steps, seconds })
 }
 
 /// A step that the device may still be working on.

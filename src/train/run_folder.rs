@@ -93,6 +93,15 @@ impl RunFolder {
         write_whole(&self.path.join("args.toml"), text.as_bytes())
     }
 
+    /// Writes the accuracy within and across versions.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_versions(&self, versions: &impl Serialize) -> Result<()> {
+        let text = toml::to_string(versions).expect("a few numbers");
+        write_whole(&self.path.join("versions.toml"), text.as_bytes())
+    }
+
     /// Writes a row per image that could not be used, if there are any. Returns the file.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Config;
 use crate::graph::{Graph, Recording, Tensor};
 use crate::net::{Network, NetworkGraph};
-use crate::op::{TripletLoss, active_rows, gather_rows, scatter_rows};
+use crate::op::{ConcatRows, TripletLoss, active_rows, gather_rows, scatter_rows};
 use crate::plan::{Buf, Plan, Role, Shape, Type};
 use crate::{Error, Result};
 
@@ -24,6 +24,7 @@ pub(super) struct Buffers {
     /// Those of a chunk.
     pub(super) images: Buf,
     pub(super) labels: Buf,
+    pub(super) old: Option<Buf>,
     pub(super) seed: Option<Buf>,
     pub(super) loss: Buf,
     pub(super) learning_rate: Buf,
@@ -71,22 +72,38 @@ pub(super) fn plan(network: &Network, config: &Config, batch: u32) -> Result<Ste
     if chunk == batch { whole(net, config, batch) } else { in_chunks(net, config, batch) }
 }
 
-/// Labels and loss of the embeddings `[batch, dim]`.
-fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) -> Result<[Tensor; 2]> {
-    let labels = graph.input_u32("labels", Shape::new(&[batch])?);
-    let loss = graph.op("triplet_loss", TripletLoss::new(config.margin)?, &[embeddings, labels])?;
-    Ok([labels, loss])
+/// What the loss adds to a network.
+struct Loss {
+    labels: Tensor,
+    /// Embeddings of the same images by an old network.
+    old: Option<Tensor>,
+    loss: Tensor,
+}
+
+/// Labels and loss of the embeddings `[batch, dim]`. If they are to stay comparable with an old network's, the triplets
+/// are drawn from both together: old embeddings are anchors, positives and negatives like new ones, but have no gradient.
+fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) -> Result<Loss> {
+    let shape = graph.shape(embeddings);
+    let old = config.compatible_with.is_some().then(|| graph.input("old embeddings", shape));
+    let (all, count) = match old {
+        Some(old) => (graph.op("both versions", ConcatRows, &[embeddings, old])?, 2 * batch),
+        None => (embeddings, batch),
+    };
+    let labels = graph.input_u32("labels", Shape::new(&[count])?);
+    let loss = graph.op("triplet_loss", TripletLoss::new(config.margin)?, &[all, labels])?;
+    Ok(Loss { labels, old, loss })
 }
 
 /// The step for a network that takes the whole batch.
 pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Result<Step> {
-    let [labels, loss] = add_loss(&mut net.graph, config, net.embeddings, batch)?;
+    let Loss { labels, old, loss } = add_loss(&mut net.graph, config, net.embeddings, batch)?;
     let mut recording = Recording::forward(&net.graph, &[loss]);
     let dloss = recording.backward(loss, &[]);
     let learning_rate = recording.update(loss, config.optimiser().as_ref());
     let buffers = Buffers {
         images: recording.value(net.images),
         labels: recording.value(labels),
+        old: old.map(|old| recording.value(old)),
         seed: net.seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
         learning_rate,
@@ -103,7 +120,7 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
     let (chunk, dim) = (embeddings.batch(), embeddings.channels());
     let params: Vec<Tensor> = net.graph.params().map(|(t, _)| t).collect();
     let collected = net.graph.input("batch embeddings", Shape::new(&[batch, dim])?);
-    let [labels, loss] = add_loss(&mut net.graph, config, collected, batch)?;
+    let Loss { labels, old, loss } = add_loss(&mut net.graph, config, collected, batch)?;
 
     let mut recording = Recording::new(&net.graph);
     recording.forward_to(net.embeddings, &[loss]);
@@ -139,6 +156,7 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
     let buffers = Buffers {
         images: recording.value(net.images),
         labels: recording.value(labels),
+        old: old.map(|old| recording.value(old)),
         seed: net.seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
         learning_rate,

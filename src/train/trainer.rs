@@ -1,9 +1,10 @@
 //! One training step on a device: embed, select triplets, loss, gradients, update.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::step::{self, Buffers, Chunks, NOWHERE, Step};
-use super::{Config, choose_chunk};
+use super::{Compatible, Config, choose_chunk};
 use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::model::{load_weights, save_weights};
@@ -34,6 +35,8 @@ pub struct Trainer {
     /// The run's seed and a number that grows decide what is dropped out.
     seed: [u32; 2],
     work: Work,
+    /// An old network's embeddings, where the new ones are to stay comparable with them.
+    compatible: Option<Arc<Compatible>>,
     /// The images of a chunk as floats.
     pixels: Vec<f32>,
     /// One for each chunk that the device may not have finished.
@@ -76,7 +79,8 @@ impl Trainer {
         let [low, high] = bytemuck::cast::<u64, [u32; 2]>(config.seed);
         let seed = [low ^ high.rotate_left(16), 0];
         let (work, in_flight) = (Work::default(), VecDeque::new());
-        Ok(Self { executor, buffers, chunks, metadata, seed, work, pixels, in_flight })
+        let compatible = None;
+        Ok(Self { executor, buffers, chunks, metadata, seed, work, compatible, pixels, in_flight })
     }
 
     /// The plan of a step, for printing: in chunks if the settings name a chunk that is smaller than the batch.
@@ -85,6 +89,11 @@ impl Trainer {
     /// The settings make no sense.
     pub fn plan(network: &Network, config: &Config, batch: u32) -> Result<Plan> {
         Ok(step::plan(network, config, batch)?.plan)
+    }
+
+    /// Keeps the embeddings comparable with these, which the settings must name.
+    pub fn compare_with(&mut self, compatible: Arc<Compatible>) {
+        self.compatible = Some(compatible);
     }
 
     /// Images that go through the network at a time.
@@ -109,7 +118,13 @@ impl Trainer {
     /// The batch has another size, or the device is lost.
     pub fn step(&mut self, batch: &HostBatch, learning_rate: f32) -> Result<Pending> {
         let b = self.buffers;
-        self.executor.write_u32(b.labels, &batch.labels)?;
+        match (b.old, &self.compatible) {
+            (Some(old), Some(compatible)) => {
+                self.executor.write(old, &compatible.rows(&batch.indices))?;
+                self.executor.write_u32(b.labels, &batch.labels.repeat(2))?;
+            }
+            _ => self.executor.write_u32(b.labels, &batch.labels)?,
+        }
         let (values, expected) = (batch.images.len(), batch.labels.len() * self.pixels.len() / self.chunk() as usize);
         if values != expected {
             return Err(Error::shape("images", format!("expected {expected} values for the batch, got {values}")));

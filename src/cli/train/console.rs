@@ -159,6 +159,15 @@ pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
             best.threshold
         );
     }
+    if let Some(v) = &summary.versions {
+        say!(
+            "versions  new {}, old {}, new against old {} on held-out people, threshold {:.3} (the last weights)",
+            percent(v.new.accuracy),
+            percent(v.old.accuracy),
+            percent(v.across.accuracy),
+            v.across.threshold
+        );
+    }
     say!("weights   {}", folder.best().display());
     if summary.stopped {
         say!("          {} (as they were at the end)", folder.last().display());

@@ -128,6 +128,10 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "SEED", default_value_t = Config::default().seed)]
     pub(super) seed: u64,
 
+    /// Keep the new embeddings comparable with those of these weights: triplets are drawn from both
+    #[arg(long, value_name = "OLD.safetensors")]
+    compatible_with: Option<PathBuf>,
+
     /// What the images are, kept in the weights file [default: the folder's name]
     #[arg(long, value_name = "TEXT")]
     dataset: Option<String>,
@@ -245,6 +249,7 @@ impl Train {
             held_out: self.held_out,
             augment: Augment { flip: !self.no_flip, shift: self.shift },
             seed: self.seed,
+            compatible_with: self.compatible_with.clone(),
             dataset: Some(self.dataset.clone().unwrap_or_else(|| self.data_name())),
             license: self.license.clone(),
         }

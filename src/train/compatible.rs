@@ -1,0 +1,103 @@
+//! Harmonic embeddings (the paper's appendix): a new network whose embeddings stay comparable with those of an old one,
+//! so that what was embedded with the old one need not be embedded again.
+
+use std::path::Path;
+
+use image::{DynamicImage, RgbImage};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::data::decode::{decode_face, prepare};
+use crate::data::faces::FaceSet;
+use crate::data::preprocess::{Face, Preprocess};
+use crate::eval::verification::Accuracy;
+use crate::{Engine, Error, Model, Result};
+
+/// Images that are embedded at a time, so that a set that stays on disk is never whole in memory.
+const PART: usize = 256;
+
+/// The old network's embeddings of every image of a set, as they would stand in an index: of the images as they are,
+/// without augmentation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compatible {
+    rows: Vec<Vec<f32>>,
+}
+
+/// Verification accuracy on the held-out people within and across the versions of a network.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Versions {
+    /// Both images embedded by the new network.
+    pub new: Accuracy,
+    /// Both by the old one.
+    pub old: Accuracy,
+    /// The first by the new one, the second by the old one.
+    pub across: Accuracy,
+}
+
+/// What `versions.toml` holds.
+#[derive(Debug, Serialize)]
+pub(super) struct VersionsFile {
+    new: f64,
+    old: f64,
+    across: f64,
+    across_threshold: f32,
+}
+
+impl From<&Versions> for VersionsFile {
+    fn from(v: &Versions) -> Self {
+        let [new, old, across] = [v.new, v.old, v.across].map(|a| a.accuracy);
+        Self { new, old, across, across_threshold: v.across.threshold }
+    }
+}
+
+impl Compatible {
+    /// Embeds every image of `set` with the weights in `path`, each prepared as these weights want it.
+    ///
+    /// # Errors
+    /// The weights cannot be used or give embeddings of another size than `dim`; an image can no longer be read.
+    pub fn new(engine: &Engine, path: &Path, set: &FaceSet, dim: u32) -> Result<Self> {
+        let mut model = Model::load(engine, path)?;
+        let (old, preprocess) = (model.metadata().embedding, model.metadata().preprocess.clone());
+        if old != dim {
+            return Err(Error::Usage(format!(
+                "{} gives embeddings of {old} floats and the new network {dim}, which cannot be compared; give --embedding \
+                 {old}",
+                path.display()
+            )));
+        }
+        let images: Vec<usize> = (0..set.len()).collect();
+        let mut rows = Vec::with_capacity(images.len());
+        for part in images.chunks(PART) {
+            let faces: Result<Vec<Face>> = part.par_iter().map(|&image| face(set, image, &preprocess)).collect();
+            rows.extend(model.embed_faces(&faces?)?);
+        }
+        if rows.iter().flatten().any(|x| !x.is_finite()) {
+            return Err(Error::NotFinite(format!("{} gives embeddings that are not numbers", path.display())));
+        }
+        Ok(Self { rows })
+    }
+
+    /// The old embedding of an image.
+    pub fn row(&self, image: usize) -> &[f32] {
+        &self.rows[image]
+    }
+
+    /// The old embeddings of some images, one behind the other.
+    pub(super) fn rows(&self, images: &[usize]) -> Vec<f32> {
+        images.iter().flat_map(|&image| self.row(image)).copied().collect()
+    }
+}
+
+/// An image of the set as the old network wants it: from its file if it has one, else from what the set holds.
+fn face(set: &FaceSet, image: usize, preprocess: &Preprocess) -> Result<Face> {
+    let own = set.preprocess();
+    if (own.height, own.width) == (preprocess.height, preprocess.width) {
+        return Ok(set.face(image)?.into_owned());
+    }
+    if let Some(path) = set.path(image) {
+        return decode_face(path, preprocess);
+    }
+    let face = set.face(image)?.into_owned();
+    let picture = RgbImage::from_raw(own.width, own.height, face).expect("a face has the set's size");
+    Ok(prepare(&DynamicImage::ImageRgb8(picture), preprocess))
+}
