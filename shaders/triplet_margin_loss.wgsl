@@ -1,12 +1,13 @@
 // triplet_margin_loss: the loss of triplets that were chosen before, and what makes its statistics
 //
-//   share[t] = (hinge, active, d[a,p], d[a,n], hard)  with  (a,p,n) = triplets[t],  hinge = max(d[a,p] - d[a,n] + margin, 0),
-//              active = 1 where hinge > 0, hard = 1 where d[a,n] <= d[a,p];  d[i,j] = sum over k of (x[i,k] - x[j,k])^2
+//   share[t] = (hinge, active, d[a,p], d[a,n], hard, 1)  with  (a,p,n) = triplets[t],  active = 1 where hinge > 0,
+//              hinge = max(d[a,p] - d[a,n] + margin, 0),  hard = 1 where d[a,n] <= d[a,p];  zeros where any of a, p, n is
+//              not below b: such a triplet is none;  d[i,j] = sum over k of (x[i,k] - x[j,k])^2
 //
 //   p         Params
 //   x         [b, dim]    read
-//   triplets  [t, 3]      read (u32): indices of anchor, positive, negative; out of range counts as the last image
-//   share     [t, 5]      read_write, set
+//   triplets  [t, 3]      read (u32): indices of anchor, positive, negative
+//   share     [t, 6]      read_write, set
 //
 // dispatch   [ceil(t/64)]
 // overrides  none
@@ -20,7 +21,7 @@ struct Params {
     margin: f32,
 }
 
-const SLOTS: u32 = 5u;
+const SLOTS: u32 = 6u;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -40,27 +41,32 @@ fn distance_of(i: u32, j: u32) -> f32 {
 fn triplet_margin_loss(@builtin(global_invocation_id) id: vec3<u32>) {
     let t = id.x;
     if t < p.t {
-        let a = min(triplets[3u * t], p.b - 1u);
-        let near = distance_of(a, min(triplets[3u * t + 1u], p.b - 1u));
-        let far = distance_of(a, min(triplets[3u * t + 2u], p.b - 1u));
+        let last = p.b - 1u;
+        let a = triplets[3u * t];
+        let with = triplets[3u * t + 1u];
+        let against = triplets[3u * t + 2u];
+        let is_one = max(a, max(with, against)) <= last;
+        let near = select(0.0, distance_of(min(a, last), min(with, last)), is_one);
+        let far = select(0.0, distance_of(min(a, last), min(against, last)), is_one);
         let hinge = p.margin - (far - near);
-        let counts = hinge > 0.0;
+        let counts = is_one && hinge > 0.0;
         share[SLOTS * t] = select(0.0, hinge, counts);
         share[SLOTS * t + 1u] = select(0.0, 1.0, counts);
         share[SLOTS * t + 2u] = near;
         share[SLOTS * t + 3u] = far;
-        share[SLOTS * t + 4u] = select(0.0, 1.0, far <= near);
+        share[SLOTS * t + 4u] = select(0.0, 1.0, is_one && far <= near);
+        share[SLOTS * t + 5u] = select(0.0, 1.0, is_one);
     }
 }
 
 // triplet_margin_stats: the loss and the statistics of all triplets, in the slots of triplet_loss
 //
-//   y[0] = t0/t1    y[1] = t0/t    y[2] = t    y[3] = t1    y[4] = t2/t    y[5] = t5/t1    y[6] = t3/t    y[7] = t4
-//                   with  ts = sum over the triplets of shares[.,s],  t5 = sum of active * d[a,n];  0 where a quotient would
+//   y[0] = t0/t1    y[1] = t0/t5    y[2] = t5    y[3] = t1    y[4] = t2/t5    y[5] = t6/t1    y[6] = t3/t5    y[7] = t4
+//                   with  ts = sum over the triplets of shares[.,s],  t6 = sum of active * d[a,n];  0 where a quotient would
 //                   divide by 0;  y[0] and y[1] are NaN if any distance is not finite
 //
 //   p       Params
-//   shares  [t, 5]    read: the share of triplet_margin_loss
+//   shares  [t, 6]    read: the share of triplet_margin_loss
 //   y       [8]       read_write, set
 //
 // dispatch   [1]
@@ -69,7 +75,7 @@ fn triplet_margin_loss(@builtin(global_invocation_id) id: vec3<u32>) {
 // order      LANES interleaved parts of the triplets, then the parts, so results repeat bit for bit
 
 const LANES: u32 = 32u;
-const TOTALS: u32 = 6u;
+const TOTALS: u32 = 7u;
 
 @group(0) @binding(1) var<storage, read> shares: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
@@ -90,7 +96,7 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
         for (var s = 0u; s < SLOTS; s++) {
             sums[s] += shares[SLOTS * t + s];
         }
-        sums[5] += shares[SLOTS * t + 1u] * shares[SLOTS * t + 3u];
+        sums[6] += shares[SLOTS * t + 1u] * shares[SLOTS * t + 3u];
     }
     for (var s = 0u; s < TOTALS; s++) {
         parts[s * LANES + lane] = sums[s];
@@ -103,7 +109,7 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
                 total[s] += parts[s * LANES + l];
             }
         }
-        let count = f32(p.t);
+        let count = total[5];
         // Bits, because a shader compiler may assume that floats are finite.
         let all = bitcast<u32>(total[2] + total[3]);
         let broken = (all & 0x7f800000u) == 0x7f800000u;
@@ -113,7 +119,7 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
         y[2] = count;
         y[3] = total[1];
         y[4] = mean(total[2], count);
-        y[5] = mean(total[5], total[1]);
+        y[5] = mean(total[6], total[1]);
         y[6] = mean(total[3], count);
         y[7] = total[4];
     }
@@ -129,7 +135,7 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
 //   p       Params
 //   x       [b, dim]    read
 //   chosen  [t, 3]      read (u32): the triplets
-//   terms   [t, 5]      read: the share of triplet_margin_loss
+//   terms   [t, 6]      read: the share of triplet_margin_loss
 //   out     [8]         read: the output of triplet_margin_loss
 //   dy      [8]         read
 //   dx      [b, dim]    read_write, set or add (ACCUMULATE)

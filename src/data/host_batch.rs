@@ -55,7 +55,7 @@ impl Images {
     }
 }
 
-/// A batch ready for the device. All lists have the same length.
+/// A batch ready for the device. All lists but the last have the same length.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
     /// The images.
@@ -66,18 +66,21 @@ pub struct HostBatch {
     pub indices: Vec<usize>,
     /// Random changes of each image, already made.
     pub views: Vec<View>,
+    /// Triplets that were chosen before: see [`Batch::triplets`].
+    pub triplets: Vec<[u32; 3]>,
 }
 
 impl HostBatch {
     /// Images that come from no set, as NHWC floats.
     pub fn of_floats(images: Vec<f32>, labels: Vec<u32>) -> Self {
         let (indices, views) = ((0..labels.len()).collect(), vec![View::default(); labels.len()]);
-        Self { images: Images::Floats(images), labels, indices, views }
+        Self { images: Images::Floats(images), labels, indices, views, triplets: Vec::new() }
     }
 
     /// What this batch was made from: enough to make it again.
     pub fn description(&self) -> Batch {
-        Batch { images: self.indices.clone(), labels: self.labels.clone(), views: self.views.clone() }
+        let Self { labels, indices, views, triplets, .. } = self.clone();
+        Batch { images: indices, labels, views, triplets }
     }
 }
 
@@ -108,5 +111,6 @@ pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
         labels: batch.labels.clone(),
         indices: batch.images.clone(),
         views: batch.views.clone(),
+        triplets: batch.triplets.clone(),
     })
 }

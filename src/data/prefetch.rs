@@ -116,7 +116,7 @@ mod tests {
 
     fn batch(images: &[usize]) -> Batch {
         let labels = images.iter().map(|&image| u32::try_from(image).unwrap()).collect();
-        Batch { images: images.to_vec(), labels, views: vec![View::default(); images.len()] }
+        Batch { images: images.to_vec(), labels, views: vec![View::default(); images.len()], triplets: Vec::new() }
     }
 
     #[test]

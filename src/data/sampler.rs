@@ -38,7 +38,7 @@ pub struct PkConfig {
     pub augment: Augment,
 }
 
-/// The description of one batch; its three lists have the same length.
+/// The description of one batch; its first three lists have the same length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Indices of faces in the set, person after person.
@@ -47,6 +47,9 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// Random changes of each image.
     pub views: Vec<View>,
+    /// Anchor, positive and negative of each triplet that was chosen before, as places in the batch; empty where the
+    /// triplets are chosen from the batch itself.
+    pub triplets: Vec<[u32; 3]>,
 }
 
 /// Draws [`Batch`]es. See the module for the rules.
@@ -121,6 +124,13 @@ impl PkSampler {
         self.config.people * self.config.images + self.config.negatives
     }
 
+    /// Every training image, in the set's order.
+    pub fn images(&self) -> Vec<usize> {
+        let mut people: Vec<usize> = self.paired.iter().chain(&self.singles).copied().collect();
+        people.sort_unstable();
+        people.into_iter().flat_map(|person| self.faces[person].clone()).collect()
+    }
+
     /// Batches in every epoch.
     pub fn batches_per_epoch(&self) -> usize {
         self.paired.len().div_ceil(self.config.people)
@@ -170,6 +180,7 @@ impl PkSampler {
             images: chosen.iter().map(|&(_, face)| face).collect(),
             labels: chosen.iter().map(|&(person, _)| label(person)).collect(),
             views: chosen.iter().map(|_| self.config.augment.draw(rng)).collect(),
+            triplets: Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
 use crate::{Error, Result, grid, params, shader, twin};
 
 /// Triplet loss of embeddings `[b, dim]` over triplets `[t, 3]` of integers: the positions of anchor, positive and
-/// negative in the batch. PyTorch's `triplet_margin_loss` with squared distances and no mining. The output has the slots
+/// negative in the batch; one that is not below `b` makes the triplet none, so that fewer than `t` can be given. PyTorch's `triplet_margin_loss` with squared distances and no mining. The output has the slots
 /// of [`TripletLoss`](super::TripletLoss), which [`stat`] names: a pair is a triplet here, an active one has a loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripletMarginLoss {
@@ -40,8 +40,8 @@ params! {
     }
 }
 
-/// Sums of each triplet: loss, active, distance of the positive, of the negative, hard.
-const SLOTS: usize = 5;
+/// Terms of each triplet: loss, active, distance of the positive, of the negative, hard, 1 if it is one.
+const SLOTS: usize = 6;
 /// Columns of the embeddings per workgroup of `triplet_margin_loss_dx`: `DX_LANES` * `DX_COLUMNS`.
 const DX_TILE: u32 = 128;
 
@@ -99,7 +99,7 @@ impl Op for TripletMarginLoss {
 
     fn saved(&self, x: &[Shape]) -> Vec<Saved> {
         let slots = u32::try_from(SLOTS).expect("a few slots");
-        vec![("terms", Shape::new(&[x[1].batch(), slots]).expect("five floats a triplet fit"), Type::F32)]
+        vec![("terms", Shape::new(&[x[1].batch(), slots]).expect("six floats a triplet fit"), Type::F32)]
     }
 
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
@@ -116,9 +116,9 @@ impl Op for TripletMarginLoss {
     }
 }
 
-/// Positions of a triplet's images; as in WGSL, one out of range counts as the last image.
-fn images(triplet: &[u32], b: u32) -> [usize; 3] {
-    [0, 1, 2].map(|slot| triplet[slot].min(b - 1) as usize)
+/// Positions of a triplet's images; `None` if it is none.
+fn images(triplet: &[u32], b: u32) -> Option<[usize; 3]> {
+    triplet.iter().all(|&image| image < b).then(|| [0, 1, 2].map(|slot| triplet[slot] as usize))
 }
 
 fn terms<T: Float>(call: Call<'_, T>) {
@@ -131,25 +131,27 @@ fn terms<T: Float>(call: Call<'_, T>) {
     };
     let rows = share.f_mut().par_chunks_exact_mut(SLOTS).zip(triplets.u().par_chunks_exact(3));
     rows.for_each(|(share, triplet)| {
-        let [a, near, far] = images(triplet, p.b);
+        let Some([a, near, far]) = images(triplet, p.b) else {
+            share.fill(T::zero());
+            return;
+        };
         let (near, far) = (distance(a, near), distance(a, far));
         let hinge = margin - (far - near);
         let flag = |set: bool| if set { T::one() } else { T::zero() };
         let active = flag(hinge > T::zero());
         let loss = if hinge > T::zero() { hinge } else { T::zero() };
-        share.copy_from_slice(&[loss, active, near, far, flag(far <= near)]);
+        share.copy_from_slice(&[loss, active, near, far, flag(far <= near), T::one()]);
     });
 }
 
 fn stats<T: Float>(call: Call<'_, T>) {
-    let p: TripletMarginParams = call.params();
     let [shares, y] = call.args();
     let (mut t, mut active_far) = ([T::zero(); SLOTS], T::zero());
     for row in shares.f().chunks_exact(SLOTS) {
         t.iter_mut().zip(row).for_each(|(t, &sum)| *t += sum);
         active_far += row[1] * row[3];
     }
-    let count = T::count(p.t);
+    let count = t[5];
     let loss = if (t[2] + t[3]).is_finite() { t[0] } else { T::nan() };
     let of = |sum: T, count: T| if count == T::zero() && !sum.is_nan() { T::zero() } else { sum / count };
     let y = y.f_mut();
@@ -175,7 +177,7 @@ fn dx<T: Float>(call: Call<'_, T>) {
         if terms[1] == T::zero() {
             continue;
         }
-        let [a, near, far] = images(triplet, p.b);
+        let Some([a, near, far]) = images(triplet, p.b) else { continue };
         for k in 0..dim {
             let [anchor, positive, negative] = [a, near, far].map(|i| x[i * dim + k]);
             sums[a * dim + k] += negative - positive;
@@ -199,6 +201,8 @@ fn cases() -> Vec<Case> {
         case(0.2, 3, 5, &[0, 1, 2]),
         // A large margin: all are active. An image in several triplets, in every place.
         case(4.0, 7, 130, &[0, 1, 2, 0, 1, 3, 1, 0, 2, 6, 5, 4, 2, 3, 0]),
+        // Two that are none.
+        case(2.0, 5, 16, &[0, 1, 2, u32::MAX, 1, 2, 3, 5, 0, 4, 3, 1]),
         case(0.5, 55, 64, &[54, 0, 17, 3, 9, 54, 9, 3, 1, 20, 21, 22, 23, 24, 25, 26, 27, 28]),
     ]
 }

@@ -9,6 +9,7 @@ use crate::data::sampler::PkConfig;
 use crate::graph::Optimiser;
 use crate::net::{Build, Mode};
 use crate::optim::{AdaGrad, Sgd};
+use crate::train::Offline;
 use crate::weights::Origin;
 use crate::{Error, Result};
 
@@ -75,6 +76,8 @@ pub struct Config {
     pub augment: Augment,
     /// Decides about everything random: starting weights, split, batches.
     pub seed: u64,
+    /// Triplets are also chosen offline, over a part of the training set: see [`Offline`].
+    pub offline: Option<Offline>,
     /// Weights of an old network that the new embeddings must stay comparable with.
     pub compatible_with: Option<PathBuf>,
     /// The images, in words, for the weights file.
@@ -106,6 +109,7 @@ impl Default for Config {
             held_out: 0.25,
             augment: Augment { flip: true, shift: 3 },
             seed: 0,
+            offline: None,
             compatible_with: None,
             dataset: None,
             license: None,
@@ -149,6 +153,14 @@ impl Config {
         }
         if self.chunk == Some(0) {
             return usage("a chunk must hold at least one image");
+        }
+        if let Some(offline) = &self.offline {
+            offline.check()?;
+            if self.compatible_with.is_some() {
+                return usage(
+                    "offline selection knows one network only; leave out --offline-every or --compatible-with",
+                );
+            }
         }
         if self.epochs == 0 {
             return usage("training needs at least one epoch");

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::compatible::VersionsFile;
 use super::diagnose::first_bad_tensor;
+use super::offline::OfflineBatches;
 use super::{
     Compatible, Config, EpochReport, Evaluator, Observer, RunFolder, Setup, StepReport, Summary, Trainer, choose_chunk,
     plot,
@@ -81,6 +82,7 @@ pub fn train(
             trainer.chunk()
         ));
     }
+    let metadata_of = metadata.clone();
     let mut evaluator = Evaluator::new(engine, network, config, metadata, set.clone(), &split.held_out)?;
     let floors = evaluator.floors(&start, stop)?;
     observer.begin(&Setup {
@@ -100,6 +102,10 @@ pub fn train(
         floors,
     });
 
+    let offline = match config.offline {
+        Some(offline) => Some(OfflineBatches::new(engine, network, offline, metadata_of, set, sampler.clone(), steps)?),
+        None => None,
+    };
     let batches = Prefetcher::start(set.clone(), sampler.batches(0).take(steps), depth(set, batch_size))?;
     let mut run = Run {
         engine,
@@ -110,6 +116,7 @@ pub fn train(
         observer,
         trainer,
         batches,
+        offline,
         steps,
         batch_size,
         begin: Instant::now(),
@@ -188,6 +195,7 @@ struct Run<'a> {
     observer: &'a mut dyn Observer,
     trainer: Trainer,
     batches: Prefetcher,
+    offline: Option<OfflineBatches>,
     steps: usize,
     batch_size: usize,
     begin: Instant,
@@ -207,6 +215,7 @@ impl Run<'_> {
         let (begin, waited, first) = (Instant::now(), self.batches.waited(), self.done);
         let mut rows = Vec::with_capacity(steps);
         while self.done < first + steps && !stop.load(Ordering::Relaxed) {
+            self.select_offline()?;
             let Some(batch) = self.batches.next_batch() else { break };
             let batch = batch?;
             let learning_rate = self.config.learning_rate_at(self.done, self.steps);
@@ -228,6 +237,18 @@ impl Run<'_> {
             data_wait: (self.batches.waited() - waited).as_secs_f64() / seconds,
             ..EpochReport::means(epoch, self.done, &rows)
         }))
+    }
+
+    /// Where it is time to, chooses triplets with the latest weights, for the steps until the next time.
+    fn select_offline(&mut self) -> Result<()> {
+        let Some(offline) = self.offline.as_mut().filter(|offline| offline.due(self.done)) else { return Ok(()) };
+        let weights = self.trainer.weights()?;
+        let (batches, warning) = offline.select(self.engine, &weights, self.done)?;
+        if let Some(warning) = warning {
+            self.observer.warning(&warning);
+        }
+        self.batches = batches;
+        Ok(())
     }
 
     /// Takes the statistics of finished steps until at most `keep` are under way.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Config;
 use crate::graph::{Graph, Recording, Tensor};
 use crate::net::{Network, NetworkGraph};
-use crate::op::{ConcatRows, TripletLoss, active_rows, gather_rows, scatter_rows};
+use crate::op::{Add, ConcatRows, TripletLoss, TripletMarginLoss, active_rows, gather_rows, scatter_rows};
 use crate::plan::{Buf, Plan, Role, Shape, Type};
 use crate::{Error, Result};
 
@@ -25,6 +25,7 @@ pub(super) struct Buffers {
     pub(super) images: Buf,
     pub(super) labels: Buf,
     pub(super) old: Option<Buf>,
+    pub(super) triplets: Option<Buf>,
     pub(super) seed: Option<Buf>,
     pub(super) loss: Buf,
     pub(super) learning_rate: Buf,
@@ -77,6 +78,8 @@ struct Loss {
     labels: Tensor,
     /// Embeddings of the same images by an old network.
     old: Option<Tensor>,
+    /// Triplets that were chosen before.
+    triplets: Option<Tensor>,
     loss: Tensor,
 }
 
@@ -90,13 +93,21 @@ fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) 
         None => (embeddings, batch),
     };
     let labels = graph.input_u32("labels", Shape::new(&[count])?);
-    let loss = graph.op("triplet_loss", TripletLoss::new(config.margin)?, &[all, labels])?;
-    Ok(Loss { labels, old, loss })
+    let mut loss = graph.op("triplet_loss", TripletLoss::new(config.margin)?, &[all, labels])?;
+    let mut triplets = None;
+    if config.offline.is_some() {
+        // A step has triplets of one kind only; those of the other are none and add zeros.
+        let given = graph.input_u32("triplets", Shape::new(&[batch, 3])?);
+        let offline = graph.op("triplet_margin_loss", TripletMarginLoss::new(config.margin)?, &[all, given])?;
+        loss = graph.op("loss", Add::new(), &[loss, offline])?;
+        triplets = Some(given);
+    }
+    Ok(Loss { labels, old, triplets, loss })
 }
 
 /// The step for a network that takes the whole batch.
 pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Result<Step> {
-    let Loss { labels, old, loss } = add_loss(&mut net.graph, config, net.embeddings, batch)?;
+    let Loss { labels, old, triplets, loss } = add_loss(&mut net.graph, config, net.embeddings, batch)?;
     let mut recording = Recording::forward(&net.graph, &[loss]);
     let dloss = recording.backward(loss, &[]);
     let learning_rate = recording.update(loss, config.optimiser().as_ref());
@@ -104,6 +115,7 @@ pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Resul
         images: recording.value(net.images),
         labels: recording.value(labels),
         old: old.map(|old| recording.value(old)),
+        triplets: triplets.map(|triplets| recording.value(triplets)),
         seed: net.seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
         learning_rate,
@@ -120,7 +132,7 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
     let (chunk, dim) = (embeddings.batch(), embeddings.channels());
     let params: Vec<Tensor> = net.graph.params().map(|(t, _)| t).collect();
     let collected = net.graph.input("batch embeddings", Shape::new(&[batch, dim])?);
-    let Loss { labels, old, loss } = add_loss(&mut net.graph, config, collected, batch)?;
+    let Loss { labels, old, triplets, loss } = add_loss(&mut net.graph, config, collected, batch)?;
 
     let mut recording = Recording::new(&net.graph);
     recording.forward_to(net.embeddings, &[loss]);
@@ -157,6 +169,7 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
         images: recording.value(net.images),
         labels: recording.value(labels),
         old: old.map(|old| recording.value(old)),
+        triplets: triplets.map(|triplets| recording.value(triplets)),
         seed: net.seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
         learning_rate,

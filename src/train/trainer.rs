@@ -118,13 +118,7 @@ impl Trainer {
     /// The batch has another size, or the device is lost.
     pub fn step(&mut self, batch: &HostBatch, learning_rate: f32) -> Result<Pending> {
         let b = self.buffers;
-        match (b.old, &self.compatible) {
-            (Some(old), Some(compatible)) => {
-                self.executor.write(old, &compatible.rows(&batch.indices))?;
-                self.executor.write_u32(b.labels, &batch.labels.repeat(2))?;
-            }
-            _ => self.executor.write_u32(b.labels, &batch.labels)?,
-        }
+        self.write_targets(batch)?;
         let (values, expected) = (batch.images.len(), batch.labels.len() * self.pixels.len() / self.chunk() as usize);
         if values != expected {
             return Err(Error::shape("images", format!("expected {expected} values for the batch, got {values}")));
@@ -141,6 +135,27 @@ impl Trainer {
         self.executor.run_all()?;
         self.work = Work { embedded: 1, trained: 1, skipped: 0 };
         self.executor.read_later(b.loss)
+    }
+
+    /// Writes what the loss needs besides the images.
+    fn write_targets(&mut self, batch: &HostBatch) -> Result<()> {
+        let b = self.buffers;
+        let mut labels = batch.labels.clone();
+        if let Some(triplets) = b.triplets {
+            let size = labels.len();
+            let given = batch.triplets.iter().take(size).flatten().copied();
+            let list: Vec<u32> = given.chain(std::iter::repeat(NOWHERE)).take(3 * size).collect();
+            self.executor.write_u32(triplets, &list)?;
+            if !batch.triplets.is_empty() {
+                // Everybody is somebody else: the batch itself gives no triplet.
+                labels = (0..u32::try_from(size).expect("a batch fits 32 bits")).collect();
+            }
+        }
+        if let (Some(old), Some(compatible)) = (b.old, &self.compatible) {
+            self.executor.write(old, &compatible.rows(&batch.indices))?;
+            labels = labels.repeat(2);
+        }
+        self.executor.write_u32(b.labels, &labels)
     }
 
     fn step_in_chunks(&mut self, batch: &HostBatch, chunks: &Chunks) -> Result<Pending> {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::{DeviceFlag, image_size};
 use crate::data::augment::Augment;
-use crate::train::{Config, OptimiserKind, Schedule};
+use crate::train::{Config, Offline, OptimiserKind, Schedule};
 
 /// What the columns of the output mean, below the flags.
 const OUTPUT: &str = "\
@@ -127,6 +127,23 @@ pub(in crate::cli) struct Train {
     /// The same seed on the same device gives the same weights, byte for byte
     #[arg(long, value_name = "SEED", default_value_t = Config::default().seed)]
     pub(super) seed: u64,
+
+    /// Choose triplets offline every N steps: over many images at once, with the latest weights
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    offline_every: Option<u32>,
+
+    /// Images that offline selection chooses from
+    #[arg(long, value_name = "N", default_value_t = 5000, requires = "offline_every",
+          value_parser = clap::value_parser!(u32).range(3..))]
+    offline_subset: u32,
+
+    /// Part of the steps that train on triplets chosen offline; the others choose from their batch
+    #[arg(long, value_name = "PART", default_value_t = 1.0, requires = "offline_every", allow_negative_numbers = true)]
+    offline_share: f64,
+
+    /// Choose the closest negative offline, also where it is closer than the positive
+    #[arg(long, requires = "offline_every")]
+    offline_hardest: bool,
 
     /// Keep the new embeddings comparable with those of these weights: triplets are drawn from both
     #[arg(long, value_name = "OLD.safetensors")]
@@ -249,6 +266,12 @@ impl Train {
             held_out: self.held_out,
             augment: Augment { flip: !self.no_flip, shift: self.shift },
             seed: self.seed,
+            offline: self.offline_every.map(|every| Offline {
+                every: every as usize,
+                subset: self.offline_subset as usize,
+                share: self.offline_share,
+                hardest: self.offline_hardest,
+            }),
             compatible_with: self.compatible_with.clone(),
             dataset: Some(self.dataset.clone().unwrap_or_else(|| self.data_name())),
             license: self.license.clone(),
