@@ -43,11 +43,11 @@ fn triplet_margin_loss(@builtin(global_invocation_id) id: vec3<u32>) {
     if t < p.t {
         let last = p.b - 1u;
         let a = triplets[3u * t];
-        let with = triplets[3u * t + 1u];
-        let against = triplets[3u * t + 2u];
-        let is_one = max(a, max(with, against)) <= last;
-        let near = select(0.0, distance_of(min(a, last), min(with, last)), is_one);
-        let far = select(0.0, distance_of(min(a, last), min(against, last)), is_one);
+        let mate = triplets[3u * t + 1u];
+        let rival = triplets[3u * t + 2u];
+        let is_one = max(a, max(mate, rival)) <= last;
+        let near = select(0.0, distance_of(min(a, last), min(mate, last)), is_one);
+        let far = select(0.0, distance_of(min(a, last), min(rival, last)), is_one);
         let hinge = p.margin - (far - near);
         let counts = is_one && hinge > 0.0;
         share[SLOTS * t] = select(0.0, hinge, counts);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::compatible::VersionsFile;
 use super::diagnose::first_bad_tensor;
@@ -116,6 +116,7 @@ pub fn train(
         observer,
         trainer,
         batches,
+        waited: Duration::ZERO,
         offline,
         steps,
         batch_size,
@@ -195,6 +196,8 @@ struct Run<'a> {
     observer: &'a mut dyn Observer,
     trainer: Trainer,
     batches: Prefetcher,
+    /// What was waited for the batches before these.
+    waited: Duration,
     offline: Option<OfflineBatches>,
     steps: usize,
     batch_size: usize,
@@ -212,7 +215,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Runs the steps of an epoch. `None` if it was stopped before its end.
     fn epoch(&mut self, epoch: u32, steps: usize, stop: &AtomicBool) -> Result<Option<EpochReport>> {
-        let (begin, waited, first) = (Instant::now(), self.batches.waited(), self.done);
+        let (begin, waited, first) = (Instant::now(), self.waited + self.batches.waited(), self.done);
         let mut rows = Vec::with_capacity(steps);
         while self.done < first + steps && !stop.load(Ordering::Relaxed) {
             self.select_offline()?;
@@ -234,7 +237,7 @@ impl Run<'_> {
         let seconds = begin.elapsed().as_secs_f64();
         Ok((self.done == first + steps).then(|| EpochReport {
             images_per_second: ((self.done - first) * self.batch_size) as f64 / seconds,
-            data_wait: (self.batches.waited() - waited).as_secs_f64() / seconds,
+            data_wait: (self.waited + self.batches.waited() - waited).as_secs_f64() / seconds,
             ..EpochReport::means(epoch, self.done, &rows)
         }))
     }
@@ -247,6 +250,7 @@ impl Run<'_> {
         if let Some(warning) = warning {
             self.observer.warning(&warning);
         }
+        self.waited += self.batches.waited();
         self.batches = batches;
         Ok(())
     }
