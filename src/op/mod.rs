@@ -15,6 +15,7 @@ mod linear;
 mod local_response_norm;
 mod max_pool2d;
 mod maxout;
+mod philox;
 mod pool2d;
 mod relu;
 mod sum_partials;
@@ -37,7 +38,7 @@ pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
 pub use relu::Relu;
-pub use triplet_loss::{TripletLoss, stat};
+pub use triplet_loss::{Mining, Positives, TripletLoss, stat};
 pub use zero_pad2d::ZeroPad2d;
 
 use crate::plan::{Kernel, Shape};
