@@ -1,5 +1,6 @@
 //! Training: the plan of a step, the loop around it, what a run leaves behind.
 
+mod collapse;
 mod config;
 mod diagnose;
 mod evaluate;
@@ -9,6 +10,7 @@ mod run;
 mod run_folder;
 mod trainer;
 
+pub use collapse::OnCollapse;
 pub use config::{Config, OptimiserKind, Schedule};
 pub use evaluate::{Evaluator, Floors};
 pub use report::{EpochReport, Observer, Setup, StepReport, Summary};

@@ -5,7 +5,7 @@ use crate::executor::{Executor, Options, Pending};
 use crate::graph::Recording;
 use crate::model::{load_weights, save_weights};
 use crate::net::Network;
-use crate::op::{TripletLoss, stat};
+use crate::op::stat;
 use crate::plan::{Buf, Plan, Shape};
 use crate::train::Config;
 use crate::weights::{Metadata, Weights};
@@ -17,7 +17,7 @@ pub struct Trainer {
     executor: Box<dyn Executor>,
     buffers: Buffers,
     metadata: Metadata,
-    /// The run's seed and the number of the step decide what is dropped out.
+    /// The run's seed and the number of the step decide what is dropped out, and which negatives are taken at random.
     seed: [u32; 2],
 }
 
@@ -26,6 +26,7 @@ struct Buffers {
     images: Buf,
     labels: Buf,
     seed: Option<Buf>,
+    mining_seed: Option<Buf>,
     loss: Buf,
     learning_rate: Buf,
     dloss: Buf,
@@ -66,10 +67,10 @@ impl Trainer {
         self.executor.write(b.images, &batch.images)?;
         self.executor.write_u32(b.labels, &batch.labels)?;
         self.executor.write(b.learning_rate, &[learning_rate])?;
-        if let Some(seed) = b.seed {
+        for seed in [b.seed, b.mining_seed].into_iter().flatten() {
             self.executor.write_u32(seed, &self.seed)?;
-            self.seed[1] = self.seed[1].wrapping_add(1);
         }
+        self.seed[1] = self.seed[1].wrapping_add(1);
         self.executor.run_all()?;
         self.executor.read_later(b.loss)
     }
@@ -106,7 +107,10 @@ fn plan(network: &Network, config: &Config, batch: u32) -> Result<(Plan, Buffers
     config.check()?;
     let mut net = network.graph(&config.build(batch))?;
     let labels = net.graph.input_u32("labels", Shape::new(&[batch])?);
-    let loss = net.graph.op("triplet_loss", TripletLoss::new(config.margin)?, &[net.embeddings, labels])?;
+    let mut inputs = vec![net.embeddings, labels];
+    let mining_seed = config.mining.is_random().then(|| net.graph.input_u32("mining seed", Shape::vector(2)));
+    inputs.extend(mining_seed);
+    let loss = net.graph.op("triplet_loss", config.loss()?, &inputs)?;
     let mut recording = Recording::forward(&net.graph, &[loss]);
     let dloss = recording.backward(loss, &[]);
     let learning_rate = recording.update(loss, config.optimiser().as_ref());
@@ -114,6 +118,7 @@ fn plan(network: &Network, config: &Config, batch: u32) -> Result<(Plan, Buffers
         images: recording.value(net.images),
         labels: recording.value(labels),
         seed: net.seed.map(|seed| recording.value(seed)),
+        mining_seed: mining_seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
         learning_rate,
         dloss,
