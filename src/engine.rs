@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::cpu::CpuExecutor;
+use crate::cpu::{CpuExecutor, available_memory};
 use crate::executor::{Executor, Options};
 use crate::gpu::{DeviceKind, Gpu, adapters};
-use crate::plan::Plan;
+use crate::plan::{Plan, assign_slots};
 use crate::{Error, Result};
 
 /// Which device to use: `auto`, `gpu`, `gpu:NAME` or `cpu`.
@@ -49,6 +49,23 @@ impl fmt::Display for DeviceChoice {
             Self::Cpu => f.write_str("cpu"),
             Self::CpuF64 => f.write_str("cpu-f64"),
         }
+    }
+}
+
+/// What a device has for a plan, as far as it tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of the largest allocation.
+    pub largest: u64,
+    /// Bytes of all allocations together; `None` where only trying tells.
+    pub total: Option<u64>,
+}
+
+impl Room {
+    /// Whether a plan's allocations fit, or may.
+    pub fn holds(&self, plan: &Plan) -> bool {
+        let bytes = assign_slots(plan, true).bytes;
+        bytes.iter().all(|&b| b <= self.largest) && self.total.is_none_or(|total| bytes.iter().sum::<u64>() <= total)
     }
 }
 
@@ -117,6 +134,21 @@ impl Engine {
                 format!("CPU ({} threads, {})", rayon::current_num_threads(), crate::cpu::instruction_set())
             }
             Self::CpuF64 => format!("CPU in f64 ({} threads)", rayon::current_num_threads()),
+        }
+    }
+
+    /// What the device has for a plan in `f32`: where its memory is the machine's, half of what is free now. Graphics
+    /// interfaces do not tell how much memory a card has.
+    pub fn room(&self) -> Room {
+        let half = available_memory() / 2;
+        match self {
+            Self::Gpu(gpu) => {
+                let info = gpu.info();
+                let shared = matches!(info.kind, DeviceKind::Integrated | DeviceKind::Software);
+                Room { largest: info.max_binding.min(info.max_buffer), total: shared.then_some(half) }
+            }
+            Self::Cpu => Room { largest: u64::MAX, total: Some(half) },
+            Self::CpuF64 => Room { largest: u64::MAX, total: Some(half / 2) },
         }
     }
 

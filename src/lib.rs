@@ -38,6 +38,6 @@ pub mod plan;
 pub mod train;
 pub mod weights;
 
-pub use engine::{DeviceChoice, Engine};
+pub use engine::{DeviceChoice, Engine, Room};
 pub use error::{Error, Result};
 pub use model::{Model, initial_weights};

@@ -2,60 +2,17 @@
 //! the remedy, exit status 1 (2 for wrong usage), and nothing lost. Runs are tiny and, unless the device is what is
 //! tested, on the CPU.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
-use assert_cmd::Command;
-use assert_cmd::assert::Assert;
 use facenet_gpu::data::preprocess::Preprocess;
-use facenet_gpu::weights::Weights;
 use predicates::prelude::*;
+use support::program::*;
 use tempfile::{TempDir, tempdir};
-
-/// A training run of a second.
-const TINY: &str = "train --synth-people 6 --synth-images 3 --epochs 1 -P 2 -K 2 --device cpu";
-/// The same on a folder.
-const ON_FOLDER: &str = "train --data faces --epochs 1 -P 2 -K 2 --device cpu";
-
-/// The program with these arguments, separated by blanks, in `dir`.
-fn program(dir: &Path, arguments: &str) -> Command {
-    let mut command = Command::cargo_bin("facenet-gpu").unwrap();
-    command.current_dir(dir).args(arguments.split_whitespace()).timeout(Duration::from_secs(120));
-    command
-}
-
-fn run(dir: &Path, arguments: &str) -> Assert {
-    program(dir, arguments).assert()
-}
-
-/// Asserts a refusal: the exit status, one sentence that holds all of `parts`, and no trace of a panic.
-fn refused(assert: Assert, status: i32, parts: &[&str]) {
-    let text = String::from_utf8(assert.code(status).get_output().stderr.clone()).unwrap();
-    assert!(text.starts_with("error: "), "{text}");
-    assert_eq!(text.trim_end().lines().count(), 1, "one sentence: {text}");
-    assert!(!text.contains("panicked") && !text.contains("BACKTRACE"), "{text}");
-    for part in parts {
-        assert!(text.contains(part), "\"{part}\" is missing in: {text}");
-    }
-}
-
-/// Names in a folder, sorted; none if there is no such folder.
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-/// Fails unless the weights can be loaded and are numbers.
-fn good_weights(path: &Path) -> Weights {
-    let weights = Weights::load(path).unwrap();
-    assert!(weights.is_finite() && !weights.tensors.is_empty());
-    weights
-}
-
 /// Writes `people` with `images` each into `dir/faces`.
 fn faces(dir: &Path, people: u32, images: u32) {
     run(dir, &format!("synth --out faces --people {people} --images {images} --size 32")).success();
@@ -283,6 +240,44 @@ fn more_people_or_images_than_there_are_lower_the_batch_with_a_warning() {
 }
 
 #[test]
+fn a_batch_goes_through_in_chunks_and_a_larger_chunk_is_the_batch() {
+    let dir = tempdir().unwrap();
+    let said = run(dir.path(), &format!("{TINY} --negatives 2 --chunk 4")).success().stderr("");
+    let said = said.stdout(predicate::str::contains("batch     2 people x 2 images + 2 negatives = 6"));
+    said.stdout(predicate::str::contains("chunk     4 images, 2 chunks, "));
+    let folder = dir.path().join("runs/train/run");
+    assert!(fs::read_to_string(folder.join("args.toml")).unwrap().contains("chunk = 4"));
+    for table in ["steps.csv", "metrics.csv"] {
+        assert!(fs::read_to_string(folder.join(table)).unwrap().lines().next().unwrap().contains(",skipped,"));
+    }
+    good_weights(&folder.join("weights/best.safetensors"));
+    let said = run(dir.path(), &format!("{TINY} --chunk 500")).success().stderr("");
+    said.stdout(predicate::str::contains("chunk     the whole batch (500 images were asked for), "));
+    let said = run(dir.path(), &format!("{TINY} --negatives 500")).success();
+    let said = said.stderr(predicate::str::contains("warning: 500 negatives were asked for, but beside 2 people"));
+    said.stdout(
+        predicate::str::contains("2 images + 6 negatives = 10")
+            .and(predicate::str::contains("chunk     the whole batch, ")),
+    );
+    let said = run(dir.path(), "train --plan --chunk 8").success();
+    said.stdout(predicate::str::contains("backward more").and(predicate::str::contains("scatter_rows")));
+    for chunk in ["0", "-1", "many"] {
+        let said = run(dir.path(), &format!("train --chunk={chunk}")).code(2);
+        said.stderr(predicate::str::contains("give a number of images, at least 1, or auto"));
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_is_traced_in_chunks_too() {
+    for device in gpu().into_iter().chain(["cpu".to_string()]) {
+        let dir = tempdir().unwrap();
+        let arguments = format!("{TINY} --chunk 3 --learning-rate 1e30 --device {device}");
+        refused(run(dir.path(), &arguments), 1, &["not a number at step 2", "the output of the layer conv"]);
+        good_weights(&dir.path().join("runs/train/run/weights/last.safetensors"));
+    }
+}
+
+#[test]
 fn a_loss_that_is_not_a_number_ends_the_run_with_the_last_good_weights() {
     for device in gpu().into_iter().chain(["cpu".to_string()]) {
         for optimiser in ["adagrad", "sgd"] {
@@ -411,76 +406,4 @@ fn bench_writes_a_table_and_compares_with_it() {
     refused(run(dir.path(), "bench --compare other.json"), 1, &["other.json is not a table", "bench --json"]);
     refused(run(dir.path(), "bench --device cpu --json no/such.json"), 1, &["cannot write into no", "check the path"]);
     refused(run(dir.path(), "bench --device cpu --filter nothing"), 2, &["nothing matches", "ops: add"]);
-}
-
-#[test]
-fn summary_prints_the_papers_table_and_says_what_a_network_cannot_take() {
-    let dir = tempdir().unwrap();
-    let said = run(dir.path(), "summary nn4 --batch 2").success().get_output().stdout.clone();
-    let said = String::from_utf8(said).unwrap();
-    for part in
-        ["inception_4e", "3x3x896", "6,607,888 parameters", "284,741,632 multiply-adds", "to train with AdaGrad 2"]
-    {
-        assert!(said.contains(part), "\"{part}\" is missing in: {said}");
-    }
-    run(dir.path(), "summary").success().stdout(predicate::str::contains("inception-resnet-v1"));
-    refused(run(dir.path(), "summary nn44"), 2, &["unknown network \"nn44\"", "did you mean nn4?"]);
-    refused(
-        run(dir.path(), "summary inception-resnet-v1 --input 40"),
-        2,
-        &["cannot take images of 40x40", "give at least", "its own are 160x160"],
-    );
-    run(dir.path(), "summary nn4 --input 0x9").code(2).stderr(predicate::str::contains("such as 96x96"));
-    run(dir.path(), "train --net nn4 --embedding 0").code(2).stderr(predicate::str::contains("--embedding"));
-    // More than 32-bit indices reach: the table is there all the same.
-    let said = run(dir.path(), "summary nn2 --batch 100000").success();
-    said.stdout(predicate::str::contains("7,456,304 parameters").and(predicate::str::contains("smaller batch")));
-}
-
-#[test]
-fn training_takes_another_network_and_size_and_its_weights_keep_them() {
-    let dir = tempdir().unwrap();
-    run(dir.path(), &format!("{TINY} --net openface-nn4-small2-v1 --input 72x80 --embedding 16")).success();
-    let weights = good_weights(&dir.path().join("runs/train/run/weights/best.safetensors"));
-    let metadata = &weights.metadata;
-    assert_eq!((metadata.network.as_str(), metadata.embedding), ("openface-nn4-small2-v1", 16));
-    assert_eq!((metadata.preprocess.height, metadata.preprocess.width), (72, 80));
-    // The running statistics have moved and are in the file.
-    let (_, mean) = weights.find("conv1/mean").unwrap();
-    assert!(mean.iter().any(|x| *x != 0.0));
-    let out = "export runs/train/run/weights/best.safetensors --out theirs.safetensors";
-    run(dir.path(), out).success().stdout(predicate::str::contains("with the names of"));
-}
-
-/// Images in LFW's layout, and a list of pairs of them.
-fn lfw(dir: &Path) {
-    for (person, shade) in [("Ada", 40u8), ("Grace", 120), ("Mary_Ann", 220)] {
-        fs::create_dir_all(dir.join("lfw").join(person)).unwrap();
-        for number in 1..=2u8 {
-            let image = image::RgbImage::from_pixel(32, 32, image::Rgb([shade, shade / 2, shade + 3 * number]));
-            image.save(dir.join("lfw").join(person).join(format!("{person}_000{number}.jpg"))).unwrap();
-        }
-    }
-    let pairs =
-        "3\nAda\t1\t2\nGrace\t1\t2\nMary_Ann\t1\t2\nAda\t1\tGrace\t1\nAda\t2\tMary_Ann\t1\nGrace\t2\tMary_Ann\t2\n";
-    fs::write(dir.join("pairs.txt"), pairs).unwrap();
-}
-
-#[test]
-fn eval_measures_weights_on_a_list_of_pairs() {
-    let dir = tempdir().unwrap();
-    run(dir.path(), TINY).success();
-    fs::rename(dir.path().join("runs/train/run/weights/best.safetensors"), dir.path().join("w.safetensors")).unwrap();
-    lfw(dir.path());
-    let eval = "eval w.safetensors --device cpu --data lfw --pairs pairs.txt";
-    let said = run(dir.path(), eval).success().stderr("");
-    said.stdout(predicate::str::contains("6 of 6").and(predicate::str::contains("accuracy")));
-    fs::remove_file(dir.path().join("lfw/Ada/Ada_0002.jpg")).unwrap();
-    let said = run(dir.path(), eval).success().stderr(predicate::str::contains("1 of 6 images cannot be used"));
-    said.stdout(predicate::str::contains("4 of 6"));
-    let other = |from: &str, to: &str| run(dir.path(), &eval.replace(from, to));
-    refused(other("--data lfw", "--data none"), 1, &["none of the 6 images", "can be used in none"]);
-    refused(other("pairs.txt", "w.safetensors"), 1, &["w.safetensors"]);
-    refused(other("pairs.txt", "none.txt"), 1, &["cannot read none.txt"]);
-    refused(other("eval w", "eval v"), 1, &["cannot read v.safetensors"]);
 }

@@ -54,6 +54,37 @@ fn what_is_exported_is_imported_again_to_the_bit() {
 }
 
 #[test]
+fn the_preprocessing_and_the_origin_come_back_from_an_export() {
+    let network = net::find("openface-nn4-small2-v1").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("theirs.safetensors");
+    // Not what OpenFace does with its images.
+    let mut before = weights(network, Normalise::PerImage);
+    before.metadata.preprocess = Preprocess { height: 97, width: 99, normalise: Normalise::PerImage };
+    let text = |text: &str| Some(text.to_string());
+    before.metadata.origin = Origin { provenance: text("me"), license: text("CC BY"), dataset: text("mine") };
+    assert!(!export(&before, Path::new("ours"), &file).unwrap().prepares_alike);
+    let after = import(&file, network, Origin::default()).unwrap().weights.metadata;
+    assert_eq!((&after.preprocess, &after.origin), (&before.metadata.preprocess, &before.metadata.origin));
+    let said = Origin { license: text("none"), ..Origin::default() };
+    assert_eq!(import(&file, network, said).unwrap().weights.metadata.origin.license, text("none"));
+}
+
+#[test]
+fn a_negative_variance_is_refused_on_the_way_in() {
+    let network = net::find("openface-nn4-small2-v1").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("theirs.safetensors");
+    let mut broken = weights(network, Normalise::Unit);
+    broken.tensors.iter_mut().find(|(name, ..)| name == "conv1/var").unwrap().2[3] = -1.0;
+    export(&broken, Path::new("ours"), &file).unwrap();
+    let error = import(&file, network, Origin::default()).unwrap_err().to_string();
+    assert!(error.contains("the variance -1 in the tensor bn1.running_var"), "{error}");
+    let error = Model::with_weights(&Engine::Cpu, &broken, Path::new("ours"), 1).unwrap_err().to_string();
+    assert!(error.contains("negative variance in the tensor conv1/var"), "{error}");
+}
+
+#[test]
 fn imported_weights_embed_as_the_exported_ones_did() {
     let network = net::find("openface-nn4-small2-v1").unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -71,7 +71,7 @@ fn batch() -> HostBatch {
         let (person, view) = (formula(IMAGE, 20 + label, 0.4), formula(IMAGE, 40 + i, 0.9));
         images.extend(person.iter().zip(&view).map(|(a, b)| a + b));
     }
-    HostBatch { images, labels, indices: (0..BATCH as usize).collect() }
+    HostBatch::of_floats(images, labels)
 }
 
 /// Tensors of the golden file.
@@ -113,7 +113,9 @@ fn embeddings_and_gradients_after_one_step_are_those_of_pytorch() {
         for (name, _, data) in &weights.tensors {
             executor.write(plan.find(name).unwrap(), data).unwrap();
         }
-        executor.write(images, &batch.images).unwrap();
+        let mut floats = vec![0.0; BATCH as usize * IMAGE];
+        batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats);
+        executor.write(images, &floats).unwrap();
         executor.write_u32(labels, &batch.labels).unwrap();
         let mut seed = vec![0.0; stat::COUNT];
         seed[stat::LOSS] = 1.0;

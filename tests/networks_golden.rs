@@ -120,6 +120,11 @@ fn worst(engine: &Engine, golden: &Golden, name: &str) -> f64 {
     let got = model.embed_floats(&images(network.input[0])).unwrap();
     let expected = golden.get(&format!("{name}:embeddings"));
     assert_eq!(got.len() * network.embedding as usize, expected.len());
+    let rows: Vec<&[f64]> = expected.chunks_exact(network.embedding as usize).collect();
+    let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let pairs = (0..BATCH).flat_map(|i| (0..i).map(move |j| (i, j)));
+    let least = pairs.map(|(i, j)| apart(rows[i], rows[j])).fold(f64::INFINITY, f64::min);
+    assert!(least > 0.5, "{name}: embeddings that lie {least} apart would hide any bug");
     got.iter().flatten().zip(&expected).map(|(&g, e)| (f64::from(g) - e).abs()).fold(0.0, f64::max)
 }
 
@@ -180,10 +185,16 @@ fn every_gradient_of_nn4_after_a_triplet_step_is_that_of_pytorch() {
             let norm = data.iter().map(|x| x * x).sum::<f64>().sqrt();
             let largest = data.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
             let some = (0..16usize).map(|i| data[(i * 2_654_435_761) % data.len()]);
-            let got: Vec<f64> = [norm, largest].into_iter().chain(some).collect();
+            // Every element has a part in the projections.
+            let projection = |i: usize| {
+                let direction = formula(&format!("projection {i} of {name}"), data.len(), 1.0);
+                data.iter().zip(direction).map(|(x, d)| x * f64::from(d)).sum::<f64>()
+            };
+            let got: Vec<f64> = [norm, largest].into_iter().chain(some).chain((0..4).map(projection)).collect();
             let expected = golden.get(&format!("nn4:d {name}"));
-            // The norm relative to itself, elements relative to the largest one.
-            let scales = [expected[0], expected[1]].into_iter().chain([expected[1]; 16]);
+            assert_eq!(got.len(), expected.len());
+            // The norm and the projections relative to the norm, elements relative to the largest one.
+            let scales = [expected[0], expected[1]].into_iter().chain([expected[1]; 16]).chain([expected[0]; 4]);
             for ((got, expected), scale) in got.iter().zip(&expected).zip(scales) {
                 let error = (got - expected).abs() / scale;
                 assert!(error < 1e-3, "{device}: d {name}: {got:e}, PyTorch has {expected:e}");

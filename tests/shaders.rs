@@ -31,7 +31,9 @@ fn plans() -> Vec<Plan> {
     plans.push(Selection::new(1100, 16).unwrap().plan);
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
         let config = Config { optimiser, ..Config::default() };
-        plans.extend(net::NETWORKS.iter().map(|network| Trainer::plan(network, &config, 8).unwrap()));
+        for config in [config.clone(), Config { chunk: Some(3), ..config }] {
+            plans.extend(net::NETWORKS.iter().map(|network| Trainer::plan(network, &config, 8).unwrap()));
+        }
     }
     plans
 }

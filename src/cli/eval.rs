@@ -91,7 +91,7 @@ impl Eval {
         let sets: Vec<Vec<(Pair, f32, f32)>> = list.sets.iter().map(usable).collect();
         let (all, used) = (list.sets.iter().flatten().count(), sets.iter().flatten().count());
         say!(
-            "pairs     {} of {} in {} set{}, {} images",
+            "pairs     {} of {} in {} set{}, of {} images",
             table::count(used as u64),
             table::count(all as u64),
             sets.len(),

@@ -93,6 +93,13 @@ impl Export {
         about(&weights);
         let tensors = table::count(exported.tensors as u64);
         say!("wrote {}: {tensors} tensors with the names of {}", self.out.display(), exported.program);
+        if !exported.prepares_alike {
+            hint!(
+                "warning: {} turns bytes into floats in another way than these weights need; prepare its images as said \
+                 above",
+                exported.program
+            );
+        }
         Ok(())
     }
 }

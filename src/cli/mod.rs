@@ -94,7 +94,7 @@ fn image_size(text: &str) -> std::result::Result<[u32; 2], String> {
     let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side));
     match (side(height), side(width)) {
         (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err("give height and width in pixels, such as 96x96 or 96".to_string()),
+        _ => Err("give height and width from 1 to 8192 pixels, such as 96x96 or 96".to_string()),
     }
 }
 

@@ -16,11 +16,11 @@ pub(super) struct SummaryVerb {
     net: Option<String>,
 
     /// Height and width of the images, such as 96x96 [default: the network's own]
-    #[arg(long, value_name = "HxW", value_parser = image_size)]
+    #[arg(long, value_name = "HxW", value_parser = image_size, requires = "net")]
     input: Option<[u32; 2]>,
 
     /// Floats of an embedding [default: the network's own]
-    #[arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096), requires = "net")]
     embedding: Option<u32>,
 
     /// Images of a batch, for the memory
@@ -28,7 +28,7 @@ pub(super) struct SummaryVerb {
     batch: u32,
 
     /// A row for every layer instead of one for every module
-    #[arg(long)]
+    #[arg(long, requires = "net")]
     layers: bool,
 }
 
@@ -61,9 +61,9 @@ impl SummaryVerb {
         for (what, plan) in [("embed", inference), ("train with AdaGrad", training)] {
             match plan {
                 Ok(plan) => {
-                    let largest = plan.buffers.iter().max_by_key(|b| b.bytes());
-                    let largest = largest.map_or_else(String::new, |b| format!("{} of {}", b.name, mib(b.bytes())));
-                    say!("to {what} {} at a time: {} (largest tensor: {largest})", self.batch, mib(plan.bytes()));
+                    let largest = plan.buffers.iter().map(|b| b.bytes()).max().unwrap_or(0);
+                    let (batch, all) = (self.batch, mib(plan.bytes()));
+                    say!("to {what} {batch} at a time: {all}, the largest tensor {}", mib(largest));
                 }
                 Err(e @ (Error::Shape { .. } | Error::Usage(_))) => say!("to {what} {} at a time: {e}", self.batch),
                 Err(e) => return Err(e),
@@ -94,39 +94,28 @@ fn list() -> Result<()> {
 
 fn print_layers(summary: &Summary) {
     let names = summary.layers.iter().map(|l| l.name.len()).max().unwrap_or(0).max("layer".len());
-    say!(
-        "{:<names$}  {:>12}  {:>12}  {:<16}  {:>10}  {:>13}  {:>11}",
-        "layer",
-        "size in",
-        "size out",
-        "kernel, stride",
-        "parameters",
-        "multiply-adds",
-        "activations"
-    );
-    for layer in &summary.layers {
-        let kernel = if let [one] = &layer.kernels[..] { one } else { "" };
-        say!(
-            "{:<names$}  {:>12}  {:>12}  {:<16}  {:>10}  {:>13}  {:>11}",
-            layer.name,
-            layer.size_in,
-            layer.size_out,
-            kernel,
-            if layer.params > 0 { table::short(layer.params as f64) } else { String::new() },
-            if layer.macs > 0 { table::short(layer.macs as f64) } else { String::new() },
-            mib(layer.activation_bytes)
+    let row = |cells: [&str; 7]| {
+        let [name, size_in, size_out, params, macs, activations, kernels] = cells;
+        let line = format!(
+            "{name:<names$}  {size_in:>12}  {size_out:>12}  {params:>10}  {macs:>13}  {activations:>11}  {kernels}"
         );
+        say!("{}", line.trim_end());
+    };
+    row(["layer", "size in", "size out", "parameters", "multiply-adds", "activations", "kernel, stride"]);
+    let count = |n: u64| if n > 0 { table::short(n as f64) } else { String::new() };
+    for layer in &summary.layers {
+        row([
+            &layer.name,
+            &layer.size_in,
+            &layer.size_out,
+            &count(layer.params),
+            &count(layer.macs),
+            &mib(layer.activation_bytes),
+            &layer.kernels.join("; "),
+        ]);
     }
-    say!(
-        "{:<names$}  {:>12}  {:>12}  {:<16}  {:>10}  {:>13}  {:>11}",
-        "total",
-        "",
-        "",
-        "",
-        table::short(summary.params as f64),
-        table::short(summary.macs as f64),
-        mib(summary.activation_bytes)
-    );
+    let totals = [count(summary.params), count(summary.macs), mib(summary.activation_bytes)];
+    row(["total", "", "", &totals[0], &totals[1], &totals[2], ""]);
 }
 
 fn mib(bytes: u64) -> String {

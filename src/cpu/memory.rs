@@ -7,7 +7,7 @@ use crate::plan::{Plan, Role, Slots};
 use crate::{Error, Result};
 
 /// Bytes that can still be allocated: what the machine has free, or less where a container has a limit.
-pub(super) fn available() -> u64 {
+pub(crate) fn available() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
     let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);

@@ -7,6 +7,7 @@ mod memory;
 mod scratch;
 mod tile;
 
+pub(crate) use self::memory::available as available_memory;
 pub(crate) use crate::plan::put;
 pub use crate::plan::{Arg, Call, Float};
 pub use executor::CpuExecutor;

@@ -5,6 +5,7 @@ pub mod contact_sheet;
 pub mod decode;
 pub mod faces;
 pub mod folder;
+mod host_batch;
 pub mod prefetch;
 pub mod preprocess;
 pub mod sampler;

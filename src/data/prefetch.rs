@@ -7,49 +7,20 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
+pub use super::host_batch::{HostBatch, Images, host_batch};
 
 use super::faces::FaceSet;
 use super::sampler::Batch;
 use crate::{Error, Result};
 
-/// Batches prepared ahead unless told otherwise.
-pub const DEFAULT_DEPTH: usize = 3;
+/// Batches prepared ahead unless they are large.
+const DEPTH: usize = 3;
+/// Bytes prepared ahead at most, unless a single batch has more.
+const BYTES_AHEAD: usize = 64 << 20;
 
-/// A batch ready for the device.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostBatch {
-    /// NHWC floats: `n * height * width * 3`, preprocessed and augmented.
-    pub images: Vec<f32>,
-    /// Person on each of the `n` images.
-    pub labels: Vec<u32>,
-    /// Index of each image in the set.
-    pub indices: Vec<usize>,
-}
-
-/// Reads, augments and preprocesses the images of `batch`, in parallel.
-///
-/// # Errors
-/// Those of [`FaceSet::face`]; the first image in the batch's order decides.
-pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
-    let preprocess = set.preprocess();
-    let len = preprocess.face_len();
-    let mut images = vec![0.0; batch.images.len() * len];
-    let outcomes: Vec<Result<()>> = images
-        .par_chunks_exact_mut(len)
-        .zip(batch.images.par_iter().zip(&batch.views))
-        .map(|(out, (&index, view))| {
-            let face = set.face(index)?;
-            if view.is_identity() {
-                preprocess.write_f32(&face, out);
-            } else {
-                preprocess.write_f32(&view.apply(&face, preprocess.width), out);
-            }
-            Ok(())
-        })
-        .collect();
-    outcomes.into_iter().collect::<Result<()>>()?;
-    Ok(HostBatch { images, labels: batch.labels.clone(), indices: batch.images.clone() })
+/// How many batches of `images` images to prepare ahead: a few, but only one of those that fill tens of mebibytes.
+pub fn depth(set: &FaceSet, images: usize) -> usize {
+    (BYTES_AHEAD / (images * set.preprocess().face_len()).max(1)).clamp(1, DEPTH)
 }
 
 /// A thread that turns batch descriptions into [`HostBatch`]es, in their order, a few ahead of the consumer. Dropping
@@ -154,7 +125,9 @@ mod tests {
         let mut prefetcher = Prefetcher::start(set, vec![batch(&[5, 0]), batch(&[1])], 2).unwrap();
         let first = prefetcher.next_batch().unwrap().unwrap();
         assert_eq!((first.indices, first.labels), (vec![5, 0], vec![5, 0]));
-        assert_eq!(first.images, [[5.0 / 255.0; 192], [0.0; 192]].concat());
+        let mut floats = vec![f32::NAN; 2 * 192];
+        first.images.write(&[0, 1], &mut floats);
+        assert_eq!(floats, [[5.0 / 255.0; 192], [0.0; 192]].concat());
         assert_eq!(prefetcher.next_batch().unwrap().unwrap().indices, [1]);
         assert!(prefetcher.next_batch().is_none());
     }
@@ -165,11 +138,12 @@ mod tests {
         write_people(dir.path(), &[3; 4]);
         let folder = FaceFolder::scan(dir.path()).unwrap();
         let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed };
-        let config = PkConfig { people: 2, images: 2, seed: 1, augment: Augment { flip: true, shift: 2 } };
+        let config =
+            PkConfig { people: 2, images: 2, negatives: 1, seed: 1, augment: Augment { flip: true, shift: 2 } };
         let run = |budget| {
             let set = Arc::new(FaceSet::load(&folder, &preprocess, budget, &|_, _| {}).unwrap());
             let (sampler, _) = PkSampler::new(&set, &[0, 1, 2, 3], config).unwrap();
-            let plain = host_batch(&set, &Batch { views: vec![View::default(); 4], ..sampler.epoch(0)[0].clone() });
+            let plain = host_batch(&set, &Batch { views: vec![View::default(); 5], ..sampler.epoch(0)[0].clone() });
             let mut prefetcher = Prefetcher::start(set, sampler.batches(0), 2).unwrap();
             let batches: Vec<HostBatch> = (0..6).map(|_| prefetcher.next_batch().unwrap().unwrap()).collect();
             assert_ne!(batches[0], plain.unwrap(), "augmentation changes the floats");
@@ -221,6 +195,13 @@ mod tests {
         // Drop joins the thread: this would hang if the thread did not end.
         drop(prefetcher);
         assert_eq!(Arc::strong_count(&made), 1);
+    }
+
+    #[test]
+    fn few_large_batches_and_several_small_ones_are_prepared_ahead() {
+        let set = flat_faces(&[2]);
+        let fit = BYTES_AHEAD / set.preprocess().face_len();
+        assert_eq!([1, fit / 3, fit / 2, fit, 9 * fit].map(|images| depth(&set, images)), [3, 3, 2, 1, 1]);
     }
 
     #[test]

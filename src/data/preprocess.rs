@@ -31,6 +31,11 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
+    /// The contract as it stands in weights files.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(self).expect("preprocessing is plain data")
+    }
+
     /// Number of values of one face: `height * width * 3`.
     pub fn face_len(&self) -> usize {
         self.height as usize * self.width as usize * 3

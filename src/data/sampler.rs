@@ -1,4 +1,4 @@
-//! Batches of P people with K images each.
+//! Batches of P people with K images each, and M random images of other people.
 //!
 //! The rules, all from the seed alone:
 //! * An epoch is a permutation of the training people with two or more images, cut into groups of P; the last group is
@@ -6,8 +6,14 @@
 //! * Each person of a group gives K different images, or all they have.
 //! * Places left free are filled in this order: people with a single image (in random order), one image each of people
 //!   outside the group, further images of the people in the group, and only then images that are in the batch already.
+//! * M negatives follow: images of people outside the group, drawn from all of them that are not in the batch yet. Where
+//!   those are too few, because the free places took some, further images of the group follow, and only then images that
+//!   are in the batch already.
 //! * P is lowered to the number of people with two or more images, K to the most images any of them has; both with a
-//!   warning. Apart from that every batch has P x K images.
+//!   warning, and so is M to the images that are left where the P people have as many as any P have. Apart from that
+//!   every batch has P x K + M images.
+
+use std::collections::HashSet;
 
 use rand::seq::{SliceRandom, index};
 use rand::{Rng, SeedableRng};
@@ -24,6 +30,8 @@ pub struct PkConfig {
     pub people: usize,
     /// K: images per person, at least 2.
     pub images: usize,
+    /// M: random images of other people.
+    pub negatives: usize,
     /// Decides about everything random.
     pub seed: u64,
     /// Random changes to the images.
@@ -54,12 +62,12 @@ pub struct PkSampler {
 }
 
 impl PkSampler {
-    /// A sampler for the people `train` of `set`, and warnings for the console where P or K had to be lowered.
+    /// A sampler for the people `train` of `set`, and warnings for the console where P, K or M had to be lowered.
     ///
     /// # Errors
     /// [`Error::Usage`] where P or K is below 2; [`Error::Data`] where fewer than two people have two or more images.
     pub fn new(set: &FaceSet, train: &[usize], mut config: PkConfig) -> Result<(Self, Vec<String>)> {
-        let PkConfig { people: p, images: k, .. } = config;
+        let PkConfig { people: p, images: k, negatives: m, .. } = config;
         if p < 2 || k < 2 {
             return Err(Error::Usage(format!(
                 "batches of {p} people with {k} images each hold no triplet; give at least 2 people and 2 images"
@@ -91,17 +99,26 @@ impl PkSampler {
                 "{k} images per person were asked for, but nobody has more than {most}; batches have {most} per person"
             ));
         }
+        let outside = images_outside(&faces, &paired, &singles, config.people);
+        if m > outside {
+            config.negatives = outside;
+            warnings.push(format!(
+                "{m} negatives were asked for, but beside {} people there may be no more than {outside} images; batches \
+                 have {outside} negatives",
+                config.people
+            ));
+        }
         Ok((Self { config, faces, paired, singles }, warnings))
     }
 
-    /// P, K, seed and augmentation as used, after any lowering.
+    /// P, K, M, seed and augmentation as used, after any lowering.
     pub fn config(&self) -> &PkConfig {
         &self.config
     }
 
-    /// Images in every batch: P x K.
+    /// Images in every batch: P x K + M.
     pub fn batch_size(&self) -> usize {
-        self.config.people * self.config.images
+        self.config.people * self.config.images + self.config.negatives
     }
 
     /// Batches in every epoch.
@@ -128,7 +145,7 @@ impl PkSampler {
     }
 
     fn batch(&self, group: &[usize], rng: &mut impl Rng) -> Batch {
-        let (size, k) = (self.batch_size(), self.config.images);
+        let (size, k) = (self.config.people * self.config.images, self.config.images);
         let (mut chosen, mut spare) = (Vec::with_capacity(size), Vec::new());
         for &person in group {
             let mut faces = self.faces[person].clone();
@@ -141,10 +158,12 @@ impl PkSampler {
             let fillers = self.fillers(group, free, rng);
             chosen.extend(fillers);
             spare.shuffle(rng);
-            chosen.extend(spare.into_iter().take(size - chosen.len()));
-            // Nothing else is left: every image of the training people is in the batch.
-            let repeats: Vec<_> = chosen.iter().copied().cycle().take(size - chosen.len()).collect();
-            chosen.extend(repeats);
+            fill_up(&mut chosen, &mut spare, size);
+        }
+        if self.config.negatives > 0 {
+            let negatives = self.negatives(group, &chosen, rng);
+            chosen.extend(negatives);
+            fill_up(&mut chosen, &mut spare, self.batch_size());
         }
         let label = |person| u32::try_from(person).expect("checked in new");
         Batch {
@@ -170,6 +189,32 @@ impl PkSampler {
         }
         fillers
     }
+
+    /// M images of people outside `group` that are not among `chosen`, or all there are.
+    fn negatives(&self, group: &[usize], chosen: &[(usize, usize)], rng: &mut impl Rng) -> Vec<(usize, usize)> {
+        let (group, taken): (HashSet<_>, HashSet<_>) = (group.iter().collect(), chosen.iter().collect());
+        let people = self.paired.iter().chain(&self.singles).filter(|person| !group.contains(person));
+        let images = people.flat_map(|&person| self.faces[person].iter().map(move |&face| (person, face)));
+        let mut left: Vec<(usize, usize)> = images.filter(|image| !taken.contains(image)).collect();
+        let (negatives, _) = left.partial_shuffle(rng, self.config.negatives);
+        negatives.to_vec()
+    }
+}
+
+/// Images of all others where the `people` people of a group have as many as any so many have: what every batch can have.
+fn images_outside(faces: &[Vec<usize>], paired: &[usize], singles: &[usize], people: usize) -> usize {
+    let mut counts: Vec<usize> = paired.iter().map(|&person| faces[person].len()).collect();
+    counts.sort_unstable();
+    counts.iter().rev().skip(people).sum::<usize>() + singles.len()
+}
+
+/// Fills `chosen` up to `size` images: from `spare`, and where nothing is left, because every image of the training people
+/// is in the batch, from the batch's start.
+fn fill_up(chosen: &mut Vec<(usize, usize)>, spare: &mut Vec<(usize, usize)>, size: usize) {
+    let free = size - chosen.len();
+    chosen.extend(spare.drain(..free.min(spare.len())));
+    let repeats: Vec<_> = chosen.iter().copied().cycle().take(size - chosen.len()).collect();
+    chosen.extend(repeats);
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Re
     if same.len() < 2 || different.len() < 2 {
         return Err(Error::Data(format!(
             "{} pairs of the same person and {} of different people are too few to measure accuracy; two of each are \
-             needed: hold out more people",
+             needed: give more pairs, or hold out more people",
             same.len(),
             different.len()
         )));

@@ -173,6 +173,11 @@ impl Graph {
         self.nodes.iter().map(of).sum()
     }
 
+    /// Whether any op gives an image another result in another batch: see [`Op::depends_on_batch`].
+    pub fn depends_on_batch(&self) -> bool {
+        self.nodes.iter().any(|n| matches!(&n.source, Source::Op { op, .. } if op.depends_on_batch()))
+    }
+
     fn push(&mut self, name: String, shape: Shape, source: Source) -> Tensor {
         self.nodes.push(Node { name, shape, source });
         Tensor(self.nodes.len() - 1)

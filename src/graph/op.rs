@@ -63,6 +63,13 @@ pub trait Op: Debug + Send + Sync {
     /// output. `dy` is this op's to overwrite. Gradients are written in the order of the inputs.
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]);
 
+    /// Whether an image's row of the output depends on anything but that image: on the others of its batch, as with the
+    /// statistics of batch normalisation, or on its place in it. Such an op must meet the same batch whenever an image
+    /// goes through it again.
+    fn depends_on_batch(&self) -> bool {
+        false
+    }
+
     /// Records what changes running statistics after a training step; most ops have none. `loss` is one float: while it
     /// is not finite, the statistics must stay as they are, as the trained tensors do.
     fn update(&self, _r: &mut Recorder<'_>, _io: &Io<'_>, _loss: Buf) {}

@@ -39,6 +39,11 @@ impl<'a> Recorder<'a> {
         self.plan.steps.last_mut().expect("a step was just added")
     }
 
+    /// Sizes of a buffer.
+    pub fn shape(&self, buf: Buf) -> Shape {
+        self.plan.spec(buf).shape
+    }
+
     /// A buffer that lives within this run, for partial results.
     pub fn scratch(&mut self, name: &str, shape: Shape, ty: Type) -> Buf {
         self.plan.buffer(format!("{}/{name}", self.layer), shape, ty, Role::Temporary)

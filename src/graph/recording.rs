@@ -1,9 +1,11 @@
 //! From a graph to a plan: forward, then backward by reverse accumulation, then the update.
 
 use super::{Grad, Graph, Io, Optimiser, Recorder, Source, Tensor, Update};
-use crate::plan::{Buf, Plan, Role, Shape, Type};
+use crate::plan::reflect::{Access, interface};
+use crate::plan::{Buf, Plan, Role, Shape, Step, Type};
 
-/// A plan in the making.
+/// A plan in the making. [`forward`](Self::forward), [`backward`](Self::backward) and [`update`](Self::update) make the
+/// usual one; the finer methods make plans whose phases are run several times or cover a part of the graph.
 #[derive(Debug)]
 pub struct Recording<'g> {
     graph: &'g Graph,
@@ -16,14 +18,32 @@ pub struct Recording<'g> {
 impl<'g> Recording<'g> {
     /// Records the forward pass. The caller can read `outputs` after a run.
     pub fn forward(graph: &'g Graph, outputs: &[Tensor]) -> Self {
-        let mut recording = Self {
+        let mut recording = Self::new(graph);
+        recording.forward_below(graph.nodes.len(), outputs);
+        recording.end_phase("forward");
+        recording
+    }
+
+    /// Nothing recorded yet.
+    pub fn new(graph: &'g Graph) -> Self {
+        Self {
             graph,
             plan: Plan::default(),
             values: Vec::with_capacity(graph.nodes.len()),
             saved: Vec::with_capacity(graph.nodes.len()),
             grads: vec![None; graph.nodes.len()],
-        };
-        for (i, node) in graph.nodes.iter().enumerate() {
+        }
+    }
+
+    /// Records the forward pass of the values that were not recorded yet, up to `last`. The caller can read `outputs`
+    /// after a run.
+    pub fn forward_to(&mut self, last: Tensor, outputs: &[Tensor]) {
+        self.forward_below(last.0 + 1, outputs);
+    }
+
+    fn forward_below(&mut self, end: usize, outputs: &[Tensor]) {
+        let graph = self.graph;
+        for (i, node) in graph.nodes.iter().enumerate().take(end).skip(self.values.len()) {
             let (ty, role) = match &node.source {
                 Source::Input(ty) => (*ty, Role::Input),
                 Source::Param { .. } => (Type::F32, Role::Param),
@@ -31,23 +51,21 @@ impl<'g> Recording<'g> {
                 Source::Op { .. } if outputs.contains(&Tensor(i)) => (Type::F32, Role::Output),
                 Source::Op { .. } => (Type::F32, Role::Temporary),
             };
-            let plan = &mut recording.plan;
-            recording.values.push(plan.buffer(&node.name, node.shape, ty, role));
+            let plan = &mut self.plan;
+            self.values.push(plan.buffer(&node.name, node.shape, ty, role));
             let mut kept = Vec::new();
             if let Source::Op { op, inputs } = &node.source {
                 let shapes = graph.shapes(inputs);
                 for (name, shape, ty) in op.saved(&shapes) {
                     kept.push(plan.buffer(format!("{}/{name}", node.name), shape, ty, Role::Temporary));
                 }
-                let x: Vec<Buf> = inputs.iter().map(|t| recording.values[t.0]).collect();
-                let y = recording.values[i];
+                let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
+                let y = self.values[i];
                 let io = Io { x: &x, x_shapes: &shapes, y, y_shape: node.shape, saved: &kept };
                 op.forward(&mut Recorder::new(plan, &node.name), &io);
             }
-            recording.saved.push(kept);
+            self.saved.push(kept);
         }
-        recording.end_phase("forward");
-        recording
     }
 
     /// The buffer of a value.
@@ -63,6 +81,21 @@ impl<'g> Recording<'g> {
     /// Records the gradients of all parameters, and of the inputs in `wrt`, given the gradient of `from`, which the
     /// caller writes into the returned buffer (`d` and the value's name) before a run.
     pub fn backward(&mut self, from: Tensor, wrt: &[Tensor]) -> Buf {
+        let seed = self.seed(from, Role::Input);
+        self.backward_from(from, seed, wrt);
+        self.end_phase("backward");
+        seed
+    }
+
+    /// A buffer for the gradient of a value from which backward will start.
+    pub fn seed(&mut self, from: Tensor, role: Role) -> Buf {
+        let node = &self.graph.nodes[from.0];
+        self.plan.buffer(format!("d {}", node.name), node.shape, Type::F32, role)
+    }
+
+    /// As [`backward`](Self::backward), given a gradient `dy` of `from` that is there when these steps are run, and
+    /// without an end of the phase.
+    pub fn backward_from(&mut self, from: Tensor, dy: Buf, wrt: &[Tensor]) {
         let nodes = &self.graph.nodes;
         let mut needs = vec![false; nodes.len()];
         for (i, node) in nodes.iter().enumerate() {
@@ -73,8 +106,7 @@ impl<'g> Recording<'g> {
                 Source::Op { inputs, .. } => inputs.iter().any(|t| needs[t.0]),
             };
         }
-        let seed = self.plan.buffer(format!("d {}", nodes[from.0].name), nodes[from.0].shape, Type::F32, Role::Input);
-        self.grads[from.0] = Some(seed);
+        self.grads[from.0] = Some(dy);
         for (i, node) in nodes.iter().enumerate().take(from.0 + 1).rev() {
             let Source::Op { op, inputs } = &node.source else { continue };
             let (Some(dy), true) = (self.grads[i], needs[i]) else { continue };
@@ -87,8 +119,27 @@ impl<'g> Recording<'g> {
             let io = Io { x: &x, x_shapes: &shapes, y: self.values[i], y_shape: node.shape, saved: &self.saved[i] };
             op.backward(&mut Recorder::new(&mut self.plan, &node.name), &io, dy, &dx);
         }
-        self.end_phase("backward");
-        seed
+    }
+
+    /// Records the phase `of` once more as the phase `name`, which is run in its place and adds to the gradients of the
+    /// parameters where the other sets them.
+    pub fn repeat_adding(&mut self, of: &str, name: &'static str) {
+        let params: Vec<Buf> = self.graph.params().filter_map(|(t, _)| self.grads[t.0]).collect();
+        self.plan.repeat(of, name, |step| {
+            if writes(step, &params) {
+                step.overrides.iter_mut().filter(|(name, _)| *name == "ACCUMULATE").for_each(|(_, on)| *on = 1.0);
+            }
+        });
+    }
+
+    /// Records dispatches that belong to no value of the graph, under the layer's name `layer`.
+    pub fn record(&mut self, layer: &str, record: impl FnOnce(&mut Recorder<'_>)) {
+        record(&mut Recorder::new(&mut self.plan, layer));
+    }
+
+    /// A buffer that belongs to no value of the graph.
+    pub fn buffer(&mut self, name: &str, shape: Shape, ty: Type, role: Role) -> Buf {
+        self.plan.buffer(name, shape, ty, role)
     }
 
     /// The gradient buffer of a value: the first time it is made and will be set, later it is added to.
@@ -106,26 +157,35 @@ impl<'g> Recording<'g> {
     /// Records the update of every running statistic, and of every parameter that has a gradient. Returns the buffer of
     /// the learning rate.
     pub fn update(&mut self, loss: Tensor, optimiser: &dyn Optimiser) -> Buf {
+        self.update_statistics(loss);
+        let learning_rate = self.update_params(loss, optimiser);
+        self.end_phase("update");
+        learning_rate
+    }
+
+    /// Records the update of every running statistic.
+    pub fn update_statistics(&mut self, loss: Tensor) {
+        let loss = self.values[loss.0];
+        for (i, node) in self.graph.nodes.iter().enumerate() {
+            let Source::Op { op, inputs } = &node.source else { continue };
+            let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
+            let shapes = self.graph.shapes(inputs);
+            let io = Io { x: &x, x_shapes: &shapes, y: self.values[i], y_shape: node.shape, saved: &self.saved[i] };
+            op.update(&mut Recorder::new(&mut self.plan, &node.name), &io, loss);
+        }
+    }
+
+    /// Records the update of every parameter that has a gradient. Returns the buffer of the learning rate.
+    pub fn update_params(&mut self, loss: Tensor, optimiser: &dyn Optimiser) -> Buf {
         let learning_rate = self.plan.buffer("learning rate", Shape::vector(1), Type::F32, Role::Input);
         let loss = self.values[loss.0];
         for (i, node) in self.graph.nodes.iter().enumerate() {
-            match (&node.source, self.grads[i]) {
-                (Source::Param { decay, .. }, Some(dw)) => {
-                    let (w, len) = (self.values[i], node.shape.len_u32());
-                    let update = Update { w, dw, len, decay: *decay, learning_rate, loss };
-                    optimiser.record(&mut Recorder::new(&mut self.plan, &node.name), &update);
-                }
-                (Source::Op { op, inputs }, _) => {
-                    let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
-                    let shapes = self.graph.shapes(inputs);
-                    let (y, saved) = (self.values[i], &self.saved[i]);
-                    let io = Io { x: &x, x_shapes: &shapes, y, y_shape: node.shape, saved };
-                    op.update(&mut Recorder::new(&mut self.plan, &node.name), &io, loss);
-                }
-                _ => {}
+            if let (Source::Param { decay, .. }, Some(dw)) = (&node.source, self.grads[i]) {
+                let (w, len) = (self.values[i], node.shape.len_u32());
+                let update = Update { w, dw, len, decay: *decay, learning_rate, loss };
+                optimiser.record(&mut Recorder::new(&mut self.plan, &node.name), &update);
             }
         }
-        self.end_phase("update");
         learning_rate
     }
 
@@ -134,10 +194,19 @@ impl<'g> Recording<'g> {
         self.plan
     }
 
-    fn end_phase(&mut self, name: &'static str) {
+    /// Gives everything since the last phase a name.
+    pub fn end_phase(&mut self, name: &'static str) {
         let start = self.plan.phases.last().map_or(0, |(_, range)| range.end);
         self.plan.phases.push((name, start..self.plan.steps.len()));
     }
+}
+
+/// Whether a step writes one of `buffers`.
+fn writes(step: &Step, buffers: &[Buf]) -> bool {
+    let portable = step.kernel.variants.last().expect("every kernel has a portable variant");
+    let interface = interface(portable).expect("the kernels' files are valid: tests/shaders.rs");
+    let storage = interface.bindings[1..].iter().zip(&step.buffers);
+    storage.into_iter().any(|(binding, buf)| binding.access == Access::ReadWrite && buffers.contains(buf))
 }
 
 impl Graph {

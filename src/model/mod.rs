@@ -2,6 +2,7 @@
 
 mod fold;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use image::DynamicImage;
@@ -69,13 +70,22 @@ impl Model {
         Ok(model)
     }
 
-    /// A network on the device with all weights zero.
-    pub(crate) fn untrained(engine: &Engine, network: &Network, metadata: Metadata, batch: u32) -> Result<Self> {
-        let net = network.graph(&build(&metadata, Build::inference(batch)))?;
-        let recording = Recording::forward(&net.graph, &[net.embeddings]);
-        let (images, embeddings) = (recording.value(net.images), recording.value(net.embeddings));
-        let executor = engine.executor(recording.finish(), &Options::default())?;
-        Ok(Self { executor, images, embeddings, folds: net.folds, batch: batch as usize, metadata })
+    /// A network on the device with all weights zero, for `batch` images at a time, or fewer where the device has not the
+    /// memory for so many.
+    pub(crate) fn untrained(engine: &Engine, network: &Network, metadata: Metadata, mut batch: u32) -> Result<Self> {
+        let room = engine.room();
+        loop {
+            let net = network.graph(&build(&metadata, Build::inference(batch)))?;
+            let recording = Recording::forward(&net.graph, &[net.embeddings]);
+            let (images, embeddings) = (recording.value(net.images), recording.value(net.embeddings));
+            let plan = recording.finish();
+            if batch > 1 && !room.holds(&plan) {
+                batch /= 2;
+                continue;
+            }
+            let executor = engine.executor(plan, &Options::default())?;
+            return Ok(Self { executor, images, embeddings, folds: net.folds, batch: batch as usize, metadata });
+        }
     }
 
     /// What the weights file says of itself.
@@ -191,8 +201,16 @@ fn check_fit(network: &Network, weights: &Weights, path: &Path) -> Result<()> {
     let net = net.map_err(|e| {
         fail(format!("has images of {height}x{width} and embeddings of {embedding} floats ({e}); the file is damaged"))
     })?;
+    let mut known = BTreeSet::new();
     for (node, _) in net.graph.weights() {
-        weights.tensor(&node.name, node.shape, path)?;
+        let data = weights.tensor(&node.name, node.shape, path)?;
+        known.insert(node.name.as_str());
+        if node.name.ends_with("/var") && data.iter().any(|var| *var < 0.0) {
+            return Err(fail(format!("has a negative variance in the tensor {}; the file is damaged", node.name)));
+        }
+    }
+    if let Some((name, ..)) = weights.tensors.iter().find(|(name, ..)| !known.contains(name.as_str())) {
+        return Err(fail(format!("has the tensor {name}, which {} does not know; the file is damaged", network.name)));
     }
     if !weights.is_finite() {
         return Err(fail("holds values that are not numbers; train again with a lower learning rate".into()));
@@ -293,6 +311,11 @@ mod tests {
             (change(|w| w.metadata.embedding = u32::MAX), "embeddings of 4294967295 floats"),
             (change(|w| w.metadata.embedding = 9), "has the tensor embedding/w with sizes"),
             (change(|w| drop(w.tensors.remove(0))), "lacks the tensor"),
+            (change(|w| w.tensors[0].0 = "extra/w".into()), "lacks the tensor"),
+            (
+                change(|w| w.tensors.push(("extra/w".into(), w.tensors[0].1, Vec::new()))),
+                "has the tensor extra/w, which",
+            ),
             (change(|w| w.tensors[0].2[0] = f32::NAN), "not numbers"),
         ] {
             assert!(text.contains(part), "{text}");

@@ -264,7 +264,7 @@ impl<'g> Blocks<'g> {
         self.graph.op(name, Dropout { p, site }, &[x, seed])
     }
 
-    /// Fully connected layer with bias and ReLU over everything of an image.
+    /// Fully connected layer with bias and ReLU over everything of an image; never with batch normalisation.
     ///
     /// # Errors
     /// `c_out` is zero.
@@ -316,11 +316,11 @@ impl<'g> Blocks<'g> {
         self.embedding_layer(x, Unit { bias: true, batch_norm: None, relu: false })
     }
 
-    /// The same with batch normalisation in the place of the bias.
+    /// The same with what [`batch_norm`](Self::batch_norm) has asked for around it, as convolutions have it.
     ///
     /// # Errors
     /// The weights are too many for 32-bit indices.
-    pub fn embedding_batch_norm(&mut self, x: Tensor) -> Result<Tensor> {
+    pub fn embedding_unit(&mut self, x: Tensor) -> Result<Tensor> {
         self.embedding_layer(x, Unit { relu: false, ..self.unit })
     }
 

@@ -52,7 +52,7 @@ fn layers(n: &mut Blocks<'_>, images: Tensor) -> Result<Tensor> {
     let x = block8(n, "block8", x, 1.0, false)?;
     let x = n.avg_pool("avgpool_1a", x)?;
     let x = n.dropout("dropout", x)?;
-    n.embedding_batch_norm(x)
+    n.embedding_unit(x)
 }
 
 fn block35(n: &mut Blocks<'_>, name: &str, x: Tensor) -> Result<Tensor> {

@@ -250,6 +250,10 @@ impl Op for BatchNorm {
         }
     }
 
+    fn depends_on_batch(&self) -> bool {
+        !self.frozen
+    }
+
     fn update(&self, r: &mut Recorder<'_>, io: &Io<'_>, loss: Buf) {
         if let [_, variance, whole_mean] = *io.saved {
             let p = self.params(io.x_shapes[0]);

@@ -75,6 +75,11 @@ impl Op for Dropout {
         Ok(x[0])
     }
 
+    fn depends_on_batch(&self) -> bool {
+        // On an image's place in it.
+        true
+    }
+
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
         let p = self.params(io.y_shape.len_u32());
         r.dispatch(DROPOUT.of(&[p.len]), &p, &[], &[io.x[0], io.x[1], io.y]);

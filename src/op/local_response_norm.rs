@@ -110,7 +110,7 @@ impl Op for LocalResponseNorm {
     }
 
     fn summary(&self) -> String {
-        format!("across {} channels", self.size)
+        format!("norm, {} channels", self.size)
     }
 
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {

@@ -18,8 +18,10 @@ mod maxout;
 mod philox;
 mod pool2d;
 mod relu;
+mod rows;
 mod sum_partials;
 mod triplet_loss;
+mod triplet_margin_loss;
 mod zero_pad2d;
 
 pub use add::Add;
@@ -38,7 +40,9 @@ pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
 pub use relu::Relu;
+pub use rows::{active_rows, gather_rows, scatter_rows};
 pub use triplet_loss::{Mining, Positives, TripletLoss, stat};
+pub use triplet_margin_loss::TripletMarginLoss;
 pub use zero_pad2d::ZeroPad2d;
 
 use crate::plan::{Kernel, Shape};
@@ -73,11 +77,20 @@ pub static ENTRIES: &[&Entry] = &[
     &maxout::ENTRY,
     &relu::ENTRY,
     &triplet_loss::ENTRY,
+    &triplet_margin_loss::ENTRY,
     &zero_pad2d::ENTRY,
 ];
 
-/// Kernels of no op: what several ops use, and offline selection.
-pub static SHARED_KERNELS: &[&Kernel] = &[&sum_partials::SUM_PARTIALS, &hard_triplets::HARD_TRIPLETS];
+/// Kernels of no op: what several ops use, how a batch is put together from chunks, and offline selection.
+pub static SHARED_KERNELS: &[&Kernel] = &[
+    &hard_triplets::HARD_TRIPLETS,
+    &rows::ACTIVE,
+    &rows::GATHER.one,
+    &rows::GATHER.four,
+    &rows::SCATTER.one,
+    &rows::SCATTER.four,
+    &sum_partials::SUM_PARTIALS,
+];
 
 /// Checks the number of inputs.
 fn expect_inputs(op: &str, x: &[Shape], count: usize) -> Result<()> {

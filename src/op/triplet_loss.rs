@@ -116,6 +116,14 @@ fn sized(dims: &[u32]) -> Shape {
     Shape::new(dims).expect("the output shape was computed before")
 }
 
+/// Records the mean of the embeddings `x`, whose length is [`stat::MEAN_LENGTH`].
+pub(super) fn record_centre(r: &mut Recorder<'_>, x: Buf, shape: Shape) -> Buf {
+    let p = TripletParams { b: shape.batch(), dim: shape.channels(), margin: 0.0 };
+    let centre = r.scratch("centre", sized(&[p.dim]), Type::F32);
+    r.dispatch(&CENTRE, &p, &[], &[x, centre]);
+    centre
+}
+
 impl Op for TripletLoss {
     fn name(&self) -> &'static str {
         "triplet_loss"
@@ -147,13 +155,12 @@ impl Op for TripletLoss {
         let (&[x, labels, ..], &[pull]) = (io.x, io.saved) else { unreachable!("two or three inputs, one saved") };
         let columns = r.scratch("columns", sized(&[p.dim, p.b]), Type::F32);
         let distances = r.scratch("distances", sized(&[p.b, p.b]), Type::F32);
-        let centre = r.scratch("centre", sized(&[p.dim]), Type::F32);
         let mut members = r.scratch("members", sized(&[3, p.b]), Type::U32);
         let pairs = r.scratch("pairs", sized(&[p.b, SLOTS]), Type::F32);
         let triplets = r.scratch("triplets", sized(&[p.b, SLOTS]), Type::F32);
         r.dispatch(&TRANSPOSE, &p, &[], &[x, columns]);
         r.dispatch(&DISTANCES, &p, &[], &[columns, distances, pull]);
-        r.dispatch(&CENTRE, &p, &[], &[x, centre]);
+        let centre = record_centre(r, x, io.x_shapes[0]);
         r.dispatch(&ORDER, &p, &[], &[labels, members]);
         if self.positives() == Positives::Hardest {
             let all = members;

@@ -17,9 +17,10 @@ pub struct Slots {
 pub fn assign_slots(plan: &Plan, share: bool) -> Slots {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (at, step) in plan.steps.iter().enumerate() {
+        let at = plan.time(at);
         for &Buf(b) in &step.buffers {
             let life = lives[b as usize].get_or_insert((at, at));
-            life.1 = at;
+            life.1 = life.1.max(at);
         }
     }
     let mut slots = Slots { of: vec![usize::MAX; plan.buffers.len()], bytes: Vec::new() };

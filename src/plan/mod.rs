@@ -51,9 +51,10 @@ pub enum Role {
     State,
     /// A running statistic: kept in weights files like a trained tensor, but without a gradient; the update changes it.
     Statistic,
-    /// Read by the caller after a run.
+    /// Read by the caller, or by phases that are run later, after a run.
     Output,
-    /// Lives inside a run only; may share memory with others whose lives do not overlap.
+    /// Lives from its first to its last step in the plan's order; may share memory with others whose lives do not
+    /// overlap. Phases may be run out of order only where nothing that lives in one is needed after the other.
     Temporary,
 }
 
@@ -103,6 +104,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Named ranges of steps, in order: `forward`, `backward`, `update`.
     pub phases: Vec<(&'static str, Range<usize>)>,
+    /// Ranges of steps that stand in for earlier ones of the same number, and where those begin: see
+    /// [`repeat`](Self::repeat).
+    pub repeats: Vec<(Range<usize>, usize)>,
 }
 
 impl Plan {
@@ -137,6 +141,23 @@ impl Plan {
     /// Steps of a phase; empty if the plan has no such phase.
     pub fn phase(&self, name: &str) -> Range<usize> {
         self.phases.iter().find(|(n, _)| *n == name).map_or(0..0, |(_, range)| range.clone())
+    }
+
+    /// Adds the phase `name`: the steps of the phase `of` once more, on the same buffers, each changed by `change`. It is
+    /// run in the place of the other, so that neither keeps memory from the other.
+    pub fn repeat(&mut self, of: &str, name: &'static str, change: impl FnMut(&mut Step)) {
+        let (original, start) = (self.phase(of), self.steps.len());
+        let mut steps = self.steps[original.clone()].to_vec();
+        steps.iter_mut().for_each(change);
+        self.steps.extend(steps);
+        self.repeats.push((start..self.steps.len(), original.start));
+        self.phases.push((name, start..self.steps.len()));
+    }
+
+    /// When a step is run, as a position in the plan: its own, or that of the step that it stands in for.
+    fn time(&self, at: usize) -> usize {
+        let repeat = self.repeats.iter().find(|(range, _)| range.contains(&at));
+        repeat.map_or(at, |(range, original)| original + (at - range.start))
     }
 
     /// Checks that `len` elements of type `ty` are what a buffer holds.

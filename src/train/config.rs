@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::OnCollapse;
 use crate::data::augment::Augment;
+use crate::data::sampler::PkConfig;
 use crate::graph::Optimiser;
 use crate::net::{Build, Mode};
 use crate::op::{Mining, Positives, TripletLoss};
 use crate::optim::{AdaGrad, Sgd};
+use crate::weights::Origin;
 use crate::{Error, Result};
 
 /// Which optimiser turns gradients into new weights.
@@ -43,6 +45,11 @@ pub struct Config {
     pub people: usize,
     /// K: images per person.
     pub images: usize,
+    /// M: random images of other people in each batch.
+    pub negatives: usize,
+    /// Images that go through the network at a time; `None` is as many as the device has memory for, the whole batch if
+    /// it can. A batch that is larger goes through in chunks: see [`Trainer`](super::Trainer).
+    pub chunk: Option<u32>,
     /// Passes over the data. An epoch shows as many images as there are to train on, and lasts
     /// [`Config::MIN_EPOCH`] steps at least, so that small folders are not measured at every other step.
     pub epochs: u32,
@@ -74,6 +81,10 @@ pub struct Config {
     pub augment: Augment,
     /// Decides about everything random: starting weights, split, batches.
     pub seed: u64,
+    /// The images, in words, for the weights file.
+    pub dataset: Option<String>,
+    /// The licence of the weights, for the weights file.
+    pub license: Option<String>,
 }
 
 impl Default for Config {
@@ -85,6 +96,8 @@ impl Default for Config {
             embedding: None,
             people: 16,
             images: 4,
+            negatives: 0,
+            chunk: None,
             epochs: 10,
             margin: 0.2,
             mining: Mining::SemiHard,
@@ -100,6 +113,8 @@ impl Default for Config {
             held_out: 0.25,
             augment: Augment { flip: true, shift: 3 },
             seed: 0,
+            dataset: None,
+            license: None,
         }
     }
 }
@@ -114,6 +129,12 @@ impl Config {
     /// A setting that makes no sense; the message names it and its range.
     pub fn check(&self) -> Result<()> {
         let usage = |what: &str| Err(Error::Usage(what.to_string()));
+        if self.people < 2 || self.images < 2 {
+            return usage(&format!(
+                "batches of {} people with {} images each hold no triplet; give at least 2 people and 2 images",
+                self.people, self.images
+            ));
+        }
         if !(self.margin.is_finite() && self.margin > 0.0) {
             return usage("the margin must be a number above 0; the paper's is 0.2");
         }
@@ -137,10 +158,19 @@ impl Config {
         if !(0.0..1.0).contains(&self.held_out) {
             return usage("the held-out part must be at least 0 and below 1");
         }
+        if self.chunk == Some(0) {
+            return usage("a chunk must hold at least one image");
+        }
         if self.epochs == 0 {
             return usage("training needs at least one epoch");
         }
         Ok(())
+    }
+
+    /// What the batches look like.
+    pub fn sampling(&self) -> PkConfig {
+        let Self { people, images, negatives, seed, augment, .. } = *self;
+        PkConfig { people, images, negatives, seed, augment }
     }
 
     /// How the network is built to be trained with batches of `batch` images.
@@ -160,6 +190,14 @@ impl Config {
     /// The margin makes no sense.
     pub fn loss(&self) -> Result<TripletLoss> {
         Ok(TripletLoss::new(self.margin)?.with_mining(self.mining).with_positives(self.positives()))
+    }
+
+    /// What the weights file says of where its weights come from.
+    pub fn origin(&self) -> Origin {
+        let Self { network, seed, epochs, .. } = self;
+        let version = env!("CARGO_PKG_VERSION");
+        let provenance = format!("{network} trained by facenet-gpu {version}, seed {seed}, {epochs} epochs");
+        Origin { provenance: Some(provenance), license: self.license.clone(), dataset: self.dataset.clone() }
     }
 
     /// The optimiser with its settings.

@@ -2,50 +2,68 @@
 
 use std::path::Path;
 
-use crate::data::prefetch::HostBatch;
+use super::Config;
+use crate::data::faces::FaceSet;
+use crate::data::prefetch::host_batch;
+use crate::data::sampler::Batch;
 use crate::executor::Options;
 use crate::graph::Recording;
 use crate::model::{build, load_weights};
-use crate::net::{Build, Network};
-use crate::plan::Role;
+use crate::net::{Build, Mode, Network};
+use crate::plan::{Buf, Role, Type};
 use crate::weights::Weights;
 use crate::{Engine, Result};
 
-/// Runs the network forward over `batch` with every buffer kept, and says which tensor is the first that is not finite:
-/// a parameter, or the output of a layer. `None` if all are finite, so that other images must have caused it.
+/// Runs the network forward over `batch`, in the chunks of training, with every buffer kept, and says which tensor is the
+/// first that is not finite: a parameter, or the output of a layer. `None` if all are finite, so that other images must
+/// have caused it.
 ///
 /// # Errors
-/// The device is lost or lacks memory.
+/// An image can no longer be read, or the device is lost or lacks memory.
 pub(super) fn first_bad_tensor(
     engine: &Engine,
     network: &Network,
+    config: &Config,
     weights: &Weights,
-    batch: &HostBatch,
+    set: &FaceSet,
+    batch: &Batch,
 ) -> Result<Option<String>> {
     let bad = |data: &[f32]| data.iter().any(|x| !x.is_finite());
     if let Some((name, ..)) = weights.tensors.iter().find(|(.., data)| bad(data)) {
         return Ok(Some(format!("the parameter {name}")));
     }
     let size = u32::try_from(batch.labels.len()).expect("a batch fits 32 bits");
-    let net = network.graph(&build(&weights.metadata, Build::training(size)))?;
+    let chunk = config.chunk.map_or(size, |chunk| chunk.min(size));
+    let mode = Mode::Training { dropout: 0.0, frozen: config.frozen_statistics };
+    let net = network.graph(&build(&weights.metadata, Build { mode, ..Build::training(chunk) }))?;
     let recording = Recording::forward(&net.graph, &[net.embeddings]);
     let images = recording.value(net.images);
-    let mut executor = engine.executor(recording.finish(), &Options { share: false, ..Options::default() })?;
-    load_weights(executor.as_mut(), weights, Path::new("the weights in memory"))?;
-    executor.write(images, &batch.images)?;
-    executor.run_all()?;
-    let layers: Vec<_> = executor
-        .plan()
-        .buffers
-        .iter()
-        .filter(|b| b.ty == crate::plan::Type::F32 && !matches!(b.role, Role::Param | Role::Statistic))
-        .map(|b| b.name.clone())
+    let plan = recording.finish();
+    let computed = |role| !matches!(role, Role::Param | Role::Statistic);
+    let mut layers: Vec<Buf> = (0u32..)
+        .map(Buf)
+        .zip(&plan.buffers)
+        .filter_map(|(buf, spec)| (spec.ty == Type::F32 && computed(spec.role)).then_some(buf))
         .collect();
-    for name in layers {
-        let buf = executor.plan().find(&name).expect("the name comes from the plan");
-        if bad(&executor.read(buf)?) {
-            return Ok(Some(format!("the output of the layer {name}")));
+    let mut executor = engine.executor(plan, &Options { share: false, ..Options::default() })?;
+    load_weights(executor.as_mut(), weights, Path::new("the weights in memory"))?;
+    let batch = host_batch(set, batch)?;
+    let everyone: Vec<usize> = (0..batch.labels.len()).collect();
+    let mut pixels = vec![0.0; executor.plan().spec(images).shape.len()];
+    let mut first = None;
+    for own in everyone.chunks(chunk as usize) {
+        let filled: Vec<usize> = own.iter().chain(everyone.iter().cycle()).copied().take(chunk as usize).collect();
+        batch.images.write(&filled, &mut pixels);
+        executor.write(images, &pixels)?;
+        executor.run_all()?;
+        for (at, &layer) in layers.iter().enumerate() {
+            if bad(&executor.read(layer)?) {
+                first = Some(layer);
+                // Only an earlier layer is of interest in the chunks to come.
+                layers.truncate(at);
+                break;
+            }
         }
     }
-    Ok(None)
+    Ok(first.map(|layer| format!("the output of the layer {}", executor.plan().spec(layer).name)))
 }

@@ -1,5 +1,6 @@
 //! Training: the plan of a step, the loop around it, what a run leaves behind.
 
+mod chunk;
 mod collapse;
 mod config;
 mod diagnose;
@@ -8,12 +9,14 @@ mod plot;
 mod report;
 mod run;
 mod run_folder;
+mod step;
 mod trainer;
 
+pub use chunk::choose_chunk;
 pub use collapse::OnCollapse;
 pub use config::{Config, OptimiserKind, Schedule};
 pub use evaluate::{Evaluator, Floors};
 pub use report::{EpochReport, Observer, Setup, StepReport, Summary};
 pub use run::{check_data, train};
 pub use run_folder::RunFolder;
-pub use trainer::Trainer;
+pub use trainer::{Trainer, Work};

@@ -44,6 +44,8 @@ pub struct StepReport {
     pub d_different: f32,
     /// Length of the mean embedding: near 1 where all fall onto one point.
     pub mean_length: f32,
+    /// Images that the second pass left out, having no gradient.
+    pub skipped: usize,
     /// Learning rate.
     pub learning_rate: f32,
     /// Seconds since training began.
@@ -71,6 +73,7 @@ impl StepReport {
             d_an_spread: s[stat::NEGATIVE_SPREAD],
             d_different: s[stat::DIFFERENT_DISTANCE],
             mean_length: s[stat::MEAN_LENGTH],
+            skipped: 0,
             learning_rate,
             seconds,
         }
@@ -110,6 +113,8 @@ pub struct EpochReport {
     pub d_different: f64,
     /// Length of a batch's mean embedding, on average.
     pub mean_length: f64,
+    /// Images that a step's second pass left out, having no gradient: mean of the steps.
+    pub skipped: f64,
     /// Verification accuracy on held-out people, 0 to 1; empty without any.
     pub accuracy: Option<f64>,
     /// Threshold that suits all pairs best; empty without held-out people.
@@ -152,6 +157,7 @@ impl EpochReport {
             d_an_spread: mean(sum(|r| r.d_an_spread, |r| r.active), active),
             d_different: of_steps(|r| r.d_different),
             mean_length: of_steps(|r| r.mean_length),
+            skipped: mean(rows.iter().map(|r| r.skipped as f64).sum(), rows.len() as f64),
             accuracy: None,
             threshold: None,
             best: false,
@@ -178,6 +184,10 @@ pub struct Setup<'a> {
     pub people: usize,
     /// K, after any lowering.
     pub images: usize,
+    /// M, after any lowering.
+    pub negatives: usize,
+    /// Images that go through the network at a time, at most the batch.
+    pub chunk: usize,
     /// Steps in all.
     pub steps: usize,
     /// Trained floats.

@@ -7,16 +7,18 @@ use std::time::Instant;
 
 use super::collapse::{Guard, OnCollapse};
 use super::diagnose::first_bad_tensor;
-use super::{Config, EpochReport, Evaluator, Observer, RunFolder, Setup, StepReport, Summary, Trainer, plot};
+use super::{
+    Config, EpochReport, Evaluator, Observer, RunFolder, Setup, StepReport, Summary, Trainer, choose_chunk, plot,
+};
 use crate::data::faces::FaceSet;
-use crate::data::prefetch::{DEFAULT_DEPTH, HostBatch, Prefetcher};
-use crate::data::sampler::{PkConfig, PkSampler};
+use crate::data::prefetch::{Prefetcher, depth};
+use crate::data::sampler::{Batch, PkSampler};
 use crate::data::split::{HeldOut, split_people};
 use crate::eval::verification::Accuracy;
 use crate::executor::Pending;
 use crate::model::initial_weights;
 use crate::net::Network;
-use crate::weights::{Metadata, Origin, Weights};
+use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
 
 /// Steps whose statistics may be under way while the device works on.
@@ -45,25 +47,32 @@ pub fn train(
         embedding: config.embedding.unwrap_or(network.embedding),
         preprocess: set.preprocess().clone(),
         version: env!("CARGO_PKG_VERSION").to_string(),
-        origin: Origin::default(),
+        origin: config.origin(),
     };
     let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
     split.warning.iter().for_each(|w| observer.warning(w));
-    let pk = PkConfig { people: config.people, images: config.images, seed: config.seed, augment: config.augment };
-    let (sampler, warnings) = PkSampler::new(set, &split.train, pk)?;
+    let (sampler, warnings) = PkSampler::new(set, &split.train, config.sampling())?;
     warnings.iter().for_each(|w| observer.warning(w));
     let used = *sampler.config();
 
+    let batch = batch_size(&sampler)?;
     let batch_size = sampler.batch_size();
-    let batch = u32::try_from(batch_size).map_err(|_| Error::Usage("the batch is too large".into()))?;
     let train_images: usize = set.faces_of(&split.train).iter().map(Vec::len).sum();
     let epoch_steps = train_images.div_ceil(batch_size).max(Config::MIN_EPOCH);
     let steps = epoch_steps * config.epochs as usize;
 
     let net = network.graph(&config.build(1).frozen())?;
     let start = Arc::new(initial_weights(&net.graph, metadata.clone(), config.seed));
+    let config = &Config { chunk: Some(choose_chunk(engine, network, config, batch)?), ..config.clone() };
     let mut trainer = Trainer::new(engine, network, config, metadata.clone(), batch)?;
     trainer.load(&start, folder.path())?;
+    if trainer.depends_on_chunk() {
+        observer.warning(&format!(
+            "batch statistics and dropout are those of each chunk of {} images, not of the whole batch of {batch}; \
+             --frozen-statistics lifts it for batch normalisation",
+            trainer.chunk()
+        ));
+    }
     let mut evaluator = Evaluator::new(engine, network, config, metadata, set.clone(), &split.held_out)?;
     let floors = evaluator.floors(&start, stop)?;
     observer.begin(&Setup {
@@ -73,6 +82,8 @@ pub fn train(
         held_out_people: split.held_out.len(),
         people: used.people,
         images: used.images,
+        negatives: used.negatives,
+        chunk: trainer.chunk() as usize,
         steps,
         params: net.graph.param_count(),
         macs: net.graph.macs(),
@@ -81,11 +92,12 @@ pub fn train(
         floors,
     });
 
-    let batches = Prefetcher::start(set.clone(), sampler.batches(0).take(steps), DEFAULT_DEPTH)?;
+    let batches = Prefetcher::start(set.clone(), sampler.batches(0).take(steps), depth(set, batch_size))?;
     let mut run = Run {
         engine,
         network,
         config,
+        set,
         folder,
         observer,
         trainer,
@@ -144,7 +156,8 @@ pub fn train(
 struct InFlight {
     step: usize,
     learning_rate: f32,
-    batch: HostBatch,
+    batch: Batch,
+    skipped: usize,
     statistics: Pending,
 }
 
@@ -159,6 +172,7 @@ struct Run<'a> {
     engine: &'a Engine,
     network: &'a Network,
     config: &'a Config,
+    set: &'a FaceSet,
     folder: &'a mut RunFolder,
     observer: &'a mut dyn Observer,
     trainer: Trainer,
@@ -169,7 +183,7 @@ struct Run<'a> {
     done: usize,
     in_flight: VecDeque<InFlight>,
     /// The batch whose statistics arrived last, for a diagnosis.
-    last_batch: Option<HostBatch>,
+    last_batch: Option<Batch>,
     /// The latest weights that are known to give numbers.
     good: Kept,
     /// Weights that will be good if the next step's loss is a number.
@@ -192,7 +206,8 @@ impl Run<'_> {
             let learning_rate = self.backed_off * self.config.learning_rate_at(self.done, self.steps);
             let statistics = self.trainer.step(&batch, learning_rate)?;
             self.done += 1;
-            self.in_flight.push_back(InFlight { step: self.done, batch, statistics, learning_rate });
+            let (batch, skipped) = (batch.description(), self.trainer.work().skipped);
+            self.in_flight.push_back(InFlight { step: self.done, batch, skipped, statistics, learning_rate });
             if self.done.is_multiple_of(KEEP_EVERY) {
                 self.candidate = Some(Kept { step: self.done, weights: Arc::new(self.trainer.weights()?) });
             }
@@ -215,7 +230,10 @@ impl Run<'_> {
             let Some(flight) = self.in_flight.pop_front() else { break };
             let statistics = flight.statistics.wait()?;
             let seconds = self.begin.elapsed().as_secs_f64();
-            let report = StepReport::new(flight.step, epoch, &statistics, flight.learning_rate, seconds);
+            let report = StepReport {
+                skipped: flight.skipped,
+                ..StepReport::new(flight.step, epoch, &statistics, flight.learning_rate, seconds)
+            };
             self.folder.step(&report)?;
             self.last_batch = Some(flight.batch);
             if !(report.loss.is_finite() && report.loss_all.is_finite()) {
@@ -318,7 +336,9 @@ impl Run<'_> {
         self.save_good()?;
         let weights = self.trainer.weights()?;
         let source = match &self.last_batch {
-            Some(batch) => first_bad_tensor(self.engine, self.network, &weights, batch).unwrap_or_default(),
+            Some(batch) => {
+                first_bad_tensor(self.engine, self.network, self.config, &weights, self.set, batch).unwrap_or_default()
+            }
             None => None,
         };
         let source = source.unwrap_or_else(|| "the embedding of an image outside the last batch".to_string());
@@ -335,13 +355,16 @@ impl Run<'_> {
     }
 }
 
-/// Checks that `set` can be trained on, before anything is written.
+/// Checks that `set` can be trained on, before anything is written. Returns the images of a batch.
 ///
 /// # Errors
 /// Those of [`train`] that are about the settings and the data.
-pub fn check_data(config: &Config, set: &FaceSet) -> Result<()> {
+pub fn check_data(config: &Config, set: &FaceSet) -> Result<u32> {
     config.check()?;
     let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
-    let pk = PkConfig { people: config.people, images: config.images, seed: config.seed, augment: config.augment };
-    PkSampler::new(set, &split.train, pk).map(drop)
+    batch_size(&PkSampler::new(set, &split.train, config.sampling())?.0)
+}
+
+fn batch_size(sampler: &PkSampler) -> Result<u32> {
+    u32::try_from(sampler.batch_size()).map_err(|_| Error::Usage("the batch is too large".into()))
 }

@@ -1,35 +1,56 @@
-//! One training step as a plan on a device: embed, select triplets, loss, gradients, update.
+//! One training step on a device: embed, select triplets, loss, gradients, update.
 
+use std::collections::VecDeque;
+
+use super::step::{self, Buffers, Chunks, NOWHERE, Step};
+use super::{Config, choose_chunk};
 use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
-use crate::graph::Recording;
 use crate::model::{load_weights, save_weights};
 use crate::net::Network;
 use crate::op::stat;
-use crate::plan::{Buf, Plan, Shape};
-use crate::train::Config;
+use crate::plan::Plan;
 use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
 
+/// Chunks that may wait for the device: enough to keep it busy, few enough that their images take little memory.
+const CHUNKS_IN_FLIGHT: usize = 2;
+
 /// A network in training on a device.
+///
+/// A batch that is larger than [`Config::chunk`] goes through the network in chunks, twice. The first pass keeps only the
+/// embeddings. Loss and gradients of the embeddings are those of the whole batch. The second pass computes the gradients
+/// of the parameters, and takes only images whose embedding has a gradient: to leave out the others changes nothing.
+/// Where an image's embedding depends on its chunk (batch statistics, dropout), the second pass takes the very chunks of
+/// the first, and a last chunk that is not full is filled up with images from the batch's start, which have no gradient
+/// of their own. A batch in which no image has a gradient is a step with a gradient of zero, which weight decay and
+/// momentum still act on.
 #[derive(Debug)]
 pub struct Trainer {
     executor: Box<dyn Executor>,
     buffers: Buffers,
+    chunks: Option<Chunks>,
     metadata: Metadata,
-    /// The run's seed and the number of the step decide what is dropped out, and which negatives are taken at random.
+    /// The run's seed and a number that grows decide what is dropped out.
     seed: [u32; 2],
+    /// The run's seed and the number of the step decide which negatives are taken at random, in chunks or not.
+    step: u32,
+    work: Work,
+    /// The images of a chunk as floats.
+    pixels: Vec<f32>,
+    /// One for each chunk that the device may not have finished.
+    in_flight: VecDeque<Pending>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Buffers {
-    images: Buf,
-    labels: Buf,
-    seed: Option<Buf>,
-    mining_seed: Option<Buf>,
-    loss: Buf,
-    learning_rate: Buf,
-    dloss: Buf,
+/// What a step has run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Chunks that went forward for the loss; 1 where the whole batch is one.
+    pub embedded: usize,
+    /// Chunks that went backward.
+    pub trained: usize,
+    /// Images without a gradient that the second pass left out.
+    pub skipped: usize,
 }
 
 impl Trainer {
@@ -39,7 +60,15 @@ impl Trainer {
     /// # Errors
     /// The settings make no sense, or the device lacks memory.
     pub fn new(engine: &Engine, network: &Network, config: &Config, metadata: Metadata, batch: u32) -> Result<Self> {
-        let (plan, buffers) = plan(network, config, batch)?;
+        config.check()?;
+        let chunk = choose_chunk(engine, network, config, batch)?;
+        let step = step::plan(network, &Config { chunk: Some(chunk), ..config.clone() }, batch)?;
+        Self::of(engine, step, config, metadata)
+    }
+
+    pub(super) fn of(engine: &Engine, step: Step, config: &Config, metadata: Metadata) -> Result<Self> {
+        let Step { plan, buffers, chunks } = step;
+        let pixels = vec![0.0; plan.spec(buffers.images).shape.len()];
         let mut executor = engine.executor(plan, &Options::default())?;
         // The mean over active triplets is what is minimised; the other statistics are watched only.
         let mut dloss = vec![0.0; stat::COUNT];
@@ -47,32 +76,128 @@ impl Trainer {
         executor.write(buffers.dloss, &dloss)?;
         // Both halves of the run's seed count.
         let [low, high] = bytemuck::cast::<u64, [u32; 2]>(config.seed);
-        Ok(Self { executor, buffers, metadata, seed: [low ^ high.rotate_left(16), 0] })
+        let seed = [low ^ high.rotate_left(16), 0];
+        let (work, in_flight) = (Work::default(), VecDeque::new());
+        Ok(Self { executor, buffers, chunks, metadata, seed, step: 0, work, pixels, in_flight })
     }
 
-    /// The plan of a step, for printing.
+    /// The plan of a step, for printing: in chunks if the settings name a chunk that is smaller than the batch.
     ///
     /// # Errors
     /// The settings make no sense.
     pub fn plan(network: &Network, config: &Config, batch: u32) -> Result<Plan> {
-        Ok(plan(network, config, batch)?.0)
+        Ok(step::plan(network, config, batch)?.plan)
     }
 
-    /// Runs one step. The statistics (see [`stat`]) arrive later, without a wait in between.
+    /// Images that go through the network at a time.
+    pub fn chunk(&self) -> u32 {
+        self.executor.plan().spec(self.buffers.images).shape.batch()
+    }
+
+    /// Whether an image's embedding depends on the chunk that it goes through the network with.
+    pub fn depends_on_chunk(&self) -> bool {
+        self.chunks.as_ref().is_some_and(|chunks| chunks.same)
+    }
+
+    /// What the last step has run.
+    pub fn work(&self) -> Work {
+        self.work
+    }
+
+    /// Runs one step. The statistics (see [`stat`]) arrive later, without a wait in between. A step in chunks waits once,
+    /// for the list of images that have a gradient.
     ///
     /// # Errors
     /// The batch has another size, or the device is lost.
     pub fn step(&mut self, batch: &HostBatch, learning_rate: f32) -> Result<Pending> {
         let b = self.buffers;
-        self.executor.write(b.images, &batch.images)?;
         self.executor.write_u32(b.labels, &batch.labels)?;
-        self.executor.write(b.learning_rate, &[learning_rate])?;
-        for seed in [b.seed, b.mining_seed].into_iter().flatten() {
-            self.executor.write_u32(seed, &self.seed)?;
+        let (values, expected) = (batch.images.len(), batch.labels.len() * self.pixels.len() / self.chunk() as usize);
+        if values != expected {
+            return Err(Error::shape("images", format!("expected {expected} values for the batch, got {values}")));
         }
+        self.executor.write(b.learning_rate, &[learning_rate])?;
+        if let Some(seed) = b.mining_seed {
+            self.executor.write_u32(seed, &[self.seed[0], self.step])?;
+            self.step = self.step.wrapping_add(1);
+        }
+        if let Some(chunks) = self.chunks.clone() {
+            return self.step_in_chunks(batch, &chunks);
+        }
+        let everyone: Vec<usize> = (0..batch.labels.len()).collect();
+        batch.images.write(&everyone, &mut self.pixels);
+        self.executor.write(b.images, &self.pixels)?;
+        self.write_seed(0)?;
         self.seed[1] = self.seed[1].wrapping_add(1);
         self.executor.run_all()?;
+        self.work = Work { embedded: 1, trained: 1, skipped: 0 };
         self.executor.read_later(b.loss)
+    }
+
+    fn step_in_chunks(&mut self, batch: &HostBatch, chunks: &Chunks) -> Result<Pending> {
+        let size = self.chunk() as usize;
+        let everyone: Vec<usize> = (0..batch.labels.len()).collect();
+        let embedded = everyone.len().div_ceil(size);
+        for number in 0..embedded {
+            self.write_chunk(batch, &everyone, number, chunks)?;
+            self.executor.run(chunks.forward.start..chunks.collect.end)?;
+        }
+        self.executor.run(chunks.loss.clone())?;
+        let statistics = self.executor.read_later(self.buffers.loss)?;
+        // The one wait of a step.
+        let active = self.executor.read_u32(chunks.active)?;
+        let active: Vec<usize> = everyone.iter().copied().filter(|&i| chunks.same || active[i] != 0).collect();
+        let trained = active.len().div_ceil(size);
+        for number in 0..trained {
+            self.write_chunk(batch, &active, number, chunks)?;
+            self.executor.run(chunks.forward.clone())?;
+            if number == 0 {
+                self.executor.run(chunks.spread.start..chunks.backward.end)?;
+            } else {
+                self.executor.run(chunks.spread.clone())?;
+                self.executor.run(chunks.backward_more.clone())?;
+            }
+            if !chunks.statistics.is_empty() {
+                self.executor.run(chunks.statistics.clone())?;
+            }
+        }
+        if trained == 0 {
+            // What the first pass's last chunk left, with gradients of zero, sets those of the parameters to zero.
+            self.executor.write_u32(chunks.rows, &vec![NOWHERE; size])?;
+            self.executor.run(chunks.spread.start..chunks.backward.end)?;
+        }
+        self.executor.run(chunks.update.clone())?;
+        self.seed[1] = self.seed[1].wrapping_add(u32::try_from(embedded).expect("a batch fits 32 bits"));
+        self.work = Work { embedded, trained, skipped: everyone.len() - active.len() };
+        Ok(statistics)
+    }
+
+    /// Writes the images number `number * chunk` and up of those that `list` names; where it ends, images from its start
+    /// fill the chunk up.
+    fn write_chunk(&mut self, batch: &HostBatch, list: &[usize], number: usize, chunks: &Chunks) -> Result<()> {
+        if self.in_flight.len() >= CHUNKS_IN_FLIGHT
+            && let Some(oldest) = self.in_flight.pop_front()
+        {
+            oldest.wait()?;
+        }
+        // Any small buffer tells that everything before is done.
+        self.in_flight.push_back(self.executor.read_later(self.buffers.loss)?);
+        let size = self.chunk() as usize;
+        let own = &list[number * size..list.len().min((number + 1) * size)];
+        let images: Vec<usize> = own.iter().chain(list.iter().cycle()).copied().take(size).collect();
+        let place = |&image: &usize| u32::try_from(image).expect("a batch fits 32 bits");
+        let mut rows: Vec<u32> = own.iter().map(place).collect();
+        rows.resize(size, NOWHERE);
+        batch.images.write(&images, &mut self.pixels);
+        self.executor.write(self.buffers.images, &self.pixels)?;
+        self.executor.write_u32(chunks.rows, &rows)?;
+        self.write_seed(u32::try_from(number).expect("a batch fits 32 bits"))
+    }
+
+    /// Every chunk of a step drops out something else, and the same in both passes.
+    fn write_seed(&mut self, number: u32) -> Result<()> {
+        let Some(seed) = self.buffers.seed else { return Ok(()) };
+        self.executor.write_u32(seed, &[self.seed[0], self.seed[1].wrapping_add(number)])
     }
 
     /// Takes over weights; `path` stands for them in messages.
@@ -101,27 +226,4 @@ impl Trainer {
     pub fn executor(&mut self) -> &mut dyn Executor {
         self.executor.as_mut()
     }
-}
-
-fn plan(network: &Network, config: &Config, batch: u32) -> Result<(Plan, Buffers)> {
-    config.check()?;
-    let mut net = network.graph(&config.build(batch))?;
-    let labels = net.graph.input_u32("labels", Shape::new(&[batch])?);
-    let mut inputs = vec![net.embeddings, labels];
-    let mining_seed = config.mining.is_random().then(|| net.graph.input_u32("mining seed", Shape::vector(2)));
-    inputs.extend(mining_seed);
-    let loss = net.graph.op("triplet_loss", config.loss()?, &inputs)?;
-    let mut recording = Recording::forward(&net.graph, &[loss]);
-    let dloss = recording.backward(loss, &[]);
-    let learning_rate = recording.update(loss, config.optimiser().as_ref());
-    let buffers = Buffers {
-        images: recording.value(net.images),
-        labels: recording.value(labels),
-        seed: net.seed.map(|seed| recording.value(seed)),
-        mining_seed: mining_seed.map(|seed| recording.value(seed)),
-        loss: recording.value(loss),
-        learning_rate,
-        dloss,
-    };
-    Ok((recording.finish(), buffers))
 }

@@ -19,6 +19,8 @@ pub struct Exported {
     pub program: &'static str,
     /// Tensors in the file, counters included.
     pub tensors: usize,
+    /// The program turns bytes into floats in the way that these weights need.
+    pub prepares_alike: bool,
 }
 
 /// Writes weights as a state dict of facenet-pytorch or OpenFace's PyTorch port, whichever has the network:
@@ -56,6 +58,9 @@ pub(super) fn write(
     let norms: BTreeSet<&str> = foreign.iter().filter_map(|f| f.name.strip_suffix("running_var")).collect();
     views.extend(norms.iter().map(|norm| (format!("{norm}{COUNTER}"), Dtype::I64, Vec::new(), &[0; 8][..])));
     let mut info = weights.metadata.origin.fields();
+    // The program itself reads none of this; our import does, so that nothing is lost on the way there and back.
+    info.insert("network".to_string(), weights.metadata.network.clone());
+    info.insert("preprocess".to_string(), weights.metadata.preprocess.json());
     // What transformers and others write to say that a file has PyTorch's names and layouts.
     info.insert("format".to_string(), "pt".to_string());
     let count = views.len();
@@ -63,5 +68,6 @@ pub(super) fn write(
         (name, TensorView::new(dtype, shape, bytes).expect("a tensor has as many values as its shape says"))
     });
     write_whole(out, &serialise(views, info))?;
-    Ok(Exported { program: family.name(), tensors: count })
+    let same = weights.metadata.preprocess.normalise == family.normalise();
+    Ok(Exported { program: family.name(), tensors: count, prepares_alike: same })
 }

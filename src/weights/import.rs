@@ -37,16 +37,28 @@ pub fn import(path: &Path, network: &Network, origin: Origin) -> Result<Imported
     let dict = StateDict::open(path)?;
     let (embedding, tensors, ignored) = read(&dict, family, &|embedding| tensors_of(network, embedding))?;
     let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let provenance = origin.provenance.or_else(|| Some(format!("imported from {file} ({})", family.name())));
-    let [height, width] = network.input;
-    let metadata = Metadata {
-        network: network.name.to_string(),
-        embedding,
-        preprocess: Preprocess { height, width, normalise: family.normalise() },
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        origin: Origin { provenance, ..origin },
+    let known = origin.provenance.or_else(|| dict.info("provenance").cloned());
+    let provenance = known.or_else(|| Some(format!("imported from {file} ({})", family.name())));
+    let origin = Origin {
+        provenance,
+        license: origin.license.or_else(|| dict.info("license").cloned()),
+        dataset: origin.dataset.or_else(|| dict.info("dataset").cloned()),
     };
+    let version = env!("CARGO_PKG_VERSION").to_string();
+    let preprocess = contract(&dict, network, family)?;
+    let metadata = Metadata { network: network.name.to_string(), embedding, preprocess, version, origin };
     Ok(Imported { weights: Weights { metadata, tensors }, program: family.name(), ignored })
+}
+
+/// How images must be prepared: as the file says if [`export`](super::export()) wrote it, else as the program does it.
+fn contract(dict: &StateDict, network: &Network, family: Family) -> Result<Preprocess> {
+    let [height, width] = network.input;
+    let own = Preprocess { height, width, normalise: family.normalise() };
+    let Some(text) = dict.info("preprocess").filter(|_| dict.info("network").is_some_and(|n| n == network.name)) else {
+        return Ok(own);
+    };
+    let broken = || dict.fail("has a broken metadata field \"preprocess\"; export it again".into());
+    serde_json::from_str(text).map_err(|_| broken())
 }
 
 /// The network that a file's names can only belong to.
@@ -104,6 +116,14 @@ fn read(
         if let Some(at) = values.iter().position(|x| !x.is_finite()) {
             let (name, value) = (&foreign.name, values[at]);
             return Err(dict.fail(format!("has {value} in the tensor {name}; it cannot be used, get another copy")));
+        }
+        if name.ends_with("/var")
+            && let Some(var) = values.iter().find(|var| **var < 0.0)
+        {
+            let name = &foreign.name;
+            return Err(
+                dict.fail(format!("has the variance {var} in the tensor {name}; it is damaged, get another copy"))
+            );
         }
         tensors.push((name, shape, permute(&values, &foreign.shape, &inverse(foreign.order))));
     }

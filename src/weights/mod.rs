@@ -81,7 +81,7 @@ impl Weights {
             ("format", FORMAT.to_string()),
             ("network", m.network.clone()),
             ("embedding", m.embedding.to_string()),
-            ("preprocess", serde_json::to_string(&m.preprocess).expect("preprocessing is plain data")),
+            ("preprocess", m.preprocess.json()),
             ("version", m.version.clone()),
         ];
         let mut info = m.origin.fields();
@@ -116,7 +116,11 @@ impl Weights {
         };
         let format = field("format")?;
         if format != FORMAT {
-            return Err(fail(format!("has format {format}, this version reads {FORMAT}; update facenet-gpu")));
+            return Err(fail(if format.starts_with("facenet-gpu/") {
+                format!("has format {format}, this version reads {FORMAT}; update facenet-gpu")
+            } else {
+                "was not written by facenet-gpu; turn it into a weights file with `facenet-gpu import`".to_string()
+            }));
         }
         let broken = |name: &str| fail(format!("has a broken metadata field \"{name}\""));
         let metadata = Metadata {
@@ -166,7 +170,10 @@ impl Weights {
         let (have, data) =
             found.ok_or_else(|| fail(format!("lacks the tensor {name} {shape}; it belongs to another network")))?;
         if have != shape {
-            return Err(fail(format!("has the tensor {name} with sizes {have}, the network needs {shape}")));
+            return Err(fail(format!(
+                "has the tensor {name} with sizes {have}, the network needs {shape}; it belongs to another network or is \
+                 damaged"
+            )));
         }
         Ok(data)
     }

@@ -1,6 +1,6 @@
 //! State dicts of other programs: named tensors in safetensors files and in PyTorch's own files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::Read;
 use std::ops::Range;
@@ -17,6 +17,8 @@ use crate::{Error, Result};
 pub(super) struct StateDict {
     path: PathBuf,
     tensors: BTreeMap<String, Entry>,
+    /// What the file says of itself; PyTorch's own files say nothing.
+    info: HashMap<String, String>,
     /// The whole file, if it is safetensors.
     bytes: Vec<u8>,
 }
@@ -68,12 +70,12 @@ impl StateDict {
         // The first eight bytes of safetensors are the length of the header, which begins with a brace.
         if start.get(8) != Some(&b'{') {
             let (tensors, bytes) = (pytorch::read(path)?, Vec::new());
-            return Ok(Self { path: path.to_path_buf(), tensors, bytes });
+            return Ok(Self { path: path.to_path_buf(), tensors, info: HashMap::new(), bytes });
         }
         let bytes = fs::read(path).map_err(Error::io("read", path))?;
         let (size, header) = SafeTensors::read_metadata(&bytes).map_err(|e| explain(path, &bytes, e))?;
-        let format = header.metadata().as_ref().and_then(|info| info.get("format"));
-        if format.is_some_and(|format| format == FORMAT) {
+        let info = header.metadata().clone().unwrap_or_default();
+        if info.get("format").is_some_and(|format| format == FORMAT) {
             let message = "was written by facenet-gpu and needs no import; use it as it is".into();
             return Err(Error::Weights { path: path.to_path_buf(), message });
         }
@@ -83,7 +85,13 @@ impl StateDict {
             let data = Data::Range(8 + size + begin..8 + size + end);
             (name, Entry { shape: info.shape.clone(), dtype: format!("{:?}", info.dtype), data })
         });
-        Ok(Self { path: path.to_path_buf(), tensors: tensors.collect(), bytes })
+        let tensors = tensors.collect();
+        Ok(Self { path: path.to_path_buf(), tensors, info, bytes })
+    }
+
+    /// What the file says of itself under this name.
+    pub(super) fn info(&self, name: &str) -> Option<&String> {
+        self.info.get(name)
     }
 
     /// An error about this file.

@@ -12,7 +12,7 @@ that both sides compute. A random network maps all images almost to one point, w
 * the bias of an embedding without batch normalisation is minus the mean of the test images' features, kept in the file.
 
 The file then holds, for each network: the embeddings, and for NN4 a digest of the gradient of every parameter after one
-triplet step: its norm, its largest magnitude, and sixteen of its elements.
+triplet step: its norm, its largest magnitude, sixteen of its elements, and four random projections of all of them.
 """
 
 import pathlib
@@ -322,11 +322,13 @@ def triplet_loss(e):
     return torch.stack(terms).mean()
 
 
-def digest(gradient):
-    """Norm, largest magnitude, and sixteen elements spread over the tensor in our layout."""
+def digest(name, gradient):
+    """Norm, largest magnitude, sixteen elements spread over the tensor in our layout, and four projections of all."""
     flat = to_ours(gradient).contiguous().flatten().double()
     at = [(i * 2654435761) % len(flat) for i in range(16)]
-    return np.array([flat.norm().item(), flat.abs().max().item()] + [flat[i].item() for i in at], dtype=np.float64)
+    directions = [torch.tensor(formula(f"projection {i} of {name}", len(flat), 1.0)).double() for i in range(4)]
+    projections = [(flat * d).sum().item() for d in directions]
+    return np.array([flat.norm().item(), flat.abs().max().item()] + [flat[i].item() for i in at] + projections)
 
 
 def main():
@@ -366,7 +368,7 @@ def main():
             print("  loss", loss.item())
             tensors["nn4:loss"] = np.array([loss.item()], dtype=np.float32)
             for k, v in net.named_tensors():
-                tensors[f"nn4:d {k}"] = digest(v.grad)
+                tensors[f"nn4:d {k}"] = digest(k, v.grad)
     path = pathlib.Path(__file__).with_name("networks.safetensors")
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, {"torch": torch.__version__})
     print(path, path.stat().st_size, "bytes")

@@ -1,6 +1,8 @@
 //! What the whole-program tests share: opening the adapter, random tensors, comparing tensors.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this")]
 
+pub mod program;
+
 use facenet_gpu::gpu::Gpu;
 use facenet_gpu::op::{CaseInput, Values};
 use facenet_gpu::plan::Family;

@@ -35,6 +35,8 @@ pub(super) struct Console {
     terminal: bool,
     steps: usize,
     epochs: u32,
+    /// Images of a chunk as asked for.
+    chunk: Option<u32>,
     banner: String,
     begin: Instant,
     last_line: Instant,
@@ -49,6 +51,7 @@ impl Console {
             terminal: std::io::stderr().is_terminal(),
             steps: 0,
             epochs: config.epochs,
+            chunk: config.chunk,
             banner: format!("{}, {height}x{width}, {floats} floats", network.name),
             begin: Instant::now(),
             last_line: Instant::now(),
@@ -68,13 +71,18 @@ impl Observer for Console {
             table::count(s.params),
             table::short(s.macs as f64)
         );
-        say!(
-            "batch     {} people x {} images = {}, {:.0} MiB on the device",
-            s.people,
-            s.images,
-            s.people * s.images,
-            s.bytes as f64 / f64::from(1 << 20)
-        );
+        let batch = s.people * s.images + s.negatives;
+        let negatives = if s.negatives > 0 { format!(" + {} negatives", s.negatives) } else { String::new() };
+        say!("batch     {} people x {} images{negatives} = {}", s.people, s.images, table::count(batch as u64));
+        let asked = match self.chunk.filter(|&chunk| chunk as usize > s.chunk) {
+            Some(chunk) => format!(" ({chunk} images were asked for)"),
+            None => String::new(),
+        };
+        let chunk = match batch.div_ceil(s.chunk) {
+            1 => format!("the whole batch{asked}"),
+            chunks => format!("{} images, {chunks} chunks", s.chunk),
+        };
+        say!("chunk     {chunk}, {:.0} MiB on the device", s.bytes as f64 / f64::from(1 << 20));
         match &s.floors {
             Some(f) => say!(
                 "floors    raw pixels {}, untrained network {}",

@@ -1,6 +1,8 @@
 //! The flags of `facenet-gpu train`. Their defaults are those of [`Config`].
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
@@ -18,6 +20,13 @@ Output:
   d(a,n)    mean squared distance of an anchor and its chosen negative
   held-out  verification accuracy on people who were not trained on
   floors    the same accuracy without training: of raw pixels and of the starting weights
+
+Chunks:
+  A batch that is larger than --chunk goes through the network in chunks, twice: for the embeddings, of which triplets and
+  loss are those of the whole batch, and for the gradients, without the images that have none (skipped in steps.csv). The
+  weights are those of the whole batch, up to rounding. But batch normalisation takes its statistics from each chunk, not
+  from the batch, and moves its running statistics with each, unless there is --frozen-statistics. With auto the chunk
+  depends on free memory; args.toml holds it, and --chunk repeats it.
 
 Ctrl-C saves the weights and ends; the exit status is then 130.";
 
@@ -58,6 +67,14 @@ pub(in crate::cli) struct Train {
     /// K: images per person in a batch; who has fewer gives all, and other people fill the batch
     #[arg(short = 'K', long, value_name = "K", default_value_t = Config::default().images)]
     images: usize,
+
+    /// M: random images of other people in each batch, beside the P x K; lowered, with a warning, where there are fewer
+    #[arg(long, value_name = "M", default_value_t = Config::default().negatives)]
+    negatives: usize,
+
+    /// Images that go through the network at a time: a number, or auto, the whole batch if there is memory for it
+    #[arg(long, value_name = "C", default_value_t = Chunk::default())]
+    chunk: Chunk,
 
     /// Passes over the data (each lasts 20 steps at least)
     #[arg(long, value_name = "N", default_value_t = Config::default().epochs)]
@@ -103,6 +120,10 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "PART", default_value_t = Config::default().dropout, allow_negative_numbers = true)]
     dropout: f32,
 
+    /// Batch normalisation uses the running statistics of the starting weights and leaves them alone
+    #[arg(long)]
+    frozen_statistics: bool,
+
     /// Part of the people that is held out for measuring, 0 to 1
     #[arg(long, value_name = "PART", default_value_t = Config::default().held_out, allow_negative_numbers = true)]
     held_out: f64,
@@ -120,6 +141,14 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "SEED", default_value_t = Config::default().seed)]
     pub(super) seed: u64,
 
+    /// What the images are, kept in the weights file [default: the folder's name]
+    #[arg(long, value_name = "TEXT")]
+    dataset: Option<String>,
+
+    /// Licence of the weights, kept in the weights file
+    #[arg(long, value_name = "TEXT")]
+    license: Option<String>,
+
     /// Folder of all runs
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub(super) runs: PathBuf,
@@ -134,6 +163,31 @@ pub(in crate::cli) struct Train {
 
     #[command(flatten)]
     pub(super) device: DeviceFlag,
+}
+
+/// The value of `--chunk`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Chunk(Option<u32>);
+
+impl FromStr for Chunk {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("auto", _) => Ok(Self(None)),
+            (_, Ok(chunk)) if chunk > 0 => Ok(Self(Some(chunk))),
+            _ => Err("give a number of images, at least 1, or auto".to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(chunk) => write!(f, "{chunk}"),
+            None => f.write_str("auto"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -256,6 +310,15 @@ impl From<OnCollapseFlag> for OnCollapse {
 }
 
 impl Train {
+    /// What the images are if nobody says.
+    fn data_name(&self) -> String {
+        let folder = self.data.as_ref().and_then(|dir| Some(dir.canonicalize().ok()?.file_name()?.to_owned()));
+        match folder {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => format!("synthetic: {} people x {} images", self.synth_people, self.synth_images),
+        }
+    }
+
     /// The settings that the flags say.
     pub(super) fn config(&self) -> Config {
         Config {
@@ -264,6 +327,8 @@ impl Train {
             embedding: self.embedding,
             people: self.people,
             images: self.images,
+            negatives: self.negatives,
+            chunk: self.chunk.0,
             epochs: self.epochs,
             margin: self.margin,
             mining: self.mining.into(),
@@ -281,10 +346,12 @@ impl Train {
             momentum: self.momentum,
             weight_decay: self.weight_decay,
             dropout: self.dropout,
-            frozen_statistics: false,
+            frozen_statistics: self.frozen_statistics,
             held_out: self.held_out,
             augment: Augment { flip: !self.no_flip, shift: self.shift },
             seed: self.seed,
+            dataset: Some(self.dataset.clone().unwrap_or_else(|| self.data_name())),
+            license: self.license.clone(),
         }
     }
 }

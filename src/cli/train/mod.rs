@@ -18,7 +18,7 @@ use crate::data::folder::FaceFolder;
 use crate::data::preprocess::{Normalise, Preprocess};
 use crate::data::synth::{Identity, draw};
 use crate::net::{self, Network};
-use crate::train::{Config, RunFolder, Summary, Trainer, check_data, train};
+use crate::train::{Config, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
 use crate::{Engine, Error, Result};
 
 /// What `args.toml` holds.
@@ -49,7 +49,9 @@ impl Train {
         say!("device    {}", engine.describe());
         say!("          {reason}");
         let set = Arc::new(self.load(config.input.unwrap_or(network.input))?);
-        check_data(&config, &set)?;
+        let batch = check_data(&config, &set)?;
+        // args.toml says what was used here, too: free memory differs from run to run.
+        config.chunk = config.chunk.or(Some(choose_chunk(&engine, network, &config, batch)?));
         let mut folder = RunFolder::create(&self.runs, &self.name)?;
         let summary = match self.train(network, &config, &engine, &set, &mut folder) {
             Ok(summary) if summary.steps == 0 => {
@@ -95,8 +97,8 @@ impl Train {
     }
 
     fn print_plan(&self, network: &Network, config: &Config) -> Result<ExitCode> {
-        let batch = u32::try_from(config.people.saturating_mul(config.images))
-            .map_err(|_| Error::Usage("the batch is too large".into()))?;
+        let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives);
+        let batch = u32::try_from(batch).map_err(|_| Error::Usage("the batch is too large".into()))?;
         let plan = Trainer::plan(network, config, batch)?;
         say!("{plan}");
         Ok(ExitCode::SUCCESS)

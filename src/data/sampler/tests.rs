@@ -6,7 +6,7 @@ use super::*;
 use crate::data::testing::flat_faces;
 
 fn config(people: usize, images: usize) -> PkConfig {
-    PkConfig { people, images, seed: 3, augment: Augment::default() }
+    PkConfig { people, images, negatives: 0, seed: 3, augment: Augment::default() }
 }
 
 /// A sampler over everybody; `counts[i]` images for person `i`.
@@ -134,5 +134,55 @@ fn impossible_batches_are_refused_in_a_sentence() {
     ] {
         let text = PkSampler::new(&set, train, config).unwrap_err().to_string();
         assert!(text.contains(expected), "{text}");
+    }
+}
+
+/// People in the group of a batch: all whose images stand before the negatives.
+fn group(batch: &Batch, negatives: usize) -> HashSet<u32> {
+    batch.labels[..batch.labels.len() - negatives].iter().copied().collect()
+}
+
+#[test]
+fn negatives_are_different_images_of_people_outside_the_group() {
+    let (sampler, warnings) = sampler(&[5; 12], PkConfig { negatives: 7, ..config(4, 3) });
+    assert!(warnings.is_empty());
+    let mut seen = HashSet::new();
+    for batch in (0..4).flat_map(|epoch| sampler.epoch(epoch)) {
+        assert_eq!((batch.images.len(), batch.views.len(), distinct(&batch)), (19, 19, 19));
+        let group = group(&batch, 7);
+        assert_eq!(group.len(), 4);
+        assert!(batch.labels[12..].iter().all(|label| !group.contains(label)));
+        seen.extend(batch.images[12..].iter().copied());
+    }
+    assert!(seen.len() > 40, "{} of 60 images were drawn", seen.len());
+    assert_eq!((sampler.batch_size(), sampler.batches_per_epoch()), (19, 3));
+}
+
+#[test]
+fn negatives_are_drawn_from_the_seed_alone_and_change_no_group() {
+    let with = |negatives, seed| sampler(&[5; 12], PkConfig { negatives, seed, ..config(4, 3) }).0;
+    assert_eq!(with(7, 1).epoch(2), with(7, 1).epoch(2));
+    assert_ne!(with(7, 1).epoch(2)[0].images[12..], with(7, 2).epoch(2)[0].images[12..]);
+    assert_eq!(with(7, 1).epoch(2)[0].images[..12], with(0, 1).epoch(2)[0].images);
+}
+
+#[test]
+fn more_negatives_than_there_may_be_images_are_lowered_with_a_warning() {
+    // Beside the two with most images there are 2 + 2 + 1.
+    let (sampler, warnings) = sampler(&[9, 2, 2, 4, 1], PkConfig { negatives: 50, ..config(2, 2) });
+    assert_eq!((sampler.config().negatives, sampler.batch_size()), (5, 9));
+    assert!(warnings[0].contains("50 negatives were asked for") && warnings[0].contains("no more than 5 images"));
+    assert!(sampler.epoch(0).iter().all(|batch| distinct(batch) == 9));
+}
+
+#[test]
+fn where_free_places_took_the_negatives_the_group_gives_further_images() {
+    // The free places of a group take the single ones, and others' images, before the negatives are drawn.
+    let (sampler, _) = sampler(&[9, 2, 2, 1], PkConfig { negatives: 3, ..config(2, 4) });
+    for batch in (0..6).flat_map(|epoch| sampler.epoch(epoch)) {
+        assert_eq!(batch.images.len(), 11);
+        // A group without the person of nine images has nothing to spare: two of its eight places hold repeats.
+        let expected = if tally(&batch)[&0] > 4 { 11 } else { 9 };
+        assert_eq!(distinct(&batch), expected, "{batch:?}");
     }
 }

@@ -226,7 +226,7 @@ fn what_is_exported_is_imported_and_has_a_counter_for_each_batch_normalisation()
     let metadata = Metadata { network: "tiny".into(), embedding: 3, preprocess, version: "0".into(), origin };
     let weights = Weights { metadata, tensors: expected() };
     let exported = export::write(&weights, Path::new("w"), Family::FacenetPytorch, &network(3).unwrap(), &out).unwrap();
-    assert_eq!(exported, export::Exported { program: "facenet-pytorch", tensors: 9 });
+    assert_eq!(exported, export::Exported { program: "facenet-pytorch", tensors: 9, prepares_alike: true });
     assert_eq!(read_file(&out).unwrap(), (3, expected(), 1));
     let bytes = fs::read(&out).unwrap();
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();

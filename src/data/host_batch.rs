@@ -1,0 +1,112 @@
+//! A batch on the host: bytes until the moment that they go to the device.
+
+use rayon::prelude::*;
+
+use super::augment::View;
+use super::faces::FaceSet;
+use super::preprocess::Preprocess;
+use super::sampler::Batch;
+use crate::Result;
+
+/// The images of a batch, augmented.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Images {
+    /// `height * width * 3` bytes an image, and how floats are made of them: a quarter of the floats' memory.
+    Bytes {
+        /// The images, one behind the other.
+        faces: Vec<u8>,
+        /// How bytes become floats.
+        preprocess: Preprocess,
+    },
+    /// NHWC floats, preprocessed.
+    Floats(Vec<f32>),
+}
+
+impl Images {
+    /// Values of all images.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes { faces, .. } => faces.len(),
+            Self::Floats(floats) => floats.len(),
+        }
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes the images `rows` as floats, one behind the other, in parallel.
+    ///
+    /// # Panics
+    /// If `out` is not a whole number of values for each row, or there is no such image.
+    pub fn write(&self, rows: &[usize], out: &mut [f32]) {
+        assert!(
+            !rows.is_empty() && out.len().is_multiple_of(rows.len()),
+            "{} rows of {} floats",
+            rows.len(),
+            out.len()
+        );
+        let len = out.len() / rows.len();
+        out.par_chunks_exact_mut(len).zip(rows).for_each(|(out, &row)| match self {
+            Self::Bytes { faces, preprocess } => preprocess.write_f32(&faces[row * len..(row + 1) * len], out),
+            Self::Floats(floats) => out.copy_from_slice(&floats[row * len..(row + 1) * len]),
+        });
+    }
+}
+
+/// A batch ready for the device. All lists have the same length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostBatch {
+    /// The images.
+    pub images: Images,
+    /// Person on each of the images.
+    pub labels: Vec<u32>,
+    /// Index of each image in the set.
+    pub indices: Vec<usize>,
+    /// Random changes of each image, already made.
+    pub views: Vec<View>,
+}
+
+impl HostBatch {
+    /// Images that come from no set, as NHWC floats.
+    pub fn of_floats(images: Vec<f32>, labels: Vec<u32>) -> Self {
+        let (indices, views) = ((0..labels.len()).collect(), vec![View::default(); labels.len()]);
+        Self { images: Images::Floats(images), labels, indices, views }
+    }
+
+    /// What this batch was made from: enough to make it again.
+    pub fn description(&self) -> Batch {
+        Batch { images: self.indices.clone(), labels: self.labels.clone(), views: self.views.clone() }
+    }
+}
+
+/// Reads and augments the images of `batch`, in parallel.
+///
+/// # Errors
+/// Those of [`FaceSet::face`]; the first image in the batch's order decides.
+pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
+    let preprocess = set.preprocess();
+    let len = preprocess.face_len();
+    let mut faces = vec![0; batch.images.len() * len];
+    let outcomes: Vec<Result<()>> = faces
+        .par_chunks_exact_mut(len)
+        .zip(batch.images.par_iter().zip(&batch.views))
+        .map(|(out, (&index, view))| {
+            let face = set.face(index)?;
+            if view.is_identity() {
+                out.copy_from_slice(&face);
+            } else {
+                out.copy_from_slice(&view.apply(&face, preprocess.width));
+            }
+            Ok(())
+        })
+        .collect();
+    outcomes.into_iter().collect::<Result<()>>()?;
+    Ok(HostBatch {
+        images: Images::Bytes { faces, preprocess: preprocess.clone() },
+        labels: batch.labels.clone(),
+        indices: batch.images.clone(),
+        views: batch.views.clone(),
+    })
+}

@@ -1,0 +1,233 @@
+//! The triplet loss of triplets that were chosen before: offline selection.
+
+use rayon::prelude::*;
+
+use crate::cpu::{Call, Float, put};
+use crate::graph::{Grad, Io, Op, Recorder, Saved};
+use crate::op::{Case, Entry, Values, stat};
+use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
+use crate::{Error, Result, grid, params, shader, twin};
+
+/// Triplet loss of embeddings `[b, dim]` over triplets `[t, 3]` of integers: the positions of anchor, positive and
+/// negative in the batch. PyTorch's `triplet_margin_loss` with squared distances and no mining. The output has the slots
+/// of [`TripletLoss`](super::TripletLoss), which [`stat`] names: a pair is a triplet here, an active one has a loss, and the
+/// others are skipped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TripletMarginLoss {
+    margin: f32,
+}
+
+impl TripletMarginLoss {
+    /// The loss with a margin of its own.
+    ///
+    /// # Errors
+    /// The margin is negative or not finite.
+    pub fn new(margin: f32) -> Result<Self> {
+        super::TripletLoss::new(margin).map(|_| Self { margin })
+    }
+}
+
+params! {
+    /// Parameters of all kernels of the loss.
+    struct TripletMarginParams {
+        /// Images.
+        b: u32,
+        /// Floats of an embedding.
+        dim: u32,
+        /// Triplets.
+        t: u32,
+        /// How much farther than the positive a negative should be.
+        margin: f32,
+    }
+}
+
+/// Sums of each triplet: loss, active, distance of the positive, of the negative, hard.
+const SLOTS: usize = 5;
+/// Columns of the embeddings per workgroup of `triplet_margin_loss_dx`: `DX_LANES` * `DX_COLUMNS`.
+const DX_TILE: u32 = 128;
+
+const fn variant(entry: &'static str, grid: fn(&[u8]) -> [u32; 3]) -> Variant {
+    let source = shader!("triplet_margin_loss.wgsl");
+    Variant { family: Family::Portable, file: "triplet_margin_loss.wgsl", source, entry, grid }
+}
+
+static LOSS: Kernel = Kernel {
+    name: "triplet_margin_loss",
+    params: TripletMarginParams::FIELDS,
+    variants: &[variant("triplet_margin_loss", grid!(TripletMarginParams, |p| grid::linear(p.t, 64)))],
+    twin: twin!(terms),
+};
+static STATS: Kernel = Kernel {
+    name: "triplet_margin_stats",
+    params: TripletMarginParams::FIELDS,
+    variants: &[variant("triplet_margin_stats", grid!(TripletMarginParams, |_p| [1, 1, 1]))],
+    twin: twin!(stats),
+};
+static DX: Kernel = Kernel {
+    name: "triplet_margin_loss_dx",
+    params: TripletMarginParams::FIELDS,
+    variants: &[variant("triplet_margin_loss_dx", grid!(TripletMarginParams, |p| [p.b, p.dim.div_ceil(DX_TILE), 1]))],
+    twin: twin!(dx),
+};
+
+pub(super) static ENTRY: Entry =
+    Entry { name: "triplet_margin_loss", kernels: &[&LOSS, &STATS, &DX], cases, bench_cases };
+
+impl TripletMarginLoss {
+    fn params(self, io: &Io<'_>) -> TripletMarginParams {
+        let [x, triplets] = io.x_shapes else { unreachable!("two inputs") };
+        TripletMarginParams { b: x.batch(), dim: x.channels(), t: triplets.batch(), margin: self.margin }
+    }
+}
+
+impl Op for TripletMarginLoss {
+    fn name(&self) -> &'static str {
+        "triplet_margin_loss"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
+        let op = "triplet_margin_loss";
+        super::expect_inputs(op, x, 2)?;
+        let [b, _] = x[0].matrix(op)?;
+        let [t, three] = x[1].matrix(op)?;
+        // The grids of 64 triplets and of one image a workgroup do not fold.
+        if three != 3 || b > grid::MAX_WORKGROUPS || t.div_ceil(64) > grid::MAX_WORKGROUPS {
+            let message = format!("expected up to 65,535 embeddings and triplets [t, 3], got {} and {}", x[0], x[1]);
+            return Err(Error::shape(op, message));
+        }
+        Shape::new(&[u32::try_from(stat::COUNT).expect("a few slots")])
+    }
+
+    fn saved(&self, x: &[Shape]) -> Vec<Saved> {
+        let slots = u32::try_from(SLOTS).expect("a few slots");
+        vec![("terms", Shape::new(&[x[1].batch(), slots]).expect("five floats a triplet fit"), Type::F32)]
+    }
+
+    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
+        let p = self.params(io);
+        r.dispatch(&LOSS, &p, &[], &[io.x[0], io.x[1], io.saved[0]]);
+        let centre = super::triplet_loss::record_centre(r, io.x[0], io.x_shapes[0]);
+        r.dispatch(&STATS, &p, &[], &[io.saved[0], centre, io.y]);
+    }
+
+    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
+        if let Some(grad) = dx[0] {
+            let buffers = [io.x[0], io.x[1], io.saved[0], io.y, dy, grad.buf];
+            r.dispatch(&DX, &self.params(io), &grad.overrides(), &buffers);
+        }
+    }
+}
+
+/// Positions of a triplet's images; as in WGSL, one out of range counts as the last image.
+fn images(triplet: &[u32], b: u32) -> [usize; 3] {
+    [0, 1, 2].map(|slot| triplet[slot].min(b - 1) as usize)
+}
+
+fn terms<T: Float>(call: Call<'_, T>) {
+    let p: TripletMarginParams = call.params();
+    let margin = T::of(f64::from(p.margin));
+    let [x, triplets, share] = call.args();
+    let (dim, x) = (p.dim as usize, x.f());
+    let distance = |i: usize, j: usize| -> T {
+        x[i * dim..][..dim].iter().zip(&x[j * dim..][..dim]).map(|(&a, &b)| (a - b) * (a - b)).sum()
+    };
+    let rows = share.f_mut().par_chunks_exact_mut(SLOTS).zip(triplets.u().par_chunks_exact(3));
+    rows.for_each(|(share, triplet)| {
+        let [a, near, far] = images(triplet, p.b);
+        let (near, far) = (distance(a, near), distance(a, far));
+        let hinge = margin - (far - near);
+        let flag = |set: bool| if set { T::one() } else { T::zero() };
+        let active = flag(hinge > T::zero());
+        let loss = if hinge > T::zero() { hinge } else { T::zero() };
+        share.copy_from_slice(&[loss, active, near, far, flag(far <= near)]);
+    });
+}
+
+fn stats<T: Float>(call: Call<'_, T>) {
+    let p: TripletMarginParams = call.params();
+    let [shares, centre, y] = call.args();
+    let (rows, mut t) = (shares.f().chunks_exact(SLOTS), [T::zero(); SLOTS]);
+    let (mut active_far, mut semi_hard) = (T::zero(), T::zero());
+    for row in rows.clone() {
+        t.iter_mut().zip(row).for_each(|(t, &sum)| *t += sum);
+        active_far += row[1] * row[3];
+        semi_hard += row[1] * (T::one() - row[4]);
+    }
+    let count = T::count(p.t);
+    let loss = if (t[2] + t[3]).is_finite() { t[0] } else { T::nan() };
+    let of = |sum: T, count: T| if count == T::zero() && !sum.is_nan() { T::zero() } else { sum / count };
+    let y = y.f_mut();
+    y[stat::LOSS] = of(loss, t[1]);
+    y[stat::LOSS_PER_PAIR] = of(loss, count);
+    y[stat::PAIRS] = count;
+    y[stat::ACTIVE] = t[1];
+    y[stat::POSITIVE_DISTANCE] = of(t[2], count);
+    y[stat::NEGATIVE_DISTANCE] = of(active_far, t[1]);
+    y[stat::DIFFERENT_DISTANCE] = of(t[3], count);
+    y[stat::HARD] = t[4];
+    y[stat::SEMI_HARD] = semi_hard;
+    y[stat::EASY] = count - t[4] - semi_hard;
+    y[stat::CANDIDATES] = t[1];
+    y[stat::SKIPPED_PAIRS] = count - t[1];
+    let square = |x: T| x * x;
+    let near = rows.clone().map(|row| square(row[2] - y[stat::POSITIVE_DISTANCE])).sum();
+    let far = rows.map(|row| row[1] * square(row[3] - y[stat::NEGATIVE_DISTANCE])).sum();
+    y[stat::POSITIVE_SPREAD] = of(near, count).sqrt();
+    y[stat::NEGATIVE_SPREAD] = of(far, t[1]).sqrt();
+    y[stat::MEAN_LENGTH] = centre.f().iter().map(|&x| square(x)).sum::<T>().sqrt();
+    y[stat::TRIPLETS] = count;
+}
+
+fn dx<T: Float>(call: Call<'_, T>) {
+    let p: TripletMarginParams = call.params();
+    let accumulate = call.flag("ACCUMULATE");
+    let [x, chosen, terms, y, dy, dx] = call.args();
+    let (dim, x, y, dy) = (p.dim as usize, x.f(), y.f(), dy.f());
+    let share = |slot: usize, count: usize| if y[count] == T::zero() { T::zero() } else { dy[slot] / y[count] };
+    let scale = T::of(2.0) * (share(stat::LOSS, stat::ACTIVE) + share(stat::LOSS_PER_PAIR, stat::PAIRS));
+    let mut sums = vec![T::zero(); x.len()];
+    for (triplet, terms) in chosen.u().chunks_exact(3).zip(terms.f().chunks_exact(SLOTS)) {
+        if terms[1] == T::zero() {
+            continue;
+        }
+        let [a, near, far] = images(triplet, p.b);
+        for k in 0..dim {
+            let [anchor, positive, negative] = [a, near, far].map(|i| x[i * dim + k]);
+            sums[a * dim + k] += negative - positive;
+            sums[near * dim + k] += positive - anchor;
+            sums[far * dim + k] += anchor - negative;
+        }
+    }
+    for (dx, sum) in dx.f_mut().iter_mut().zip(sums) {
+        put(accumulate, dx, scale * sum);
+    }
+}
+
+fn case(margin: f32, b: u32, dim: u32, triplets: &'static [u32]) -> Case {
+    let t = u32::try_from(triplets.len() / 3).expect("a short list");
+    let inputs: [(&[u32], Values); 2] = [(&[b, dim], Values::UnitRows), (&[t, 3], Values::IntegerList(triplets))];
+    Case::new(TripletMarginLoss { margin }, &inputs).differentiable(stat::DIFFERENTIABLE).inexact()
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        case(0.2, 3, 5, &[0, 1, 2]),
+        // A large margin: all are active. An image in several triplets, in every place.
+        case(4.0, 7, 130, &[0, 1, 2, 0, 1, 3, 1, 0, 2, 6, 5, 4, 2, 3, 0]),
+        case(0.5, 55, 64, &[54, 0, 17, 3, 9, 54, 9, 3, 1, 20, 21, 22, 23, 24, 25, 26, 27, 28]),
+    ]
+}
+
+/// 600 triplets of 1,800 images, each image in one of them.
+fn bench_cases() -> Vec<Case> {
+    static ALL: [u32; 1800] = {
+        let mut all = [0; 1800];
+        let mut i = 0u32;
+        while i < 1800 {
+            all[i as usize] = i;
+            i += 1;
+        }
+        all
+    };
+    vec![case(0.2, 1800, 128, &ALL)]
+}

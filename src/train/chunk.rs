@@ -1,0 +1,41 @@
+//! How many images go through the network at a time.
+
+use super::{Config, Trainer};
+use crate::executor::Options;
+use crate::net::Network;
+use crate::{Engine, Error, Result};
+
+/// The chunk for batches of `batch` images: what the settings ask for, at most the batch, or else the whole batch if the
+/// device has the memory for it, or else the first of a half, a quarter, ... of it that the device has the memory for.
+/// Where a device does not tell how much it has, plans are put on it until one fits.
+///
+/// # Errors
+/// The settings make no sense, or the device fails for another reason than its memory. That not even one image fits is
+/// found out when the plan is put on the device.
+pub fn choose_chunk(engine: &Engine, network: &Network, config: &Config, batch: u32) -> Result<u32> {
+    if let Some(chunk) = config.chunk {
+        return Ok(chunk.min(batch));
+    }
+    let room = engine.room();
+    let mut chunks = 1u32;
+    loop {
+        let chunk = batch.div_ceil(chunks).max(1);
+        let plan = Trainer::plan(network, &Config { chunk: Some(chunk), ..config.clone() }, batch);
+        let fits = match plan {
+            Ok(plan) if !room.holds(&plan) => false,
+            Ok(plan) if room.total.is_none() => match engine.executor(plan, &Options::default()) {
+                Ok(_) => true,
+                Err(Error::Memory(_)) => false,
+                Err(e) => return Err(e),
+            },
+            Ok(_) => true,
+            // A tensor of the whole batch may be too large to count, and that of a chunk not.
+            Err(Error::Shape { .. } | Error::Usage(_)) if chunk > 1 => false,
+            Err(e) => return Err(e),
+        };
+        if fits || chunk == 1 {
+            return Ok(chunk);
+        }
+        chunks = chunks.saturating_mul(2);
+    }
+}

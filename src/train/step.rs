@@ -1,0 +1,177 @@
+//! The plan of a training step: the whole batch at once, or a chunk of it at a time.
+
+use std::ops::Range;
+
+use super::Config;
+use crate::graph::{Graph, Recording, Tensor};
+use crate::net::{Network, NetworkGraph};
+use crate::op::{active_rows, gather_rows, scatter_rows};
+use crate::plan::{Buf, Plan, Role, Shape, Type};
+use crate::{Error, Result};
+
+/// A plan with what the trainer writes, reads and runs.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) plan: Plan,
+    pub(super) buffers: Buffers,
+    /// How the plan's phases are run where a batch has several chunks; a plan for whole batches is run from its first
+    /// step to its last.
+    pub(super) chunks: Option<Chunks>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Buffers {
+    /// Those of a chunk.
+    pub(super) images: Buf,
+    pub(super) labels: Buf,
+    pub(super) seed: Option<Buf>,
+    pub(super) mining_seed: Option<Buf>,
+    pub(super) loss: Buf,
+    pub(super) learning_rate: Buf,
+    pub(super) dloss: Buf,
+}
+
+/// The phases of a step in chunks, and the buffers that join them.
+#[derive(Debug, Clone)]
+pub(super) struct Chunks {
+    /// Place in the batch of each image of the chunk, or [`NOWHERE`].
+    pub(super) rows: Buf,
+    /// For each image of the batch, whether its embedding has a gradient.
+    pub(super) active: Buf,
+    /// An image's embedding depends on its chunk, so that the second pass must run the very chunks of the first.
+    pub(super) same: bool,
+    /// Images to embeddings.
+    pub(super) forward: Range<usize>,
+    /// Embeddings of the chunk into those of the batch.
+    pub(super) collect: Range<usize>,
+    /// Loss and gradients of the batch's embeddings.
+    pub(super) loss: Range<usize>,
+    /// Gradients of the batch's embeddings into those of the chunk.
+    pub(super) spread: Range<usize>,
+    /// Gradients of the parameters, set.
+    pub(super) backward: Range<usize>,
+    /// The same, added.
+    pub(super) backward_more: Range<usize>,
+    /// Running statistics, from what the chunk left.
+    pub(super) statistics: Range<usize>,
+    /// New parameters.
+    pub(super) update: Range<usize>,
+}
+
+/// The place of an image that only fills a chunk up: its embedding goes nowhere, and its gradient is zero.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// Plans a step for batches of `batch` images, in chunks if `config` wants smaller ones.
+pub(super) fn plan(network: &Network, config: &Config, batch: u32) -> Result<Step> {
+    config.check()?;
+    let chunk = config.chunk.map_or(batch, |chunk| chunk.min(batch));
+    let net = network.graph(&config.build(chunk))?;
+    if config.dropout > 0.0 && net.seed.is_none() {
+        return Err(Error::Usage(format!("the network {} has no dropout; leave --dropout out", network.name)));
+    }
+    if chunk == batch { whole(net, config, batch) } else { in_chunks(net, config, batch) }
+}
+
+/// The loss with the inputs that it has besides embeddings.
+struct Loss {
+    labels: Tensor,
+    mining_seed: Option<Tensor>,
+    loss: Tensor,
+}
+
+/// Labels and loss of the embeddings `[batch, dim]`.
+fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) -> Result<Loss> {
+    let labels = graph.input_u32("labels", Shape::new(&[batch])?);
+    let mining_seed = config.mining.is_random().then(|| graph.input_u32("mining seed", Shape::vector(2)));
+    let inputs: Vec<Tensor> = [embeddings, labels].into_iter().chain(mining_seed).collect();
+    let loss = graph.op("triplet_loss", config.loss()?, &inputs)?;
+    Ok(Loss { labels, mining_seed, loss })
+}
+
+/// The step for a network that takes the whole batch.
+pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Result<Step> {
+    let Loss { labels, mining_seed, loss } = add_loss(&mut net.graph, config, net.embeddings, batch)?;
+    let mut recording = Recording::forward(&net.graph, &[loss]);
+    let dloss = recording.backward(loss, &[]);
+    let learning_rate = recording.update(loss, config.optimiser().as_ref());
+    let buffers = Buffers {
+        images: recording.value(net.images),
+        labels: recording.value(labels),
+        seed: net.seed.map(|seed| recording.value(seed)),
+        mining_seed: mining_seed.map(|seed| recording.value(seed)),
+        loss: recording.value(loss),
+        learning_rate,
+        dloss,
+    };
+    Ok(Step { plan: recording.finish(), buffers, chunks: None })
+}
+
+/// The step for a network that takes a part of the batch. What one phase leaves for another that is run after further
+/// chunks have gone through the network is an input or an output of the plan, and so shares memory with nothing.
+pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> Result<Step> {
+    let same = net.graph.depends_on_batch();
+    let embeddings = net.graph.shape(net.embeddings);
+    let (chunk, dim) = (embeddings.batch(), embeddings.channels());
+    let params: Vec<Tensor> = net.graph.params().map(|(t, _)| t).collect();
+    let collected = net.graph.input("batch embeddings", Shape::new(&[batch, dim])?);
+    let Loss { labels, mining_seed, loss } = add_loss(&mut net.graph, config, collected, batch)?;
+
+    let mut recording = Recording::new(&net.graph);
+    recording.forward_to(net.embeddings, &[loss]);
+    recording.end_phase("forward");
+
+    recording.forward_to(collected, &[loss]);
+    let rows = recording.buffer("rows", Shape::new(&[chunk])?, Type::U32, Role::Input);
+    let (from, to) = (recording.value(net.embeddings), recording.value(collected));
+    recording.record("collect", |r| scatter_rows(r, from, rows, to));
+    recording.end_phase("collect");
+
+    recording.forward_to(loss, &[loss]);
+    let dloss = recording.seed(loss, Role::Input);
+    recording.backward_from(loss, dloss, &[collected]);
+    let gradient = recording.gradient(collected).expect("the loss has a gradient for embeddings");
+    let active = recording.buffer("active", Shape::new(&[batch])?, Type::U32, Role::Output);
+    recording.record("active", |r| active_rows(r, gradient, active));
+    recording.end_phase("loss");
+
+    let seed = recording.seed(net.embeddings, Role::Temporary);
+    recording.record("spread", |r| gather_rows(r, gradient, rows, seed));
+    recording.end_phase("spread");
+
+    recording.backward_from(net.embeddings, seed, &params);
+    recording.end_phase("backward");
+    recording.repeat_adding("backward", "backward more");
+
+    recording.update_statistics(loss);
+    recording.end_phase("statistics");
+    let learning_rate = recording.update_params(loss, config.optimiser().as_ref());
+    recording.end_phase("update");
+
+    let buffers = Buffers {
+        images: recording.value(net.images),
+        labels: recording.value(labels),
+        seed: net.seed.map(|seed| recording.value(seed)),
+        mining_seed: mining_seed.map(|seed| recording.value(seed)),
+        loss: recording.value(loss),
+        learning_rate,
+        dloss,
+    };
+    let plan = recording.finish();
+    let chunks = Chunks {
+        rows,
+        active,
+        same,
+        forward: plan.phase("forward"),
+        collect: plan.phase("collect"),
+        loss: plan.phase("loss"),
+        spread: plan.phase("spread"),
+        backward: plan.phase("backward"),
+        backward_more: plan.phase("backward more"),
+        statistics: plan.phase("statistics"),
+        update: plan.phase("update"),
+    };
+    Ok(Step { plan, buffers, chunks: Some(chunks) })
+}
+
+#[cfg(test)]
+mod tests;
