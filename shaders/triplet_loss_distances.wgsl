@@ -34,7 +34,7 @@ fn triplet_transpose(
     }
 }
 
-// triplet_distances: squared Euclidean distances of all pairs of images, and a zeroed matrix for triplet_select
+// triplet_distances: squared Euclidean distances of all pairs of images, and a zeroed matrix for the selection
 //
 //   d[i,j] = sum over k of  (x[i,k] - x[j,k])^2
 //   pull[i,j] = 0
@@ -107,5 +107,36 @@ fn write_pair(i: u32, j: u32, distance: f32) {
             d[j * p.b + i] = distance;
             pull[j * p.b + i] = 0;
         }
+    }
+}
+
+// triplet_centre: the mean embedding; its length is near 1 where all embeddings fall onto a point
+//
+//   centre[k] = 1/b * sum over i of  x[i,k]
+//
+//   p       Params
+//   x       [b, dim]    read
+//   centre  [dim]       read_write, set
+//
+// dispatch   [ceil(dim/64)], folded
+// overrides  none
+// needs      nothing beyond default limits; no barrier
+// order      sums i in order, so results repeat bit for bit
+
+@group(0) @binding(2) var<storage, read_write> centre: array<f32>;
+
+@compute @workgroup_size(64)
+fn triplet_centre(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let k = group_index(workgroup, groups) * 64u + lane;
+    if k < p.dim {
+        var sum = 0.0;
+        for (var i = 0u; i < p.b; i++) {
+            sum += x[i * p.dim + k];
+        }
+        centre[k] = sum / f32(p.b);
     }
 }

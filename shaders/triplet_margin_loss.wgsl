@@ -61,26 +61,34 @@ fn triplet_margin_loss(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // triplet_margin_stats: the loss and the statistics of all triplets, in the slots of triplet_loss
 //
-//   y[0] = t0/t1    y[1] = t0/t5    y[2] = t5    y[3] = t1    y[4] = t2/t5    y[5] = t6/t1    y[6] = t3/t5    y[7] = t4
-//                   with  ts = sum over the triplets of shares[.,s],  t6 = sum of active * d[a,n];  0 where a quotient would
-//                   divide by 0;  y[0] and y[1] are NaN if any distance is not finite
+//   y[0] = t0/t1    y[1] = t0/t5    y[2] = t5    y[3] = t1                y[4] = t2/t5     y[5] = t6/t1      y[6] = 0
+//   y[7] = t4       y[8] = t7       y[9] = t5 - t4 - t7     y[10] = t1    y[11] = t5 - t1
+//   y[12] = sqrt(1/t5 * sum over the triplets of (d[a,p] - y[4])^2)
+//   y[13] = sqrt(1/t1 * sum over the active triplets of (d[a,n] - y[5])^2)
+//   y[14] = 0       y[15] = t5
+//                   with  ts = sum over the triplets of shares[.,s],  t6 = sum of active * d[a,n],  t7 = number of triplets
+//                   that are active and not hard;  0 where a quotient would divide by 0;  y[0] and y[1] are NaN if any
+//                   distance is not finite;  what is known of a whole batch only is 0
 //
 //   p       Params
 //   shares  [t, 6]    read: the share of triplet_margin_loss
-//   y       [8]       read_write, set
+//   y       [16]      read_write, set
 //
 // dispatch   [1]
 // overrides  none
-// needs      nothing beyond default limits; one barrier
+// needs      nothing beyond default limits; three barriers
 // order      LANES interleaved parts of the triplets, then the parts, so results repeat bit for bit
 
 const LANES: u32 = 32u;
-const TOTALS: u32 = 7u;
+const TOTALS: u32 = 8u;
 
 @group(0) @binding(1) var<storage, read> shares: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 var<workgroup> parts: array<f32, LANES * TOTALS>;
+var<workgroup> totals: array<f32, TOTALS>;
+// Of each lane: squares of distances from their mean, for positives and negatives.
+var<workgroup> squares: array<vec2<f32>, LANES>;
 
 fn mean(sum: f32, count: f32) -> f32 {
     if count == 0.0 {
@@ -97,31 +105,57 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
             sums[s] += shares[SLOTS * t + s];
         }
         sums[6] += shares[SLOTS * t + 1u] * shares[SLOTS * t + 3u];
+        sums[7] += shares[SLOTS * t + 1u] * (1.0 - shares[SLOTS * t + 4u]);
     }
     for (var s = 0u; s < TOTALS; s++) {
         parts[s * LANES + lane] = sums[s];
     }
     workgroupBarrier();
-    if lane == 0u {
-        var total: array<f32, TOTALS>;
-        for (var s = 0u; s < TOTALS; s++) {
-            for (var l = 0u; l < LANES; l++) {
-                total[s] += parts[s * LANES + l];
-            }
+    if lane < TOTALS {
+        var total = 0.0;
+        for (var l = 0u; l < LANES; l++) {
+            total += parts[lane * LANES + l];
         }
-        let count = total[5];
+        totals[lane] = total;
+    }
+    workgroupBarrier();
+    let count = totals[5];
+    let positive = mean(totals[2], count);
+    let negative = mean(totals[6], totals[1]);
+    var square = vec2<f32>();
+    for (var t = lane; t < p.t; t += LANES) {
+        let near = shares[SLOTS * t + 2u] - positive;
+        let far = shares[SLOTS * t + 3u] - negative;
+        square.x += shares[SLOTS * t + 5u] * near * near;
+        square.y += shares[SLOTS * t + 1u] * far * far;
+    }
+    squares[lane] = square;
+    workgroupBarrier();
+    if lane == 0u {
+        var all_squares = vec2<f32>();
+        for (var l = 0u; l < LANES; l++) {
+            all_squares += squares[l];
+        }
         // Bits, because a shader compiler may assume that floats are finite.
-        let all = bitcast<u32>(total[2] + total[3]);
+        let all = bitcast<u32>(totals[2] + totals[3]);
         let broken = (all & 0x7f800000u) == 0x7f800000u;
         let nan = bitcast<f32>(all | 0x7fc00000u);
-        y[0] = select(mean(total[0], total[1]), nan, broken);
-        y[1] = select(mean(total[0], count), nan, broken);
+        y[0] = select(mean(totals[0], totals[1]), nan, broken);
+        y[1] = select(mean(totals[0], count), nan, broken);
         y[2] = count;
-        y[3] = total[1];
-        y[4] = mean(total[2], count);
-        y[5] = mean(total[6], total[1]);
-        y[6] = mean(total[3], count);
-        y[7] = total[4];
+        y[3] = totals[1];
+        y[4] = positive;
+        y[5] = negative;
+        y[6] = 0.0;
+        y[7] = totals[4];
+        y[8] = totals[7];
+        y[9] = count - totals[4] - totals[7];
+        y[10] = totals[1];
+        y[11] = count - totals[1];
+        y[12] = sqrt(mean(all_squares.x, count));
+        y[13] = sqrt(mean(all_squares.y, totals[1]));
+        y[14] = 0.0;
+        y[15] = count;
     }
 }
 
@@ -136,8 +170,8 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
 //   x       [b, dim]    read
 //   chosen  [t, 3]      read (u32): the triplets
 //   terms   [t, 6]      read: the share of triplet_margin_loss
-//   out     [8]         read: the output of triplet_margin_loss
-//   dy      [8]         read
+//   out     [16]        read: the output of triplet_margin_loss
+//   dy      [16]        read
 //   dx      [b, dim]    read_write, set or add (ACCUMULATE)
 //
 // dispatch   [b, ceil(dim/(DX_LANES*DX_COLUMNS))]: a workgroup per image, lanes along dim

@@ -73,6 +73,10 @@ pub enum Error {
     #[error("{0}")]
     NotFinite(String),
 
+    /// Training no longer teaches anything, and was asked to stop then.
+    #[error("{0}")]
+    Collapsed(String),
+
     /// The user asked to stop before anything was finished. The program exits with 130.
     #[error("{0}")]
     Interrupted(String),

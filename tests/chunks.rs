@@ -11,7 +11,7 @@ use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
 use facenet_gpu::net::{self, Blocks, Build, Network};
-use facenet_gpu::op::{TripletLoss, stat};
+use facenet_gpu::op::{Mining, TripletLoss, stat};
 use facenet_gpu::plan::Shape;
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer, Work, choose_chunk};
 use facenet_gpu::weights::{Metadata, Origin, Weights};
@@ -175,6 +175,24 @@ fn weights_and_statistics_after_one_and_five_steps_are_those_of_the_whole_batch(
                     assert!(error < 1e-6, "{device}: {optimiser:?}, chunks of {chunk}: off by {error:.2e}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn every_way_to_select_chooses_the_same_in_chunks_and_over_the_whole_batch() {
+    let batch = people();
+    for mining in Mining::EVERY {
+        let run = |chunk: u32| {
+            let mut trainer = trainer(&Engine::Cpu, &SMALL, &Config { mining, ..config(chunk) }, &batch);
+            let statistics = [0, 1, 2].map(|_| trainer.step(&batch, 0.01).unwrap().wait().unwrap());
+            (statistics.to_vec(), weights(&mut trainer))
+        };
+        let (expected, expected_weights) = run(BATCH);
+        for chunk in &CHUNKS[1..] {
+            let (statistics, weights) = run(*chunk);
+            assert!(difference(&statistics, &expected) < 1e-6, "{mining:?} in chunks of {chunk}");
+            assert!(difference(&weights, &expected_weights) < 1e-6, "{mining:?} in chunks of {chunk}");
         }
     }
 }

@@ -1,169 +1,20 @@
-//! The triplet loss on every device against a reference of its own: a plain loop over triplets in f64, with the
-//! textbook gradient of each. Embeddings lie on a coarse grid, so that all distances are exact in f32, ties are exact
-//! ties, and every device must choose the very same triplets.
+//! The triplet loss with semi-hard negatives on every device against a reference of its own; `tests/mining.rs` has the
+//! other ways to select. Embeddings lie on a coarse grid, so that all distances are exact in f32, ties are exact ties, and
+//! every device must choose the very same triplets.
 
 mod support;
+#[path = "support/triplets.rs"]
+mod triplets;
 
 use facenet_gpu::Error;
-use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Graph, Recording};
 use facenet_gpu::op::{TripletLoss, stat};
-use facenet_gpu::plan::{Buf, Plan, Shape};
+use facenet_gpu::plan::Shape;
 use rand::RngExt;
-use support::{gpus, normals, relative_error, rng};
-
-/// Upstream gradient: the two losses, and numbers that must not reach the embeddings.
-const DY: [f32; 8] = [0.7, -1.9, 100.0, -50.0, 30.0, 20.0, -10.0, 5.0];
-
-struct Batch {
-    dim: usize,
-    x: Vec<f32>,
-    labels: Vec<u32>,
-    margin: f32,
-}
-
-impl Batch {
-    fn new(dim: usize, x: Vec<f32>, labels: Vec<u32>, margin: f32) -> Self {
-        assert_eq!(x.len(), labels.len() * dim);
-        Self { dim, x, labels, margin }
-    }
-
-    /// Random multiples of 1/8 in -1..=1.
-    fn on_a_grid(name: &str, dim: usize, labels: Vec<u32>, margin: f32) -> Self {
-        let mut rng = rng(name);
-        let x = (0..labels.len() * dim).map(|_| f32::from(rng.random_range(-8i8..=8)) / 8.0).collect();
-        Self::new(dim, x, labels, margin)
-    }
-
-    fn people(images: u32, people: u32) -> Vec<u32> {
-        (0..images).map(|i| i % people).collect()
-    }
-
-    fn row(&self, i: usize) -> Vec<f64> {
-        self.x[i * self.dim..][..self.dim].iter().map(|&v| f64::from(v)).collect()
-    }
-
-    fn distance(&self, i: usize, j: usize) -> f64 {
-        self.row(i).iter().zip(self.row(j)).map(|(a, b)| (a - b).powi(2)).sum()
-    }
-
-    /// Statistics and gradient by the book.
-    #[expect(clippy::needless_range_loop, reason = "the letters are those of the formula")]
-    fn reference(&self) -> (Vec<f64>, Vec<f64>) {
-        let b = self.labels.len();
-        let margin = f64::from(self.margin);
-        let d: Vec<Vec<f64>> = (0..b).map(|i| (0..b).map(|j| self.distance(i, j)).collect()).collect();
-        let (mut triplets, mut pairs, mut hard) = (Vec::new(), Vec::new(), 0);
-        let mut different = Vec::new();
-        for a in 0..b {
-            for p in 0..b {
-                if self.labels[a] != self.labels[p] {
-                    different.push(d[a][p]);
-                    continue;
-                }
-                if a == p {
-                    continue;
-                }
-                pairs.push(d[a][p]);
-                let mut negative: Option<usize> = None;
-                let mut violated = false;
-                for n in 0..b {
-                    if self.labels[n] == self.labels[a] {
-                        continue;
-                    }
-                    violated |= d[a][n] <= d[a][p];
-                    let inside = d[a][n] > d[a][p] && d[a][n] < d[a][p] + margin;
-                    if inside && negative.is_none_or(|best| d[a][n] < d[a][best]) {
-                        negative = Some(n);
-                    }
-                }
-                hard += usize::from(violated);
-                triplets.extend(negative.map(|n| (a, p, n)));
-            }
-        }
-        let mean = |sum: f64, count: usize| if count == 0 { 0.0 } else { sum / count as f64 };
-        let loss: f64 = triplets.iter().map(|&(a, p, n)| d[a][p] - d[a][n] + margin).sum();
-        let far: f64 = triplets.iter().map(|&(a, _, n)| d[a][n]).sum();
-        let mut y = vec![0.0; stat::COUNT];
-        y[stat::LOSS] = mean(loss, triplets.len());
-        y[stat::LOSS_PER_PAIR] = mean(loss, pairs.len());
-        y[stat::PAIRS] = pairs.len() as f64;
-        y[stat::ACTIVE] = triplets.len() as f64;
-        y[stat::POSITIVE_DISTANCE] = mean(pairs.iter().sum(), pairs.len());
-        y[stat::NEGATIVE_DISTANCE] = mean(far, triplets.len());
-        y[stat::DIFFERENT_DISTANCE] = mean(different.iter().sum(), different.len());
-        y[stat::HARD] = hard as f64;
-        let scale = mean(f64::from(DY[0]), triplets.len()) + mean(f64::from(DY[1]), pairs.len());
-        let mut dx = vec![0.0; b * self.dim];
-        for &(a, p, n) in &triplets {
-            let (anchor, positive, negative) = (self.row(a), self.row(p), self.row(n));
-            for k in 0..self.dim {
-                dx[a * self.dim + k] += scale * 2.0 * (negative[k] - positive[k]);
-                dx[p * self.dim + k] += scale * 2.0 * (positive[k] - anchor[k]);
-                dx[n * self.dim + k] += scale * 2.0 * (anchor[k] - negative[k]);
-            }
-        }
-        (y, dx)
-    }
-
-    fn plan(&self) -> (Plan, [Buf; 5]) {
-        let size = |n: usize| u32::try_from(n).unwrap();
-        let mut graph = Graph::new();
-        let x = graph.input("x", Shape::new(&[size(self.labels.len()), size(self.dim)]).unwrap());
-        let labels = graph.input_u32("labels", Shape::vector(size(self.labels.len())));
-        let y = graph.op("loss", TripletLoss::new(self.margin).unwrap(), &[x, labels]).unwrap();
-        let mut recording = Recording::forward(&graph, &[y]);
-        let dy = recording.backward(y, &[x]);
-        let dx = recording.gradient(x).unwrap();
-        let bufs = [recording.value(x), recording.value(labels), recording.value(y), dy, dx];
-        (recording.finish(), bufs)
-    }
-
-    /// Statistics and gradient on every device, with its name.
-    fn run(&self) -> Vec<(String, Vec<f32>, Vec<f32>)> {
-        let (plan, [x, labels, y, dy, dx]) = self.plan();
-        let options = Options::checked();
-        let mut devices: Vec<(String, Box<dyn Executor>)> = vec![
-            ("CPU in f32".into(), Box::new(CpuExecutor::<f32>::new(plan.clone(), &options).unwrap())),
-            ("CPU in f64".into(), Box::new(CpuExecutor::<f64>::new(plan.clone(), &options).unwrap())),
-        ];
-        for gpu in gpus() {
-            let name = format!("GPU, {:?}", gpu.info().family());
-            devices.push((name, Box::new(GpuExecutor::new(&gpu, plan.clone(), &options).unwrap())));
-        }
-        let run = |(name, mut device): (String, Box<dyn Executor>)| {
-            device.write(x, &self.x).unwrap();
-            device.write_u32(labels, &self.labels).unwrap();
-            device.write(dy, &DY).unwrap();
-            device.run_all().unwrap();
-            assert!(device.check_guards().unwrap().is_empty(), "{name} wrote behind the end of a buffer");
-            (name, device.read(y).unwrap(), device.read(dx).unwrap())
-        };
-        devices.into_iter().map(run).collect()
-    }
-
-    /// Holds every device against the reference, which it returns.
-    fn check(&self) -> (Vec<f64>, Vec<f64>) {
-        let (y, dx) = self.reference();
-        for (device, got_y, got_dx) in self.run() {
-            for slot in 0..stat::COUNT {
-                let error = (f64::from(got_y[slot]) - y[slot]).abs();
-                let count = [stat::PAIRS, stat::ACTIVE, stat::HARD].contains(&slot);
-                let bound = if count { 0.0 } else { 2e-6 * y[slot].abs() + 1e-7 };
-                assert!(error <= bound, "{device}: slot {slot} is {}, not {}", got_y[slot], y[slot]);
-            }
-            let error = relative_error(&got_dx, &dx);
-            assert!(error < 2e-6, "{device}: the gradient is off by {error:.2e}");
-        }
-        (y, dx)
-    }
-}
-
-fn is_zero(values: &[f64]) -> bool {
-    values.iter().all(|&v| v == 0.0)
-}
+use support::{gpus, relative_error, rng};
+use triplets::{Batch, Outcome, is_zero};
 
 #[test]
 fn crowded_batches_agree_with_a_loop_over_all_triplets() {
@@ -191,21 +42,7 @@ fn people_may_come_in_any_order_and_number() {
 
 #[test]
 fn random_unit_embeddings_agree_too() {
-    let labels = Batch::people(45, 9);
-    let mut x = normals(&mut rng("unit"), 45 * 128);
-    for row in x.chunks_exact_mut(128) {
-        let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
-        row.iter_mut().for_each(|v| *v /= norm);
-    }
-    let batch = Batch::new(128, x, labels, 0.2);
-    let (y, dx) = batch.reference();
-    for (device, got_y, got_dx) in batch.run() {
-        for slot in 0..stat::COUNT {
-            let error = (f64::from(got_y[slot]) - y[slot]).abs();
-            assert!(error <= 1e-5 * y[slot].abs(), "{device}: slot {slot} is {}, not {}", got_y[slot], y[slot]);
-        }
-        assert!(relative_error(&got_dx, &dx) < 1e-5, "{device}");
-    }
+    Batch::of_unit_rows("unit", 128, Batch::people(45, 9), 0.2).check_within(1e-5);
 }
 
 #[test]
@@ -269,14 +106,14 @@ fn an_embedding_that_is_not_finite_makes_the_loss_nan() {
         for image in [0, 6] {
             let mut batch = Batch::on_a_grid("nan", 3, labels(), 2.0);
             batch.x[image * 3 + 1] = bad;
-            for (device, y, _) in batch.run() {
+            for Outcome { device, y, .. } in batch.run() {
                 assert!(y[stat::LOSS].is_nan(), "{device}: {bad} in image {image} gives {}", y[stat::LOSS]);
                 assert!(y[stat::LOSS_PER_PAIR].is_nan(), "{device}: {bad} in image {image}");
             }
         }
     }
     for labels in [vec![0, 0], vec![0, 1]] {
-        for (device, y, _) in Batch::new(1, vec![f32::NAN, 0.0], labels, 0.2).run() {
+        for Outcome { device, y, .. } in Batch::new(1, vec![f32::NAN, 0.0], labels, 0.2).run() {
             assert!(y[stat::LOSS].is_nan() && y[stat::LOSS_PER_PAIR].is_nan(), "{device}: {y:?}");
         }
     }

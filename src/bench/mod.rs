@@ -108,10 +108,11 @@ pub fn ceilings(engine: &Engine) -> Result<Ceilings> {
     Ok(Ceilings { gflops: flops / best(product)? / 1e9, gbytes: bytes / best(copy)? / 1e9 })
 }
 
-/// The name of an op's case in tables: the op and the shapes of its inputs.
+/// The name of an op's case in tables: the op, the shapes of its inputs, and its setting if it has one.
 pub fn case_name(op: &str, case: &Case) -> String {
     let shapes: Vec<String> = case.inputs.iter().map(|i| i.shape.to_string()).collect();
-    format!("{op} {}", shapes.join(" "))
+    let setting = if case.setting.is_empty() { String::new() } else { format!(", {}", case.setting) };
+    format!("{op} {}{setting}", shapes.join(" "))
 }
 
 /// Times one case of an op, forward and backward, kernel by kernel.

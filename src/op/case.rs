@@ -57,6 +57,8 @@ pub struct Case {
     pub exact_on_integers: bool,
     /// Only so many elements at the start of the output have a gradient; the others are statistics.
     pub differentiable: usize,
+    /// What tells it from other cases of the same sizes in tables; empty where nothing needs saying.
+    pub setting: &'static str,
 }
 
 impl Case {
@@ -75,6 +77,7 @@ impl Case {
             tolerance: 1e-5,
             exact_on_integers: true,
             differentiable: usize::MAX,
+            setting: "",
         }
     }
 
@@ -89,6 +92,13 @@ impl Case {
     #[must_use]
     pub fn differentiable(mut self, outputs: usize) -> Self {
         self.differentiable = outputs;
+        self
+    }
+
+    /// For one of several cases of the same sizes in tables.
+    #[must_use]
+    pub fn called(mut self, setting: &'static str) -> Self {
+        self.setting = setting;
         self
     }
 

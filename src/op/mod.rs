@@ -15,6 +15,7 @@ mod linear;
 mod local_response_norm;
 mod max_pool2d;
 mod maxout;
+mod philox;
 mod pool2d;
 mod relu;
 mod rows;
@@ -40,7 +41,7 @@ pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
 pub use relu::Relu;
 pub use rows::{active_rows, gather_rows, scatter_rows};
-pub use triplet_loss::{TripletLoss, stat};
+pub use triplet_loss::{Mining, Positives, TripletLoss, stat};
 pub use triplet_margin_loss::TripletMarginLoss;
 pub use zero_pad2d::ZeroPad2d;
 

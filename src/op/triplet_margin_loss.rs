@@ -9,8 +9,10 @@ use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
 use crate::{Error, Result, grid, params, shader, twin};
 
 /// Triplet loss of embeddings `[b, dim]` over triplets `[t, 3]` of integers: the positions of anchor, positive and
-/// negative in the batch; one that is not below `b` makes the triplet none, so that fewer than `t` can be given. PyTorch's `triplet_margin_loss` with squared distances and no mining. The output has the slots
-/// of [`TripletLoss`](super::TripletLoss), which [`stat`] names: a pair is a triplet here, an active one has a loss.
+/// negative in the batch; one that is not below `b` makes the triplet none, so that fewer than `t` can be given.
+/// PyTorch's `triplet_margin_loss` with squared distances and no mining. The output has the slots of
+/// [`TripletLoss`](super::TripletLoss), which [`stat`] names: a pair is a triplet here, an active one has a loss, and the
+/// others are skipped; what is known of a whole batch only is 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripletMarginLoss {
     margin: f32,
@@ -146,10 +148,12 @@ fn terms<T: Float>(call: Call<'_, T>) {
 
 fn stats<T: Float>(call: Call<'_, T>) {
     let [shares, y] = call.args();
-    let (mut t, mut active_far) = ([T::zero(); SLOTS], T::zero());
-    for row in shares.f().chunks_exact(SLOTS) {
+    let (rows, mut t) = (shares.f().chunks_exact(SLOTS), [T::zero(); SLOTS]);
+    let (mut active_far, mut semi_hard) = (T::zero(), T::zero());
+    for row in rows.clone() {
         t.iter_mut().zip(row).for_each(|(t, &sum)| *t += sum);
         active_far += row[1] * row[3];
+        semi_hard += row[1] * (T::one() - row[4]);
     }
     let count = t[5];
     let loss = if (t[2] + t[3]).is_finite() { t[0] } else { T::nan() };
@@ -161,8 +165,19 @@ fn stats<T: Float>(call: Call<'_, T>) {
     y[stat::ACTIVE] = t[1];
     y[stat::POSITIVE_DISTANCE] = of(t[2], count);
     y[stat::NEGATIVE_DISTANCE] = of(active_far, t[1]);
-    y[stat::DIFFERENT_DISTANCE] = of(t[3], count);
+    y[stat::DIFFERENT_DISTANCE] = T::zero();
     y[stat::HARD] = t[4];
+    y[stat::SEMI_HARD] = semi_hard;
+    y[stat::EASY] = count - t[4] - semi_hard;
+    y[stat::CANDIDATES] = t[1];
+    y[stat::SKIPPED_PAIRS] = count - t[1];
+    let square = |x: T| x * x;
+    let near = rows.clone().map(|row| row[5] * square(row[2] - y[stat::POSITIVE_DISTANCE])).sum();
+    let far = rows.map(|row| row[1] * square(row[3] - y[stat::NEGATIVE_DISTANCE])).sum();
+    y[stat::POSITIVE_SPREAD] = of(near, count).sqrt();
+    y[stat::NEGATIVE_SPREAD] = of(far, t[1]).sqrt();
+    y[stat::MEAN_LENGTH] = T::zero();
+    y[stat::TRIPLETS] = count;
 }
 
 fn dx<T: Float>(call: Call<'_, T>) {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::OnCollapse;
 use crate::data::augment::Augment;
 use crate::data::sampler::PkConfig;
 use crate::graph::Optimiser;
 use crate::net::{Build, Mode};
+use crate::op::{Mining, Positives, TripletLoss};
 use crate::optim::{AdaGrad, Sgd};
 use crate::train::Offline;
 use crate::weights::Origin;
@@ -56,6 +58,12 @@ pub struct Config {
     pub epochs: u32,
     /// The triplet loss's margin; the paper's is 0.2.
     pub margin: f32,
+    /// Which negatives are selected.
+    pub mining: Mining,
+    /// Which positives make pairs; `None` is what the mining prescribes, else all.
+    pub positives: Option<Positives>,
+    /// What happens if training collapses.
+    pub on_collapse: OnCollapse,
     /// Optimiser.
     pub optimiser: OptimiserKind,
     /// Learning rate at the start.
@@ -99,6 +107,9 @@ impl Default for Config {
             chunk: None,
             epochs: 10,
             margin: 0.2,
+            mining: Mining::SemiHard,
+            positives: None,
+            on_collapse: OnCollapse::Warn,
             optimiser: OptimiserKind::AdaGrad,
             learning_rate: 0.1,
             schedule: Schedule::Cosine,
@@ -135,6 +146,11 @@ impl Config {
         }
         if !(self.margin.is_finite() && self.margin > 0.0) {
             return usage("the margin must be a number above 0; the paper's is 0.2");
+        }
+        if let (Some(own), Some(asked)) = (self.mining.positives(), self.positives)
+            && own != asked
+        {
+            return usage("batch-hard takes the hardest positive of each anchor; for all positives take --mining hard");
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return usage("the learning rate must be a number above 0");
@@ -178,6 +194,19 @@ impl Config {
     pub fn build(&self, batch: u32) -> Build {
         let mode = Mode::Training { dropout: self.dropout, frozen: self.frozen_statistics };
         Build { input: self.input, embedding: self.embedding, mode, ..Build::training(batch) }
+    }
+
+    /// Which positives make pairs.
+    pub fn positives(&self) -> Positives {
+        self.positives.or(self.mining.positives()).unwrap_or_default()
+    }
+
+    /// The loss with its selection.
+    ///
+    /// # Errors
+    /// The margin makes no sense.
+    pub fn loss(&self) -> Result<TripletLoss> {
+        Ok(TripletLoss::new(self.margin)?.with_mining(self.mining).with_positives(self.positives()))
     }
 
     /// What the weights file says of where its weights come from.

@@ -1,6 +1,7 @@
 //! Training: the plan of a step, the loop around it, what a run leaves behind.
 
 mod chunk;
+mod collapse;
 mod compatible;
 mod config;
 mod diagnose;
@@ -14,6 +15,7 @@ mod step;
 mod trainer;
 
 pub use chunk::choose_chunk;
+pub use collapse::OnCollapse;
 pub use compatible::{Compatible, Versions};
 pub use config::{Config, OptimiserKind, Schedule};
 pub use evaluate::{Evaluator, Floors};

@@ -20,12 +20,30 @@ pub struct StepReport {
     pub loss_all: f32,
     /// Anchor-positive pairs.
     pub pairs: f32,
-    /// Pairs with a semi-hard negative.
+    /// Active triplets: pairs that have a negative; with batch-all, each candidate of a pair makes one.
     pub active: f32,
+    /// Images that could have become the negative of a pair, over all pairs.
+    pub candidates: f32,
+    /// Pairs without a candidate.
+    pub skipped_pairs: f32,
+    /// Pairs whose closest negative is farther than the positive by the margin or more.
+    pub easy: f32,
+    /// Pairs whose closest negative is farther than the positive, by less than the margin.
+    pub semi_hard: f32,
+    /// Pairs whose closest negative is as close as the positive, or closer.
+    pub hard: f32,
     /// Mean squared distance of anchor and positive.
     pub d_ap: f32,
+    /// Its standard deviation.
+    pub d_ap_spread: f32,
     /// Mean squared distance of anchor and the chosen negative.
     pub d_an: f32,
+    /// Its standard deviation.
+    pub d_an_spread: f32,
+    /// Mean squared distance of images of different people.
+    pub d_different: f32,
+    /// Length of the mean embedding: near 1 where all fall onto one point.
+    pub mean_length: f32,
     /// Images that the second pass left out, having no gradient.
     pub skipped: usize,
     /// Learning rate.
@@ -44,8 +62,17 @@ impl StepReport {
             loss_all: s[stat::LOSS_PER_PAIR],
             pairs: s[stat::PAIRS],
             active: s[stat::ACTIVE],
+            candidates: s[stat::CANDIDATES],
+            skipped_pairs: s[stat::SKIPPED_PAIRS],
+            easy: s[stat::EASY],
+            semi_hard: s[stat::SEMI_HARD],
+            hard: s[stat::HARD],
             d_ap: s[stat::POSITIVE_DISTANCE],
+            d_ap_spread: s[stat::POSITIVE_SPREAD],
             d_an: s[stat::NEGATIVE_DISTANCE],
+            d_an_spread: s[stat::NEGATIVE_SPREAD],
+            d_different: s[stat::DIFFERENT_DISTANCE],
+            mean_length: s[stat::MEAN_LENGTH],
             skipped: 0,
             learning_rate,
             seconds,
@@ -64,12 +91,28 @@ pub struct EpochReport {
     pub loss: f64,
     /// Mean loss over all the epoch's pairs.
     pub loss_all: f64,
-    /// Part of the pairs with a semi-hard negative, 0 to 1.
+    /// Part of the pairs that have a negative, 0 to 1.
     pub active: f64,
+    /// Images that could have become the negative of a pair, per pair.
+    pub candidates: f64,
+    /// Part of the pairs that is easy.
+    pub easy: f64,
+    /// Part of the pairs that is semi-hard.
+    pub semi_hard: f64,
+    /// Part of the pairs that is hard.
+    pub hard: f64,
     /// Mean squared distance of anchor and positive.
     pub d_ap: f64,
+    /// Its standard deviation in a batch, on average.
+    pub d_ap_spread: f64,
     /// Mean squared distance of anchor and the chosen negative.
     pub d_an: f64,
+    /// Its standard deviation in a batch, on average.
+    pub d_an_spread: f64,
+    /// Mean squared distance of images of different people.
+    pub d_different: f64,
+    /// Length of a batch's mean embedding, on average.
+    pub mean_length: f64,
     /// Images that a step's second pass left out, having no gradient: mean of the steps.
     pub skipped: f64,
     /// Verification accuracy on held-out people, 0 to 1; empty without any.
@@ -97,14 +140,23 @@ impl EpochReport {
         };
         let (pairs, active) = (sum(|r| r.pairs, |_| 1.0), sum(|r| r.active, |_| 1.0));
         let mean = |sum: f64, count: f64| if count > 0.0 { sum / count } else { 0.0 };
+        let of_steps = |of: fn(&StepReport) -> f32| mean(sum(of, |_| 1.0), rows.len() as f64);
         Self {
             epoch,
             step,
             loss: mean(sum(|r| r.loss, |r| r.active), active),
             loss_all: mean(sum(|r| r.loss_all, |r| r.pairs), pairs),
-            active: mean(active, pairs),
+            active: mean(pairs - sum(|r| r.skipped_pairs, |_| 1.0), pairs),
+            candidates: mean(sum(|r| r.candidates, |_| 1.0), pairs),
+            easy: mean(sum(|r| r.easy, |_| 1.0), pairs),
+            semi_hard: mean(sum(|r| r.semi_hard, |_| 1.0), pairs),
+            hard: mean(sum(|r| r.hard, |_| 1.0), pairs),
             d_ap: mean(sum(|r| r.d_ap, |r| r.pairs), pairs),
+            d_ap_spread: mean(sum(|r| r.d_ap_spread, |r| r.pairs), pairs),
             d_an: mean(sum(|r| r.d_an, |r| r.active), active),
+            d_an_spread: mean(sum(|r| r.d_an_spread, |r| r.active), active),
+            d_different: of_steps(|r| r.d_different),
+            mean_length: of_steps(|r| r.mean_length),
             skipped: mean(rows.iter().map(|r| r.skipped as f64).sum(), rows.len() as f64),
             accuracy: None,
             threshold: None,

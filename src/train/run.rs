@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::collapse::{Guard, OnCollapse};
 use super::compatible::VersionsFile;
 use super::diagnose::first_bad_tensor;
 use super::offline::OfflineBatches;
@@ -33,7 +34,7 @@ const KEEP_EVERY: usize = 100;
 /// # Errors
 /// The data cannot be used, the device fails, the folder cannot be written, or the loss is no longer a number: then the
 /// last good weights are in `folder` and the message says at which step and in which layer it happened. Good are weights
-/// with which the network gave numbers.
+/// with which the network gave numbers. With [`OnCollapse::Stop`] a collapse is an error, too.
 pub fn train(
     engine: &Engine,
     network: &Network,
@@ -64,7 +65,7 @@ pub fn train(
     let steps = epoch_steps * config.epochs as usize;
 
     let net = network.graph(&config.build(1).frozen())?;
-    let start = initial_weights(&net.graph, metadata.clone(), config.seed);
+    let start = Arc::new(initial_weights(&net.graph, metadata.clone(), config.seed));
     let config = &Config { chunk: Some(choose_chunk(engine, network, config, batch)?), ..config.clone() };
     let mut trainer = Trainer::new(engine, network, config, metadata.clone(), batch)?;
     trainer.load(&start, folder.path())?;
@@ -124,8 +125,11 @@ pub fn train(
         done: 0,
         in_flight: VecDeque::new(),
         last_batch: None,
+        sound: Kept { step: 0, weights: start.clone() },
         good: Kept { step: 0, weights: start },
         candidate: None,
+        guard: Guard::new(config.margin),
+        backed_off: 1.0,
     };
     let mut best: Option<Accuracy> = None;
     let mut history: Vec<EpochReport> = Vec::new();
@@ -182,9 +186,10 @@ struct InFlight {
 }
 
 /// Weights and the step after which they were read.
+#[derive(Clone)]
 struct Kept {
     step: usize,
-    weights: Weights,
+    weights: Arc<Weights>,
 }
 
 struct Run<'a> {
@@ -210,6 +215,11 @@ struct Run<'a> {
     good: Kept,
     /// Weights that will be good if the next step's loss is a number.
     candidate: Option<Kept>,
+    guard: Guard,
+    /// The latest good weights from before any sign of a collapse.
+    sound: Kept,
+    /// What the learning rate is multiplied by.
+    backed_off: f32,
 }
 
 impl Run<'_> {
@@ -221,13 +231,13 @@ impl Run<'_> {
             self.select_offline()?;
             let Some(batch) = self.batches.next_batch() else { break };
             let batch = batch?;
-            let learning_rate = self.config.learning_rate_at(self.done, self.steps);
+            let learning_rate = self.backed_off * self.config.learning_rate_at(self.done, self.steps);
             let statistics = self.trainer.step(&batch, learning_rate)?;
             self.done += 1;
             let (batch, skipped) = (batch.description(), self.trainer.work().skipped);
             self.in_flight.push_back(InFlight { step: self.done, batch, skipped, statistics, learning_rate });
             if self.done.is_multiple_of(KEEP_EVERY) {
-                self.candidate = Some(Kept { step: self.done, weights: self.trainer.weights()? });
+                self.candidate = Some(Kept { step: self.done, weights: Arc::new(self.trainer.weights()?) });
             }
             let rate = ((self.done - first) * self.batch_size) as f64 / begin.elapsed().as_secs_f64();
             self.land(STEPS_IN_FLIGHT, epoch, rate, &mut rows)?;
@@ -273,10 +283,13 @@ impl Run<'_> {
             if self.candidate.as_ref().is_some_and(|kept| kept.step < flight.step)
                 && let Some(kept) = self.candidate.take()
             {
-                self.good = kept;
+                self.keep(kept);
             }
             rows.push(report);
             self.observer.step(&report, rate);
+            if let Some(collapse) = self.guard.step(&report, self.config) {
+                self.collapsed(flight.step, &collapse)?;
+            }
         }
         Ok(())
     }
@@ -290,9 +303,45 @@ impl Run<'_> {
             return Err(self.not_finite(self.done)?);
         }
         self.folder.save_last(&weights)?;
-        self.good = Kept { step: self.done, weights };
+        self.keep(Kept { step: self.done, weights: Arc::new(weights) });
         self.candidate = None;
         accuracy
+    }
+
+    /// Keeps good weights, also as sound ones if nothing points to a collapse.
+    fn keep(&mut self, kept: Kept) {
+        if self.guard.is_calm() {
+            self.sound = kept.clone();
+        }
+        self.good = kept;
+    }
+
+    /// Does what was asked for in case of a collapse, which a sentence describes.
+    fn collapsed(&mut self, step: usize, collapse: &str) -> Result<()> {
+        let sound = match self.sound.step {
+            0 => "the starting weights".to_string(),
+            step => format!("the weights of step {step}, from before it,"),
+        };
+        match self.config.on_collapse {
+            OnCollapse::Warn => self.observer.warning(&format!("step {step}: {collapse}")),
+            OnCollapse::Stop => {
+                self.good = self.sound.clone();
+                self.save_good()?;
+                let path = self.folder.last().display().to_string();
+                return Err(Error::Collapsed(format!("stopped at step {step}: {collapse}; {sound} are in {path}")));
+            }
+            OnCollapse::BackOff => {
+                self.trainer.load(&self.sound.weights, self.folder.path())?;
+                self.backed_off *= 0.5;
+                self.candidate = None;
+                self.guard.start_again();
+                let rate = self.backed_off * self.config.learning_rate_at(self.done, self.steps);
+                let message =
+                    format!("step {step}: {collapse}; back to {sound} with half the learning rate, {rate:.2e}");
+                self.observer.warning(&message);
+            }
+        }
+        Ok(())
     }
 
     /// Saves the weights in the middle of an epoch, after the user has asked to stop.
@@ -301,7 +350,7 @@ impl Run<'_> {
         if !weights.is_finite() {
             return Err(self.not_finite(self.done)?);
         }
-        self.good = Kept { step: self.done, weights };
+        self.good = Kept { step: self.done, weights: Arc::new(weights) };
         self.save_good()
     }
 
@@ -313,7 +362,7 @@ impl Run<'_> {
 
     /// After an error in the middle of an epoch: saves what can be saved and hands the error on.
     fn rescue(&mut self, error: Error) -> Error {
-        if !matches!(error, Error::NotFinite(_)) && self.done > 0 {
+        if !matches!(error, Error::NotFinite(_) | Error::Collapsed(_)) && self.done > 0 {
             // The first error is the one that the user must hear of.
             if self.save_unfinished().is_err() {
                 let _ = self.save_good();

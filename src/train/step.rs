@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Config;
 use crate::graph::{Graph, Recording, Tensor};
 use crate::net::{Network, NetworkGraph};
-use crate::op::{Add, ConcatRows, TripletLoss, TripletMarginLoss, active_rows, gather_rows, scatter_rows};
+use crate::op::{Add, ConcatRows, TripletMarginLoss, active_rows, gather_rows, scatter_rows};
 use crate::plan::{Buf, Plan, Role, Shape, Type};
 use crate::{Error, Result};
 
@@ -27,6 +27,7 @@ pub(super) struct Buffers {
     pub(super) old: Option<Buf>,
     pub(super) triplets: Option<Buf>,
     pub(super) seed: Option<Buf>,
+    pub(super) mining_seed: Option<Buf>,
     pub(super) loss: Buf,
     pub(super) learning_rate: Buf,
     pub(super) dloss: Buf,
@@ -80,6 +81,7 @@ struct Loss {
     old: Option<Tensor>,
     /// Triplets that were chosen before.
     triplets: Option<Tensor>,
+    mining_seed: Option<Tensor>,
     loss: Tensor,
 }
 
@@ -93,7 +95,9 @@ fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) 
         None => (embeddings, batch),
     };
     let labels = graph.input_u32("labels", Shape::new(&[count])?);
-    let mut loss = graph.op("triplet_loss", TripletLoss::new(config.margin)?, &[all, labels])?;
+    let mining_seed = config.mining.is_random().then(|| graph.input_u32("mining seed", Shape::vector(2)));
+    let inputs: Vec<Tensor> = [all, labels].into_iter().chain(mining_seed).collect();
+    let mut loss = graph.op("triplet_loss", config.loss()?, &inputs)?;
     let mut triplets = None;
     if config.offline.is_some() {
         // A step has triplets of one kind only; those of the other are none and add zeros.
@@ -102,12 +106,12 @@ fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) 
         loss = graph.op("loss", Add::new(), &[loss, offline])?;
         triplets = Some(given);
     }
-    Ok(Loss { labels, old, triplets, loss })
+    Ok(Loss { labels, old, triplets, mining_seed, loss })
 }
 
 /// The step for a network that takes the whole batch.
 pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Result<Step> {
-    let Loss { labels, old, triplets, loss } = add_loss(&mut net.graph, config, net.embeddings, batch)?;
+    let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, net.embeddings, batch)?;
     let mut recording = Recording::forward(&net.graph, &[loss]);
     let dloss = recording.backward(loss, &[]);
     let learning_rate = recording.update(loss, config.optimiser().as_ref());
@@ -117,6 +121,7 @@ pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Resul
         old: old.map(|old| recording.value(old)),
         triplets: triplets.map(|triplets| recording.value(triplets)),
         seed: net.seed.map(|seed| recording.value(seed)),
+        mining_seed: mining_seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
         learning_rate,
         dloss,
@@ -132,7 +137,7 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
     let (chunk, dim) = (embeddings.batch(), embeddings.channels());
     let params: Vec<Tensor> = net.graph.params().map(|(t, _)| t).collect();
     let collected = net.graph.input("batch embeddings", Shape::new(&[batch, dim])?);
-    let Loss { labels, old, triplets, loss } = add_loss(&mut net.graph, config, collected, batch)?;
+    let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, collected, batch)?;
 
     let mut recording = Recording::new(&net.graph);
     recording.forward_to(net.embeddings, &[loss]);
@@ -171,6 +176,7 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
         old: old.map(|old| recording.value(old)),
         triplets: triplets.map(|triplets| recording.value(triplets)),
         seed: net.seed.map(|seed| recording.value(seed)),
+        mining_seed: mining_seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
         learning_rate,
         dloss,

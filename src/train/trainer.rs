@@ -34,6 +34,8 @@ pub struct Trainer {
     metadata: Metadata,
     /// The run's seed and a number that grows decide what is dropped out.
     seed: [u32; 2],
+    /// The run's seed and the number of the step decide which negatives are taken at random, in chunks or not.
+    step: u32,
     work: Work,
     /// An old network's embeddings, where the new ones are to stay comparable with them.
     compatible: Option<Arc<Compatible>>,
@@ -80,7 +82,7 @@ impl Trainer {
         let seed = [low ^ high.rotate_left(16), 0];
         let (work, in_flight) = (Work::default(), VecDeque::new());
         let compatible = None;
-        Ok(Self { executor, buffers, chunks, metadata, seed, work, compatible, pixels, in_flight })
+        Ok(Self { executor, buffers, chunks, metadata, seed, step: 0, work, compatible, pixels, in_flight })
     }
 
     /// The plan of a step, for printing: in chunks if the settings name a chunk that is smaller than the batch.
@@ -124,6 +126,10 @@ impl Trainer {
             return Err(Error::shape("images", format!("expected {expected} values for the batch, got {values}")));
         }
         self.executor.write(b.learning_rate, &[learning_rate])?;
+        if let Some(seed) = b.mining_seed {
+            self.executor.write_u32(seed, &[self.seed[0], self.step])?;
+            self.step = self.step.wrapping_add(1);
+        }
         if let Some(chunks) = self.chunks.clone() {
             return self.step_in_chunks(batch, &chunks);
         }

@@ -109,7 +109,13 @@ impl Observer for Console {
         let pace = format!("{images_per_second:.0} images/s  {} left", table::duration(left));
         let state = format!(
             "step {}/{}  loss {:.4}  active {}/{}  d(a,p) {:.3}  d(a,n) {:.3}",
-            r.step, self.steps, r.loss_all, r.active, r.pairs, r.d_ap, r.d_an
+            r.step,
+            self.steps,
+            r.loss_all,
+            r.pairs - r.skipped_pairs,
+            r.pairs,
+            r.d_ap,
+            r.d_an
         );
         if self.terminal {
             self.bar.set_position(r.step as u64);

@@ -8,13 +8,14 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::{DeviceFlag, image_size};
 use crate::data::augment::Augment;
-use crate::train::{Config, Offline, OptimiserKind, Schedule};
+use crate::op::{Mining, Positives};
+use crate::train::{Config, Offline, OnCollapse, OptimiserKind, Schedule};
 
 /// What the columns of the output mean, below the flags.
 const OUTPUT: &str = "\
 Output:
-  loss      mean of the triplet loss over all anchor-positive pairs of a batch
-  active    pairs that have a semi-hard negative: farther than the positive, by less than the margin
+  loss      mean of the triplet loss over all anchor-positive pairs of a batch (with batch-all: over all triplets)
+  active    pairs that have a negative; those without a candidate are skipped
   d(a,p)    mean squared distance of an anchor and its positive, 0 to 4
   d(a,n)    mean squared distance of an anchor and its chosen negative
   held-out  verification accuracy on people who were not trained on
@@ -82,6 +83,18 @@ pub(in crate::cli) struct Train {
     /// The triplet loss's margin
     #[arg(long, value_name = "ALPHA", default_value_t = Config::default().margin, allow_negative_numbers = true)]
     margin: f32,
+
+    /// Negatives of an anchor-positive pair. A pair without a candidate is skipped and counted
+    #[arg(long, value_enum, default_value_t = Config::default().mining.into())]
+    mining: MiningFlag,
+
+    /// Positives of an anchor [default: all; with --mining batch-hard: hardest]
+    #[arg(long, value_enum)]
+    positives: Option<PositivesFlag>,
+
+    /// What to do if the embeddings fall onto one point or the loss sits at the margin
+    #[arg(long, value_enum, default_value_t = Config::default().on_collapse.into())]
+    on_collapse: OnCollapseFlag,
 
     /// Optimiser
     #[arg(long, value_enum, default_value_t = Config::default().optimiser.into())]
@@ -228,6 +241,95 @@ impl From<Schedule> for ScheduleFlag {
     }
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MiningFlag {
+    /// The closest that is farther than the positive, by less than the margin
+    SemiHard,
+    /// A random one of those that semi-hard chooses from
+    SemiHardRandom,
+    /// The closest, also if it is closer than the positive, unless it is farther by the margin
+    Hard,
+    /// The same for the farthest positive of each anchor only
+    BatchHard,
+    /// Every one that is not farther than the positive by the margin
+    BatchAll,
+    /// A random one of those that batch-all takes
+    RandomViolating,
+}
+
+impl From<Mining> for MiningFlag {
+    fn from(mining: Mining) -> Self {
+        match mining {
+            Mining::SemiHard => Self::SemiHard,
+            Mining::SemiHardRandom => Self::SemiHardRandom,
+            Mining::Hard => Self::Hard,
+            Mining::BatchHard => Self::BatchHard,
+            Mining::BatchAll => Self::BatchAll,
+            Mining::RandomViolating => Self::RandomViolating,
+        }
+    }
+}
+
+impl From<MiningFlag> for Mining {
+    fn from(flag: MiningFlag) -> Self {
+        match flag {
+            MiningFlag::SemiHard => Self::SemiHard,
+            MiningFlag::SemiHardRandom => Self::SemiHardRandom,
+            MiningFlag::Hard => Self::Hard,
+            MiningFlag::BatchHard => Self::BatchHard,
+            MiningFlag::BatchAll => Self::BatchAll,
+            MiningFlag::RandomViolating => Self::RandomViolating,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PositivesFlag {
+    /// All images of its person
+    All,
+    /// The farthest of them
+    Hardest,
+}
+
+impl From<PositivesFlag> for Positives {
+    fn from(flag: PositivesFlag) -> Self {
+        match flag {
+            PositivesFlag::All => Self::All,
+            PositivesFlag::Hardest => Self::Hardest,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnCollapseFlag {
+    /// Say so once
+    Warn,
+    /// End with an error; the weights from before are saved
+    Stop,
+    /// Return to the weights from before with half the learning rate
+    BackOff,
+}
+
+impl From<OnCollapse> for OnCollapseFlag {
+    fn from(action: OnCollapse) -> Self {
+        match action {
+            OnCollapse::Warn => Self::Warn,
+            OnCollapse::Stop => Self::Stop,
+            OnCollapse::BackOff => Self::BackOff,
+        }
+    }
+}
+
+impl From<OnCollapseFlag> for OnCollapse {
+    fn from(flag: OnCollapseFlag) -> Self {
+        match flag {
+            OnCollapseFlag::Warn => Self::Warn,
+            OnCollapseFlag::Stop => Self::Stop,
+            OnCollapseFlag::BackOff => Self::BackOff,
+        }
+    }
+}
+
 impl Train {
     /// What the images are if nobody says.
     fn data_name(&self) -> String {
@@ -250,6 +352,9 @@ impl Train {
             chunk: self.chunk.0,
             epochs: self.epochs,
             margin: self.margin,
+            mining: self.mining.into(),
+            positives: self.positives.map(Into::into),
+            on_collapse: self.on_collapse.into(),
             optimiser: match self.optimiser {
                 OptimiserFlag::Adagrad => OptimiserKind::AdaGrad,
                 OptimiserFlag::Sgd => OptimiserKind::Sgd,

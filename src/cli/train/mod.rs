@@ -39,6 +39,7 @@ impl Train {
         // args.toml says what was used, also where it was the network's own.
         config.input = config.input.or(Some(network.input));
         config.embedding = config.embedding.or(Some(network.embedding));
+        config.positives = Some(config.positives());
         network.graph(&config.build(2))?;
         if self.plan {
             return self.print_plan(network, &config);

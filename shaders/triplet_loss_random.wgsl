@@ -1,0 +1,101 @@
+// triplet_random: for each anchor and each of its positives one candidate at random
+//
+//   candidates of (a,p) = the n of other people with  d[a,n] - d[a,p] < margin,  and without HARD  d[a,n] > d[a,p]
+//   n(a,p) = the candidate number  philox((a,p,0,1), seed) mod number of candidates,  in the order of the batch
+//   pull[a,p] += 1, pull[a,n] -= 1    for each (a,p) that has one
+//   share[a,0] = sum of  margin - (d[a,n] - d[a,p])  over a's triplets    share[a,1] = number of its triplets
+//   share[a,2] = candidates of all its positives                          share[a,3] = sum of d[a,n]
+//   share[a,4] = sum of (d[a,n] - mean of d[a,n])^2                       share[a,5] = positives that have a candidate
+//   share[a,6] = triplets that could have been                            share[a,7] = 0
+//
+//   p        Params
+//   labels   [b]       read (u32)
+//   sorted   [3, b]    read (u32): the members of triplet_order, or of triplet_hardest
+//   d        [b, b]    read
+//   pair     [b, 8]    read: the share of triplet_pairs
+//   pull     [b, b]    read_write, added to (i32, zero before): row a is the anchor's
+//   share    [b, 8]    read_write, set
+//   seed     [2]       read (u32): of the run, and the number of the step
+//
+// dispatch   [b]: a workgroup per anchor, PER_LANE * LANES positives at a time
+// overrides  HARD
+// needs      nothing beyond default limits; one barrier; integer atomics, whose sums do not depend on the order
+// order      sums the positives of a lane, then the lanes, so results repeat bit for bit
+
+struct Params {
+    b: u32,
+    dim: u32,
+    margin: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> labels: array<u32>;
+@group(0) @binding(2) var<storage, read> sorted: array<u32>;
+@group(0) @binding(3) var<storage, read> d: array<f32>;
+@group(0) @binding(4) var<storage, read> pair: array<f32>;
+@group(0) @binding(5) var<storage, read_write> pull: array<atomic<i32>>;
+@group(0) @binding(6) var<storage, read_write> share: array<f32>;
+@group(0) @binding(7) var<storage, read> seed: array<u32>;
+
+@compute @workgroup_size(LANES)
+fn triplet_random(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let a = workgroup.x;
+    let row = a * p.b;
+    let label = labels[a];
+    let count = sorted[2u * p.b + a];
+    let pivot = pivot_of(a);
+    var sums: array<f32, SLOTS>;
+    for (var start = 0u; start < count; start += LANES * PER_LANE) {
+        let positive = positives(a, start, lane);
+        let near = distances_of(a, positive);
+        var candidates: array<u32, PER_LANE>;
+        for (var n = 0u; n < p.b; n++) {
+            if labels[n] != label {
+                let distance = d[row + n];
+                for (var q = 0u; q < PER_LANE; q++) {
+                    candidates[q] += u32(is_candidate(near[q], distance));
+                }
+            }
+        }
+        var left: array<u32, PER_LANE>; // candidates to pass over
+        var far: array<f32, PER_LANE>;
+        var choice: array<u32, PER_LANE>;
+        for (var q = 0u; q < PER_LANE; q++) {
+            choice[q] = NONE;
+            if candidates[q] != 0u {
+                left[q] = philox(vec4(a, positive[q], 0u, 1u), vec2(seed[0], seed[1])).x % candidates[q];
+            }
+        }
+        for (var n = 0u; n < p.b; n++) {
+            if labels[n] != label {
+                let distance = d[row + n];
+                for (var q = 0u; q < PER_LANE; q++) {
+                    let fits = is_candidate(near[q], distance);
+                    let its_turn = fits && left[q] == 0u;
+                    left[q] -= u32(fits); // wraps behind the chosen one, and there are too few left to reach 0 again
+                    far[q] = select(far[q], distance, its_turn);
+                    choice[q] = select(choice[q], n, its_turn);
+                }
+            }
+        }
+        for (var q = 0u; q < PER_LANE; q++) {
+            let i = positive[q];
+            let n = choice[q];
+            if i != a {
+                sums[6] += 1.0;
+                if n != NONE {
+                    let apart = far[q] - pivot;
+                    sums[0] += p.margin - (far[q] - near[q]);
+                    sums[1] += 1.0;
+                    sums[2] += f32(candidates[q]);
+                    sums[3] += apart;
+                    sums[4] += apart * apart;
+                    sums[5] += 1.0;
+                    atomicAdd(&pull[row + i], 1);
+                    atomicAdd(&pull[row + n], -1);
+                }
+            }
+        }
+    }
+    write_share(a, lane, sums);
+}

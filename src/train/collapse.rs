@@ -1,0 +1,223 @@
+//! The collapse guard: notices from the statistics of recent steps that training no longer teaches anything.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Config, StepReport};
+
+/// What a run does once the guard has noticed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnCollapse {
+    /// It says so once and goes on.
+    #[default]
+    Warn,
+    /// It ends with an error; the weights from before are saved.
+    Stop,
+    /// It returns to the weights from before with half the learning rate.
+    BackOff,
+}
+
+/// How training comes to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Collapse {
+    /// All embeddings fall onto one point.
+    Point,
+    /// The loss sits at the margin: negatives are as close as positives, and stay so.
+    Margin,
+}
+
+/// Steps that must all look alike before the guard speaks. Fewer would mistake the start for a collapse: untrained
+/// networks see little difference between faces, too.
+const STEPS: usize = 50;
+/// The mean of embeddings on one point is as long as they are: nearly 1.
+const LENGTH: f32 = 0.997;
+/// Part of the margin that different people are apart on average, where all are on one point.
+const APART: f32 = 0.05;
+/// Part of the margin that a loss at the margin is away from it, at most.
+const NEAR: f32 = 0.03;
+/// Part of the pairs that is hard then, at least.
+const HARD: f32 = 0.7;
+/// Embeddings that come apart by this factor within the steps that are looked at are on their way out.
+const ON_THE_WAY_OUT: f32 = 1.5;
+
+/// Watches the statistics of a run.
+#[derive(Debug)]
+pub(super) struct Guard {
+    margin: f32,
+    /// The last [`STEPS`] steps, or fewer, each with what is wrong with it.
+    recent: VecDeque<(StepReport, Option<Collapse>)>,
+    /// What was spoken of already.
+    told: Vec<Collapse>,
+}
+
+impl Guard {
+    pub(super) fn new(margin: f32) -> Self {
+        Self { margin, recent: VecDeque::new(), told: Vec::new() }
+    }
+
+    /// Takes the statistics of the next step. A sentence says what is going on, the first time that it is sure.
+    pub(super) fn step(&mut self, report: &StepReport, config: &Config) -> Option<String> {
+        self.recent.push_back((*report, self.sign(report)));
+        if self.recent.len() > STEPS {
+            self.recent.pop_front();
+        }
+        let sign = self.recent.back().and_then(|last| last.1)?;
+        let all_alike = self.recent.len() == STEPS && self.recent.iter().all(|step| step.1.is_some());
+        if !all_alike || self.on_the_way_out() || self.told.contains(&sign) {
+            return None;
+        }
+        self.told.push(sign);
+        Some(self.say(sign, config))
+    }
+
+    /// No step since the last good one shows a sign: its weights are worth keeping.
+    pub(super) fn is_calm(&self) -> bool {
+        self.recent.back().is_none_or(|last| last.1.is_none())
+    }
+
+    /// Forgets the past, after the run has returned to older weights.
+    pub(super) fn start_again(&mut self) {
+        self.recent.clear();
+        self.told.clear();
+    }
+
+    /// The last steps saw people farther apart than the first ones.
+    fn on_the_way_out(&self) -> bool {
+        let apart = |steps: &mut dyn Iterator<Item = &(StepReport, Option<Collapse>)>| -> f32 {
+            steps.take(STEPS / 5).map(|(r, _)| r.d_different).sum()
+        };
+        apart(&mut self.recent.iter().rev()) > ON_THE_WAY_OUT * apart(&mut self.recent.iter())
+    }
+
+    fn sign(&self, r: &StepReport) -> Option<Collapse> {
+        if r.mean_length > LENGTH && r.d_different < APART * self.margin {
+            return Some(Collapse::Point);
+        }
+        let at_margin = (r.loss_all - self.margin).abs() < NEAR * self.margin && r.hard > HARD * r.pairs;
+        at_margin.then_some(Collapse::Margin)
+    }
+
+    fn say(&self, sign: Collapse, config: &Config) -> String {
+        let mean = |of: fn(&StepReport) -> f32| {
+            self.recent.iter().map(|(r, _)| of(r)).sum::<f32>() / self.recent.len().max(1) as f32
+        };
+        let what = match sign {
+            Collapse::Point => format!(
+                "the embeddings fall onto one point: for {STEPS} steps images of different people were only {:.1e} apart, \
+                 and the mean embedding had the length {:.4}",
+                mean(|r| r.d_different),
+                mean(|r| r.mean_length)
+            ),
+            Collapse::Margin => format!(
+                "the loss sits at the margin: for {STEPS} steps it was {:.4} at a margin of {}, and {:.0} % of the pairs \
+                 were hard, so the network tells nobody apart",
+                mean(|r| r.loss_all),
+                self.margin,
+                100.0 * mean(|r| r.hard / r.pairs)
+            ),
+        };
+        let gentler = if config.mining.takes_hard() { "--mining semi-hard, " } else { "" };
+        format!(
+            "{what}; try {gentler}a lower --learning-rate than {:?}, or more people in a batch (-P)",
+            config.learning_rate
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::{Mining, stat};
+
+    /// The report of a step of 100 pairs.
+    fn report(loss: f32, hard: f32, d_different: f32, mean_length: f32) -> StepReport {
+        let mut s = [0.0; stat::COUNT];
+        s[stat::LOSS_PER_PAIR] = loss;
+        s[stat::PAIRS] = 100.0;
+        s[stat::HARD] = hard;
+        s[stat::DIFFERENT_DISTANCE] = d_different;
+        s[stat::MEAN_LENGTH] = mean_length;
+        StepReport::new(1, 1, &s, 0.1, 0.0)
+    }
+
+    /// What the guard says over these steps, each with its number from 1.
+    fn said(config: &Config, steps: impl IntoIterator<Item = StepReport>) -> Vec<(usize, String)> {
+        let mut guard = Guard::new(config.margin);
+        let steps = (1..).zip(steps);
+        steps.filter_map(|(number, report)| Some((number, guard.step(&report, config)?))).collect()
+    }
+
+    #[test]
+    fn embeddings_on_one_point_are_noticed_once() {
+        let config = Config { mining: Mining::Hard, ..Config::default() };
+        let hard = said(&config, std::iter::repeat_n(report(0.2, 100.0, 1e-6, 0.999_99), 500));
+        assert_eq!(hard.len(), 1);
+        assert_eq!(hard[0].0, STEPS);
+        for part in ["fall onto one point", "1.0e-6 apart", "--mining semi-hard", "lower --learning-rate than 0.1"] {
+            assert!(hard[0].1.contains(part), "\"{part}\" is missing in: {}", hard[0].1);
+        }
+        // Semi-hard mining has no loss there and is not advised to those who use it.
+        let config = Config::default();
+        let gentle = said(&config, std::iter::repeat_n(report(0.0, 100.0, 0.0, 1.0), 500));
+        assert_eq!(gentle.len(), 1);
+        assert!(!gentle[0].1.contains("--mining"), "{}", gentle[0].1);
+    }
+
+    #[test]
+    fn a_loss_at_the_margin_is_noticed_once() {
+        let config = Config { mining: Mining::BatchHard, ..Config::default() };
+        let steps = (0..500).map(|step| report(if step % 2 == 0 { 0.197 } else { 0.203 }, 85.0, 0.3, 0.8));
+        let said = said(&config, steps);
+        assert_eq!(said.len(), 1);
+        for part in ["sits at the margin", "0.2000 at a margin of 0.2", "85 % of the pairs"] {
+            assert!(said[0].1.contains(part), "\"{part}\" is missing in: {}", said[0].1);
+        }
+    }
+
+    #[test]
+    fn training_that_goes_on_is_left_alone() {
+        let config = Config::default();
+        let healthy = [
+            report(0.1, 40.0, 0.5, 0.7),     // in the middle of training
+            report(0.0, 0.0, 1.9, 0.1),      // at its end
+            report(0.2, 50.0, 0.3, 0.8),     // at the margin by chance: half of the pairs are not hard
+            report(0.15, 99.0, 0.02, 0.99),  // at the start of a network that sees little difference
+            report(0.5, 100.0, 0.02, 0.995), // far above the margin: the gradient is large
+        ];
+        for report in healthy {
+            assert!(said(&config, std::iter::repeat_n(report, 500)).is_empty(), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn a_deep_network_that_starts_near_one_point_is_given_time_while_it_leaves_it() {
+        let growing = (0..150).map(|step| report(0.19, 90.0, 1e-4 * 1.02f32.powi(step), 0.9999));
+        assert!(said(&Config::default(), growing).is_empty());
+        let stuck = (0..150).map(|step| report(0.19, 90.0, 1e-4 * 1.002f32.powi(step), 0.9999));
+        assert_eq!(said(&Config::default(), stuck).len(), 1);
+    }
+
+    #[test]
+    fn one_good_step_among_the_last_keeps_it_quiet() {
+        let bad = report(0.2, 100.0, 0.0, 1.0);
+        let steps = (1..500).map(|step| if step % STEPS == 0 { report(0.1, 40.0, 0.5, 0.7) } else { bad });
+        assert!(said(&Config::default(), steps).is_empty());
+    }
+
+    #[test]
+    fn weights_are_worth_keeping_until_the_first_sign_and_after_a_new_start() {
+        let config = Config::default();
+        let mut guard = Guard::new(config.margin);
+        assert!(guard.is_calm());
+        for _ in 0..STEPS {
+            guard.step(&report(0.2, 100.0, 0.0, 1.0), &config);
+            assert!(!guard.is_calm());
+        }
+        guard.start_again();
+        assert!(guard.is_calm());
+        let again = (0..STEPS).filter_map(|_| guard.step(&report(0.2, 100.0, 0.0, 1.0), &config)).count();
+        assert_eq!(again, 1, "after a new start it speaks again");
+    }
+}

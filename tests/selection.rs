@@ -1,0 +1,118 @@
+//! Selection and the collapse guard as a user of `facenet-gpu train` meets them.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use facenet_gpu::op::Mining;
+use facenet_gpu::weights::Weights;
+use predicates::prelude::*;
+use tempfile::tempdir;
+
+/// A training run of a second.
+const TINY: &str = "train --synth-people 6 --synth-images 3 --epochs 1 -P 2 -K 2 --device cpu";
+/// A run that falls onto one point in its first steps: only the hardest negatives, and steps that are far too long.
+const COLLAPSE: &str = "train --synth-people 6 --synth-images 3 --epochs 4 -P 2 -K 2 --device cpu --mining hard \
+                        --optimiser sgd --learning-rate 100";
+
+fn run(dir: &Path, arguments: &str) -> Assert {
+    let mut command = Command::cargo_bin("facenet-gpu").unwrap();
+    command.current_dir(dir).args(arguments.split_whitespace()).timeout(Duration::from_secs(120)).assert()
+}
+
+/// The rows of a column of a run's `steps.csv`.
+fn column(dir: &Path, run: &str, name: &str) -> Vec<f64> {
+    let text = fs::read_to_string(dir.join("runs/train").join(run).join("steps.csv")).unwrap();
+    let mut rows = text.lines().map(|row| row.split(',').collect::<Vec<_>>());
+    let at = rows.next().unwrap().iter().position(|column| *column == name).unwrap();
+    rows.map(|row| row[at].parse().unwrap()).collect()
+}
+
+#[test]
+fn every_way_to_select_trains_and_stands_in_the_settings() {
+    let dir = tempdir().unwrap();
+    for mining in Mining::EVERY {
+        let name = mining.name();
+        run(dir.path(), &format!("{TINY} --mining {name} --name {name}")).success().stderr("");
+        let args = fs::read_to_string(dir.path().join("runs/train").join(name).join("args.toml")).unwrap();
+        assert!(args.contains(&format!("mining = \"{name}\"")), "{args}");
+        let positives = if mining == Mining::BatchHard { "hardest" } else { "all" };
+        assert!(args.contains(&format!("positives = \"{positives}\"")), "{args}");
+        let of = |name: &str| column(dir.path(), mining.name(), name);
+        let parts = of("easy").into_iter().zip(of("semi_hard")).zip(of("hard")).map(|((e, s), h)| e + s + h);
+        assert!(parts.eq(of("pairs")), "{name}: every pair is easy, semi-hard or hard");
+        assert!(of("active").iter().sum::<f64>() > 0.0, "{name}");
+        assert!(of("mean_length").iter().all(|&length| (0.0..1.0001).contains(&length)), "{name}");
+    }
+    run(dir.path(), &format!("{TINY} --mining hard --positives hardest --name same")).success();
+    assert_eq!(column(dir.path(), "same", "loss"), column(dir.path(), "batch-hard", "loss"));
+}
+
+#[test]
+fn random_negatives_are_those_of_the_seed() {
+    let dir = tempdir().unwrap();
+    let weights = |name: &str, seed: u32| {
+        let flags = format!("{TINY} -P 4 --mining random-violating --seed {seed} --name {name}");
+        run(dir.path(), &flags).success();
+        fs::read(dir.path().join("runs/train").join(name).join("weights/last.safetensors")).unwrap()
+    };
+    let first = weights("a", 7);
+    assert!(first == weights("b", 7), "two runs differ");
+    assert!(first != weights("c", 8), "the seed makes no difference");
+}
+
+#[test]
+fn batch_hard_leaves_no_choice_of_positives() {
+    let dir = tempdir().unwrap();
+    run(dir.path(), &format!("{TINY} --mining batch-hard --positives hardest --name x")).success();
+    let refused = run(dir.path(), &format!("{TINY} --mining batch-hard --positives all")).code(2);
+    refused.stderr(
+        predicate::str::starts_with("error: batch-hard takes the hardest positive")
+            .and(predicate::str::contains("--mining hard")),
+    );
+    let unknown = run(dir.path(), &format!("{TINY} --mining hardest")).code(2);
+    unknown.stderr(predicate::str::contains("[possible values: semi-hard, semi-hard-random, hard, batch-hard,"));
+}
+
+#[test]
+fn a_collapse_is_told_once_with_what_to_do() {
+    let dir = tempdir().unwrap();
+    let said = run(dir.path(), COLLAPSE).success();
+    let said = String::from_utf8(said.get_output().stderr.clone()).unwrap();
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    for part in ["warning: step ", "the embeddings fall onto one point", "--mining semi-hard", "--learning-rate"] {
+        assert!(said.contains(part), "\"{part}\" is missing in: {said}");
+    }
+}
+
+#[test]
+fn a_collapse_can_end_the_run_with_the_weights_from_before() {
+    let dir = tempdir().unwrap();
+    let said = run(dir.path(), &format!("{COLLAPSE} --on-collapse stop")).code(1);
+    let said = String::from_utf8(said.get_output().stderr.clone()).unwrap();
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    for part in ["error: stopped at step ", "fall onto one point", "the starting weights are in", "last.safetensors"] {
+        assert!(said.contains(part), "\"{part}\" is missing in: {said}");
+    }
+    for name in ["last", "best"] {
+        let weights = Weights::load(&dir.path().join(format!("runs/train/run/weights/{name}.safetensors"))).unwrap();
+        assert!(weights.is_finite());
+    }
+    assert!(column(dir.path(), "run", "step").len() < 80, "the run went on");
+}
+
+#[test]
+fn a_collapse_can_send_the_run_back_with_half_the_learning_rate() {
+    let dir = tempdir().unwrap();
+    let said = run(dir.path(), &format!("{COLLAPSE} --schedule constant --on-collapse back-off")).success();
+    let said = String::from_utf8(said.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("back to") && said.contains("with half the learning rate, 5.00e1"), "{said}");
+    let rates = column(dir.path(), "run", "learning_rate");
+    assert_eq!((rates[0], rates[79]), (100.0, 50.0));
+    // The weights are those from before the collapse: the step after it sees different people apart again.
+    let apart = column(dir.path(), "run", "d_different");
+    let back = rates.iter().position(|&rate| rate == 50.0).unwrap();
+    assert!(apart[back] > 10.0 * apart[back - 1], "{:?}", &apart[back - 2..back + 2]);
+}
