@@ -1,26 +1,19 @@
 //! Selection and the collapse guard as a user of `facenet-gpu train` meets them.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use assert_cmd::Command;
-use assert_cmd::assert::Assert;
 use facenet_gpu::op::Mining;
 use facenet_gpu::weights::Weights;
 use predicates::prelude::*;
+use support::program::*;
 use tempfile::tempdir;
 
-/// A training run of a second.
-const TINY: &str = "train --synth-people 6 --synth-images 3 --epochs 1 -P 2 -K 2 --device cpu";
 /// A run that falls onto one point in its first steps: only the hardest negatives, and steps that are far too long.
 const COLLAPSE: &str = "train --synth-people 6 --synth-images 3 --epochs 4 -P 2 -K 2 --device cpu --mining hard \
                         --optimiser sgd --learning-rate 100";
-
-fn run(dir: &Path, arguments: &str) -> Assert {
-    let mut command = Command::cargo_bin("facenet-gpu").unwrap();
-    command.current_dir(dir).args(arguments.split_whitespace()).timeout(Duration::from_secs(120)).assert()
-}
 
 /// The rows of a column of a run's `steps.csv`.
 fn column(dir: &Path, run: &str, name: &str) -> Vec<f64> {
@@ -115,4 +108,50 @@ fn a_collapse_can_send_the_run_back_with_half_the_learning_rate() {
     let apart = column(dir.path(), "run", "d_different");
     let back = rates.iter().position(|&rate| rate == 50.0).unwrap();
     assert!(apart[back] > 10.0 * apart[back - 1], "{:?}", &apart[back - 2..back + 2]);
+}
+
+#[test]
+fn triplets_chosen_offline_are_trained_on_in_whole_batches_and_in_chunks() {
+    let dir = tempdir().unwrap();
+    let offline = "--synth-people 12 -P 3 -K 2 --offline-every 7 --offline-subset 30";
+    for (name, more) in [("a", ""), ("b", ""), ("mixed", "--offline-share 0.5"), ("chunks", "--chunk 4")] {
+        run(dir.path(), &format!("{TINY} {offline} --offline-hardest --name {name} {more}")).success().stderr("");
+    }
+    let weights =
+        |name: &str| fs::read(dir.path().join("runs/train").join(name).join("weights/last.safetensors")).unwrap();
+    assert_eq!(weights("a"), weights("b"), "one seed, one device, the same bits");
+    assert_ne!(weights("a"), weights("mixed"));
+    // Every step has its two triplets of three images; a batch that chooses for itself has six pairs.
+    let pairs = column(dir.path(), "a", "pairs");
+    assert!(pairs.iter().all(|&pairs| (2.0..=6.0).contains(&pairs)), "{pairs:?}");
+    let mixed = column(dir.path(), "mixed", "pairs");
+    assert!(mixed.chunks(2).take(3).all(|steps| steps[0] == 6.0), "{mixed:?}");
+    for (more, part) in [
+        ("--offline-every 5 --offline-share 1.5", "above 0 and at most 1"),
+        ("--offline-every 5 --compatible-with w.safetensors", "leave out --offline-every or --compatible-with"),
+    ] {
+        refused(run(dir.path(), &format!("{TINY} {more}")), 2, &[part]);
+    }
+    run(dir.path(), &format!("{TINY} --offline-subset 50")).code(2).stderr(predicate::str::contains("--offline-every"));
+}
+
+#[test]
+fn a_new_network_stays_comparable_with_an_old_one_and_the_run_says_how_well() {
+    let dir = tempdir().unwrap();
+    run(dir.path(), &format!("{TINY} --name old")).success();
+    let with = "--compatible-with runs/train/old/weights/last.safetensors";
+    for (name, more) in [("new", "--input 48"), ("chunks", "--chunk 3")] {
+        let said = run(dir.path(), &format!("{TINY} --name {name} {with} {more}")).success();
+        said.stdout(predicate::str::contains("versions  new").and(predicate::str::contains("new against old")));
+        let text = fs::read_to_string(dir.path().join("runs/train").join(name).join("versions.toml")).unwrap();
+        assert!(["new = ", "old = ", "across = "].iter().all(|part| text.contains(part)), "{text}");
+        // Four images of each version: each has three others of its person, in both versions.
+        assert!(column(dir.path(), name, "pairs").iter().all(|&pairs| pairs == 24.0));
+    }
+    refused(run(dir.path(), &format!("{TINY} {with} --embedding 64")), 2, &["give --embedding 128"]);
+    refused(
+        run(dir.path(), &format!("{TINY} --compatible-with none.safetensors")),
+        1,
+        &["cannot read none.safetensors"],
+    );
 }
