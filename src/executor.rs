@@ -109,6 +109,23 @@ impl Pending {
         Self::new(move |_| Ok(data.take()))
     }
 
+    /// This and another read as one, once both have arrived: `join` takes the other's data into this one's.
+    pub(crate) fn joined(mut self, mut other: Self, join: fn(&mut [f32], &[f32])) -> Self {
+        let (mut mine, mut theirs) = (None, None);
+        Self::new(move |wait| {
+            for (data, read) in [(&mut mine, &mut self.0), (&mut theirs, &mut other.0)] {
+                if data.is_none() {
+                    *data = read(wait)?;
+                }
+            }
+            if let (Some(mine), Some(theirs)) = (&mut mine, &theirs) {
+                join(mine, theirs);
+                return Ok(Some(std::mem::take(mine)));
+            }
+            Ok(None)
+        })
+    }
+
     /// The data if it has arrived; never waits.
     ///
     /// # Errors

@@ -155,3 +155,24 @@ fn a_new_network_stays_comparable_with_an_old_one_and_the_run_says_how_well() {
         &["cannot read none.safetensors"],
     );
 }
+
+#[test]
+fn numbers_that_are_none_end_an_offline_run_as_any_other_with_the_last_good_weights() {
+    let dir = tempdir().unwrap();
+    for every in [1, 3] {
+        let arguments = format!("{TINY} --offline-every {every} --optimiser sgd --learning-rate 1e38 --name n{every}");
+        refused(run(dir.path(), &arguments), 1, &["not a number at step", "lower --learning-rate"]);
+        good_weights(&dir.path().join("runs/train").join(format!("n{every}")).join("weights/last.safetensors"));
+    }
+}
+
+#[test]
+fn a_collapse_of_the_new_version_shows_beside_an_old_one_that_stays() {
+    let dir = tempdir().unwrap();
+    run(dir.path(), &format!("{TINY} --name old")).success();
+    let with = "--compatible-with runs/train/old/weights/last.safetensors --name new";
+    let said = run(dir.path(), &format!("{COLLAPSE} {with} --learning-rate 5")).success();
+    said.stderr(predicate::str::contains("the embeddings fall onto one point"));
+    let apart = column(dir.path(), "new", "d_different");
+    assert!(apart.last().unwrap() < &1e-3, "{apart:?}");
+}

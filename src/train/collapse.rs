@@ -50,16 +50,21 @@ pub(super) struct Guard {
     recent: VecDeque<(StepReport, Option<Collapse>)>,
     /// What was spoken of already.
     told: Vec<Collapse>,
+    /// Steps in a row without a sign.
+    calm: usize,
 }
 
 impl Guard {
     pub(super) fn new(margin: f32) -> Self {
-        Self { margin, recent: VecDeque::new(), told: Vec::new() }
+        Self { margin, recent: VecDeque::new(), told: Vec::new(), calm: 0 }
     }
 
-    /// Takes the statistics of the next step. A sentence says what is going on, the first time that it is sure.
-    pub(super) fn step(&mut self, report: &StepReport, config: &Config) -> Option<String> {
-        self.recent.push_back((*report, self.sign(report)));
+    /// Takes the statistics of the next step. A sentence says what is going on, the first time that it is sure; `rate` is
+    /// the learning rate that it advises against.
+    pub(super) fn step(&mut self, report: &StepReport, config: &Config, rate: f32) -> Option<String> {
+        let sign = self.sign(report);
+        self.calm = if sign.is_none() { self.calm + 1 } else { 0 };
+        self.recent.push_back((*report, sign));
         if self.recent.len() > STEPS {
             self.recent.pop_front();
         }
@@ -69,18 +74,19 @@ impl Guard {
             return None;
         }
         self.told.push(sign);
-        Some(self.say(sign, config))
+        Some(self.say(sign, config, rate))
     }
 
-    /// No step since the last good one shows a sign: its weights are worth keeping.
-    pub(super) fn is_calm(&self) -> bool {
-        self.recent.back().is_none_or(|last| last.1.is_none())
+    /// Steps in a row, up to the last one, that show no sign.
+    pub(super) fn calm_steps(&self) -> usize {
+        self.calm
     }
 
     /// Forgets the past, after the run has returned to older weights.
     pub(super) fn start_again(&mut self) {
         self.recent.clear();
         self.told.clear();
+        self.calm = 0;
     }
 
     /// The last steps saw people farther apart than the first ones.
@@ -99,7 +105,7 @@ impl Guard {
         at_margin.then_some(Collapse::Margin)
     }
 
-    fn say(&self, sign: Collapse, config: &Config) -> String {
+    fn say(&self, sign: Collapse, config: &Config, rate: f32) -> String {
         let mean = |of: fn(&StepReport) -> f32| {
             self.recent.iter().map(|(r, _)| of(r)).sum::<f32>() / self.recent.len().max(1) as f32
         };
@@ -119,10 +125,7 @@ impl Guard {
             ),
         };
         let gentler = if config.mining.takes_hard() { "--mining semi-hard, " } else { "" };
-        format!(
-            "{what}; try {gentler}a lower --learning-rate than {:?}, or more people in a batch (-P)",
-            config.learning_rate
-        )
+        format!("{what}; try {gentler}a lower --learning-rate than {rate:?}, or more people in a batch (-P)")
     }
 }
 
@@ -146,7 +149,9 @@ mod tests {
     fn said(config: &Config, steps: impl IntoIterator<Item = StepReport>) -> Vec<(usize, String)> {
         let mut guard = Guard::new(config.margin);
         let steps = (1..).zip(steps);
-        steps.filter_map(|(number, report)| Some((number, guard.step(&report, config)?))).collect()
+        steps
+            .filter_map(|(number, report)| Some((number, guard.step(&report, config, config.learning_rate)?)))
+            .collect()
     }
 
     #[test]
@@ -207,17 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_worth_keeping_until_the_first_sign_and_after_a_new_start() {
+    fn calm_is_counted_from_the_last_sign_and_from_a_new_start() {
         let config = Config::default();
         let mut guard = Guard::new(config.margin);
-        assert!(guard.is_calm());
-        for _ in 0..STEPS {
-            guard.step(&report(0.2, 100.0, 0.0, 1.0), &config);
-            assert!(!guard.is_calm());
-        }
+        let (good, bad) = (report(0.1, 40.0, 0.5, 0.7), report(0.2, 100.0, 0.0, 1.0));
+        let calm = |guard: &mut Guard, report| {
+            guard.step(report, &config, 0.1);
+            guard.calm_steps()
+        };
+        assert_eq!([&good, &good, &bad, &good].map(|report| calm(&mut guard, report)), [1, 2, 0, 1]);
         guard.start_again();
-        assert!(guard.is_calm());
-        let again = (0..STEPS).filter_map(|_| guard.step(&report(0.2, 100.0, 0.0, 1.0), &config)).count();
+        assert_eq!(guard.calm_steps(), 0);
+        let mut guard = Guard::new(config.margin);
+        let mut said = || (0..STEPS).filter_map(|_| guard.step(&bad, &config, 0.1)).count();
+        assert_eq!(said(), 1);
+        guard.start_again();
+        let again = (0..STEPS).filter_map(|_| guard.step(&bad, &config, 0.1)).count();
         assert_eq!(again, 1, "after a new start it speaks again");
     }
 }

@@ -34,7 +34,7 @@ pub struct Versions {
     pub across: Accuracy,
 }
 
-/// What `versions.toml` holds.
+/// What `versions.toml` holds, of the best weights.
 #[derive(Debug, Serialize)]
 pub(super) struct VersionsFile {
     new: f64,

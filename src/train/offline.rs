@@ -52,7 +52,9 @@ impl Offline {
             return usage("offline selection needs at least three images to select from");
         }
         if !(self.share > 0.0 && self.share <= 1.0) {
-            return usage("the share of steps on offline triplets must be above 0 and at most 1");
+            return usage(
+                "the share of steps on offline triplets must be above 0 and at most 1; 0.5 is every other step",
+            );
         }
         Ok(())
     }
@@ -62,6 +64,8 @@ impl Offline {
 #[derive(Debug)]
 pub(super) struct OfflineBatches {
     settings: Offline,
+    /// Triplets that keep it have no loss and are left out.
+    margin: f32,
     set: Arc<FaceSet>,
     /// Images of the training people.
     images: Vec<usize>,
@@ -74,7 +78,7 @@ impl OfflineBatches {
     pub(super) fn new(
         engine: &Engine,
         network: &Network,
-        settings: Offline,
+        (settings, margin): (Offline, f32),
         metadata: Metadata,
         set: &Arc<FaceSet>,
         sampler: PkSampler,
@@ -82,7 +86,7 @@ impl OfflineBatches {
     ) -> Result<Self> {
         let model = Model::untrained(engine, network, metadata, BATCH)?;
         let images = sampler.images();
-        Ok(Self { settings, set: set.clone(), images, sampler, model, steps })
+        Ok(Self { settings, margin, set: set.clone(), images, sampler, model, steps })
     }
 
     /// Whether step `done` (counted from 0) begins with a selection.
@@ -117,19 +121,13 @@ impl OfflineBatches {
         });
         let offline = pack(&triplets, size, &subset, |image| set.person_of(image));
         let mut offline = offline.into_iter().cycle();
-        let batches: Vec<Batch> = online
-            .take(count)
-            .zip(0u32..)
-            .map(|(online, step)| {
-                // Spread evenly: as many steps as the share says have gone by after each.
-                let due = |step: u32| num_traits::cast::<f64, u64>((f64::from(step) * share).floor()).unwrap_or(0);
-                let own = (due(step + 1) > due(step)).then(|| offline.next()).flatten();
-                own.map_or(online, |own| Batch {
-                    views: own.images.iter().map(|_| augment.draw(&mut rng)).collect(),
-                    ..own
-                })
+        let batches = online.take(count).zip(done..).map(move |(online, step)| {
+            let own = is_offline(step, share).then(|| offline.next()).flatten();
+            own.map_or(online, |own| Batch {
+                views: own.images.iter().map(|_| augment.draw(&mut rng)).collect(),
+                ..own
             })
-            .collect();
+        });
         Ok((Prefetcher::start(self.set.clone(), batches, depth(&self.set, size))?, warning))
     }
 
@@ -145,12 +143,19 @@ impl OfflineBatches {
         let people: Vec<u32> = subset.iter().map(person).collect();
         let chosen = hard_triplets(engine, &embeddings, &people)?;
         let triplet = |(&anchor, chosen): (&usize, &crate::op::HardTriplet)| {
-            let negative = if self.settings.hardest { chosen.hardest } else { chosen.semi_hard };
-            let image = |(at, _): (u32, f32)| subset[at as usize];
-            Some([anchor, image(chosen.positive?), image(negative?)])
+            let (positive, near) = chosen.positive?;
+            let (negative, far) = (if self.settings.hardest { chosen.hardest } else { chosen.semi_hard })?;
+            (far - near < self.margin).then(|| [anchor, subset[positive as usize], subset[negative as usize]])
         };
         Ok(subset.iter().zip(&chosen).filter_map(triplet).collect())
     }
+}
+
+/// Whether step `step` of the run (counted from 0) trains on offline triplets: spread evenly, so that after any number of
+/// steps as many have done so as the share says.
+fn is_offline(step: usize, share: f64) -> bool {
+    let due = |steps: usize| num_traits::cast::<f64, u64>((steps as f64 * share).floor()).unwrap_or(0);
+    due(step + 1) > due(step)
 }
 
 /// Packs triplets into batches of `size` images, each image once in a batch; places that no triplet fits into any more
@@ -161,14 +166,16 @@ fn pack(triplets: &[[usize; 3]], size: usize, spare: &[usize], person: impl Fn(u
     for triplet in triplets {
         let new = triplet.iter().filter(|image| !open.places.contains_key(image)).count();
         if (open.images.len() + new > size || open.triplets.len() == size) && !open.triplets.is_empty() {
-            batches.push(std::mem::take(&mut open).close(size, spare, &person));
+            let full = std::mem::take(&mut open).close(size, spare, batches.len(), &person);
+            batches.push(full);
         }
         if size >= 3 {
             open.add(triplet);
         }
     }
     if !open.triplets.is_empty() {
-        batches.push(open.close(size, spare, &person));
+        let last = open.close(size, spare, batches.len(), &person);
+        batches.push(last);
     }
     batches
 }
@@ -192,9 +199,12 @@ impl Open {
         self.triplets.push(places);
     }
 
-    fn close(mut self, size: usize, spare: &[usize], person: impl Fn(usize) -> usize) -> Batch {
+    /// Fills the batch up, each `number` from another place in `spare`.
+    fn close(mut self, size: usize, spare: &[usize], number: usize, person: impl Fn(usize) -> usize) -> Batch {
         let free = size - self.images.len();
-        let others: Vec<usize> = spare.iter().copied().filter(|i| !self.places.contains_key(i)).take(free).collect();
+        let from = number * size % spare.len().max(1);
+        let others = spare[from..].iter().chain(&spare[..from]).copied();
+        let others: Vec<usize> = others.filter(|i| !self.places.contains_key(i)).take(free).collect();
         self.images.extend(others);
         // Fewer images than places: some come twice.
         let again: Vec<usize> = self.images.iter().copied().cycle().take(size - self.images.len()).collect();
@@ -226,6 +236,18 @@ mod tests {
         }
         assert_eq!(batches.len(), 2);
         assert!(pack(&[], 6, &spare, |image| image).is_empty());
+    }
+
+    #[test]
+    fn the_share_of_offline_steps_is_kept_over_any_number_of_steps() {
+        for share in [0.3, 0.5, 0.75, 1.0] {
+            let count = (0..1000).filter(|&step| is_offline(step, share)).count();
+            assert!((count as f64 - 1000.0 * share).abs() <= 1.0, "{count} of 1000 at {share}");
+        }
+        assert_eq!(
+            (0..6).map(|step| is_offline(step, 0.5)).collect::<Vec<_>>(),
+            [false, true, false, true, false, true]
+        );
     }
 
     #[test]

@@ -223,7 +223,7 @@ pub struct Summary {
     pub best: Option<Accuracy>,
     /// The floors.
     pub floors: Option<Floors>,
-    /// Accuracy within and across versions, of the last weights; `None` unless they are to stay comparable.
+    /// Accuracy within and across versions, of the best weights; `None` unless they are to stay comparable.
     pub versions: Option<Versions>,
     /// The caller asked to stop early.
     pub stopped: bool,

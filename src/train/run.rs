@@ -28,6 +28,9 @@ use crate::{Engine, Error, Result};
 const STEPS_IN_FLIGHT: usize = 2;
 /// A copy of the weights is kept this often, so that a long epoch that ends in numbers that are none costs little.
 const KEEP_EVERY: usize = 100;
+/// Steps without a sign of a collapse that prove the weights before them sound. Below [`Config::MIN_EPOCH`], so that those
+/// of each epoch get their chance before the next ones are kept.
+const PROOF: usize = 10;
 
 /// Trains `network` on `set` as `config` says, until it is done or `stop` is set, and leaves everything in `folder`.
 ///
@@ -104,10 +107,15 @@ pub fn train(
     });
 
     let offline = match config.offline {
-        Some(offline) => Some(OfflineBatches::new(engine, network, offline, metadata_of, set, sampler.clone(), steps)?),
+        Some(offline) => {
+            let settings = (offline, config.margin);
+            Some(OfflineBatches::new(engine, network, settings, metadata_of, set, sampler.clone(), steps)?)
+        }
         None => None,
     };
-    let batches = Prefetcher::start(set.clone(), sampler.batches(0).take(steps), depth(set, batch_size))?;
+    // Offline selection makes batches of its own, the first time before the first step.
+    let own = if offline.is_some() { 0 } else { steps };
+    let batches = Prefetcher::start(set.clone(), sampler.batches(0).take(own), depth(set, batch_size))?;
     let mut run = Run {
         engine,
         network,
@@ -126,6 +134,7 @@ pub fn train(
         in_flight: VecDeque::new(),
         last_batch: None,
         sound: Kept { step: 0, weights: start.clone() },
+        proving: None,
         good: Kept { step: 0, weights: start },
         candidate: None,
         guard: Guard::new(config.margin),
@@ -166,8 +175,8 @@ pub fn train(
         run.save_unfinished()?;
     }
     let versions = match &old {
-        Some(old) => evaluator.versions(&run.good.weights, old, stop)?,
-        None => None,
+        Some(old) if run.done > 0 => evaluator.versions(&Weights::load(&run.folder.best())?, old, stop)?,
+        _ => None,
     };
     if let Some(versions) = &versions {
         run.folder.write_versions(&VersionsFile::from(versions))?;
@@ -216,8 +225,10 @@ struct Run<'a> {
     /// Weights that will be good if the next step's loss is a number.
     candidate: Option<Kept>,
     guard: Guard,
-    /// The latest good weights from before any sign of a collapse.
+    /// The latest good weights after which [`PROOF`] steps showed no sign of a collapse.
     sound: Kept,
+    /// Good weights that will be sound after so many steps.
+    proving: Option<Kept>,
     /// What the learning rate is multiplied by.
     backed_off: f32,
 }
@@ -228,7 +239,12 @@ impl Run<'_> {
         let (begin, waited, first) = (Instant::now(), self.waited + self.batches.waited(), self.done);
         let mut rows = Vec::with_capacity(steps);
         while self.done < first + steps && !stop.load(Ordering::Relaxed) {
-            self.select_offline()?;
+            if self.offline.as_ref().is_some_and(|offline| offline.due(self.done)) {
+                // What these steps say of the weights must be known before they are used.
+                let rate = ((self.done - first) * self.batch_size) as f64 / begin.elapsed().as_secs_f64();
+                self.land(0, epoch, rate, &mut rows)?;
+                self.select_offline()?;
+            }
             let Some(batch) = self.batches.next_batch() else { break };
             let batch = batch?;
             let learning_rate = self.backed_off * self.config.learning_rate_at(self.done, self.steps);
@@ -252,11 +268,14 @@ impl Run<'_> {
         }))
     }
 
-    /// Where it is time to, chooses triplets with the latest weights, for the steps until the next time.
+    /// Chooses triplets with the latest weights, for the steps until the next time.
     fn select_offline(&mut self) -> Result<()> {
-        let Some(offline) = self.offline.as_mut().filter(|offline| offline.due(self.done)) else { return Ok(()) };
         let weights = self.trainer.weights()?;
-        let (batches, warning) = offline.select(self.engine, &weights, self.done)?;
+        let Some(offline) = self.offline.as_mut() else { return Ok(()) };
+        let (batches, warning) = match offline.select(self.engine, &weights, self.done) {
+            Err(Error::NotFinite(_)) => return Err(self.not_finite(self.done)?),
+            selected => selected?,
+        };
         if let Some(warning) = warning {
             self.observer.warning(&warning);
         }
@@ -287,7 +306,10 @@ impl Run<'_> {
             }
             rows.push(report);
             self.observer.step(&report, rate);
-            if let Some(collapse) = self.guard.step(&report, self.config) {
+            let rate = self.backed_off * self.config.learning_rate;
+            let collapse = self.guard.step(&report, self.config, rate);
+            self.prove(flight.step);
+            if let Some(collapse) = collapse {
                 self.collapsed(flight.step, &collapse)?;
             }
         }
@@ -308,12 +330,21 @@ impl Run<'_> {
         accuracy
     }
 
-    /// Keeps good weights, also as sound ones if nothing points to a collapse.
+    /// Keeps good weights, which may prove sound.
     fn keep(&mut self, kept: Kept) {
-        if self.guard.is_calm() {
-            self.sound = kept.clone();
-        }
+        self.proving = Some(kept.clone());
         self.good = kept;
+    }
+
+    /// After step `step`: weights prove sound if the steps that follow them show no sign of a collapse, and are given up
+    /// at the first sign.
+    fn prove(&mut self, step: usize) {
+        let Some(kept) = self.proving.take() else { return };
+        match self.guard.calm_steps() {
+            0 => {}
+            calm if calm >= PROOF && step >= kept.step + PROOF => self.sound = kept,
+            _ => self.proving = Some(kept),
+        }
     }
 
     /// Does what was asked for in case of a collapse, which a sentence describes.
@@ -332,8 +363,11 @@ impl Run<'_> {
             }
             OnCollapse::BackOff => {
                 self.trainer.load(&self.sound.weights, self.folder.path())?;
+                // Its momentum would go on in the direction of the collapse.
+                self.trainer.reset_optimiser()?;
                 self.backed_off *= 0.5;
-                self.candidate = None;
+                self.good = self.sound.clone();
+                (self.candidate, self.proving) = (None, None);
                 self.guard.start_again();
                 let rate = self.backed_off * self.config.learning_rate_at(self.done, self.steps);
                 let message =
@@ -391,7 +425,7 @@ impl Run<'_> {
             "the loss is not a number at step {step}: the first tensor that is not finite is {source}; {kept} are in {}; \
              try a lower --learning-rate than {:?}",
             self.folder.last().display(),
-            self.config.learning_rate
+            self.backed_off * self.config.learning_rate
         )))
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Config;
 use crate::graph::{Graph, Recording, Tensor};
 use crate::net::{Network, NetworkGraph};
-use crate::op::{Add, ConcatRows, TripletMarginLoss, active_rows, gather_rows, scatter_rows};
+use crate::op::{Add, ConcatRows, TripletLoss, TripletMarginLoss, active_rows, gather_rows, scatter_rows};
 use crate::plan::{Buf, Plan, Role, Shape, Type};
 use crate::{Error, Result};
 
@@ -24,13 +24,31 @@ pub(super) struct Buffers {
     /// Those of a chunk.
     pub(super) images: Buf,
     pub(super) labels: Buf,
-    pub(super) old: Option<Buf>,
+    pub(super) old: Option<Old>,
     pub(super) triplets: Option<Buf>,
     pub(super) seed: Option<Buf>,
     pub(super) mining_seed: Option<Buf>,
     pub(super) loss: Buf,
     pub(super) learning_rate: Buf,
     pub(super) dloss: Buf,
+}
+
+/// What a step needs of an old network that the new one must stay comparable with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Old {
+    /// Its embeddings of the batch's images.
+    pub(super) embeddings: Buf,
+    /// The labels of one version.
+    pub(super) labels: Buf,
+    /// Statistics of the new embeddings alone.
+    pub(super) statistics: Buf,
+}
+
+impl Old {
+    fn of(recording: &Recording<'_>, [embeddings, labels, statistics]: [Tensor; 3]) -> Self {
+        let [embeddings, labels, statistics] = [embeddings, labels, statistics].map(|t| recording.value(t));
+        Self { embeddings, labels, statistics }
+    }
 }
 
 /// The phases of a step in chunks, and the buffers that join them.
@@ -71,14 +89,18 @@ pub(super) fn plan(network: &Network, config: &Config, batch: u32) -> Result<Ste
     if config.dropout > 0.0 && net.seed.is_none() {
         return Err(Error::Usage(format!("the network {} has no dropout; leave --dropout out", network.name)));
     }
+    if config.frozen_statistics && net.graph.weights().count() == net.graph.params().count() {
+        let message = format!("the network {} has no batch normalisation; leave --frozen-statistics out", network.name);
+        return Err(Error::Usage(message));
+    }
     if chunk == batch { whole(net, config, batch) } else { in_chunks(net, config, batch) }
 }
 
 /// What the loss adds to a network.
 struct Loss {
     labels: Tensor,
-    /// Embeddings of the same images by an old network.
-    old: Option<Tensor>,
+    /// Embeddings of the same images by an old network, labels of one version, statistics of the new embeddings alone.
+    old: Option<[Tensor; 3]>,
     /// Triplets that were chosen before.
     triplets: Option<Tensor>,
     mining_seed: Option<Tensor>,
@@ -89,18 +111,22 @@ struct Loss {
 /// are drawn from both together: old embeddings are anchors, positives and negatives like new ones, but have no gradient.
 fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) -> Result<Loss> {
     let shape = graph.shape(embeddings);
-    let old = config.compatible_with.is_some().then(|| graph.input("old embeddings", shape));
-    let (all, count) = match old {
-        Some(old) => (graph.op("both versions", ConcatRows, &[embeddings, old])?, 2 * batch),
-        None => (embeddings, batch),
-    };
+    let (mut all, mut count, mut old) = (embeddings, batch, None);
+    if config.compatible_with.is_some() {
+        let embedded = graph.input("old embeddings", shape);
+        let labels = graph.input_u32("labels of one version", Shape::new(&[batch])?);
+        // Of both versions together a collapse could not be told: the old one stays where it is.
+        let watched = graph.op("new version", TripletLoss::new(config.margin)?, &[embeddings, labels])?;
+        (all, count) = (graph.op("both versions", ConcatRows, &[embeddings, embedded])?, 2 * batch);
+        old = Some([embedded, labels, watched]);
+    }
     let labels = graph.input_u32("labels", Shape::new(&[count])?);
     let mining_seed = config.mining.is_random().then(|| graph.input_u32("mining seed", Shape::vector(2)));
     let inputs: Vec<Tensor> = [all, labels].into_iter().chain(mining_seed).collect();
     let mut loss = graph.op("triplet_loss", config.loss()?, &inputs)?;
     let mut triplets = None;
     if config.offline.is_some() {
-        // A step has triplets of one kind only; those of the other are none and add zeros.
+        // A step has triplets of one kind only; of the other there are none, which adds nothing to the loss.
         let given = graph.input_u32("triplets", Shape::new(&[batch, 3])?);
         let offline = graph.op("triplet_margin_loss", TripletMarginLoss::new(config.margin)?, &[all, given])?;
         loss = graph.op("loss", Add::new(), &[loss, offline])?;
@@ -112,13 +138,14 @@ fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) 
 /// The step for a network that takes the whole batch.
 pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Result<Step> {
     let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, net.embeddings, batch)?;
-    let mut recording = Recording::forward(&net.graph, &[loss]);
+    let outputs: Vec<Tensor> = [loss].into_iter().chain(old.map(|[.., watched]| watched)).collect();
+    let mut recording = Recording::forward(&net.graph, &outputs);
     let dloss = recording.backward(loss, &[]);
     let learning_rate = recording.update(loss, config.optimiser().as_ref());
     let buffers = Buffers {
         images: recording.value(net.images),
         labels: recording.value(labels),
-        old: old.map(|old| recording.value(old)),
+        old: old.map(|old| Old::of(&recording, old)),
         triplets: triplets.map(|triplets| recording.value(triplets)),
         seed: net.seed.map(|seed| recording.value(seed)),
         mining_seed: mining_seed.map(|seed| recording.value(seed)),
@@ -139,6 +166,8 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
     let collected = net.graph.input("batch embeddings", Shape::new(&[batch, dim])?);
     let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, collected, batch)?;
 
+    let outputs: Vec<Tensor> = [loss].into_iter().chain(old.map(|[.., watched]| watched)).collect();
+
     let mut recording = Recording::new(&net.graph);
     recording.forward_to(net.embeddings, &[loss]);
     recording.end_phase("forward");
@@ -149,7 +178,7 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
     recording.record("collect", |r| scatter_rows(r, from, rows, to));
     recording.end_phase("collect");
 
-    recording.forward_to(loss, &[loss]);
+    recording.forward_to(loss, &outputs);
     let dloss = recording.seed(loss, Role::Input);
     recording.backward_from(loss, dloss, &[collected]);
     let gradient = recording.gradient(collected).expect("the loss has a gradient for embeddings");
@@ -173,7 +202,7 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
     let buffers = Buffers {
         images: recording.value(net.images),
         labels: recording.value(labels),
-        old: old.map(|old| recording.value(old)),
+        old: old.map(|old| Old::of(&recording, old)),
         triplets: triplets.map(|triplets| recording.value(triplets)),
         seed: net.seed.map(|seed| recording.value(seed)),
         mining_seed: mining_seed.map(|seed| recording.value(seed)),

@@ -10,7 +10,7 @@ use crate::executor::{Executor, Options, Pending};
 use crate::model::{load_weights, save_weights};
 use crate::net::Network;
 use crate::op::stat;
-use crate::plan::Plan;
+use crate::plan::{Plan, Role};
 use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
 
@@ -140,7 +140,20 @@ impl Trainer {
         self.seed[1] = self.seed[1].wrapping_add(1);
         self.executor.run_all()?;
         self.work = Work { embedded: 1, trained: 1, skipped: 0 };
-        self.executor.read_later(b.loss)
+        self.statistics()
+    }
+
+    /// The statistics of the batch, later. Beside an old version, how far people are apart and how long the mean embedding
+    /// is are told of the new embeddings alone.
+    fn statistics(&mut self) -> Result<Pending> {
+        let all = self.executor.read_later(self.buffers.loss)?;
+        let Some(old) = self.buffers.old else { return Ok(all) };
+        let new = self.executor.read_later(old.statistics)?;
+        Ok(all.joined(new, |all, new| {
+            for slot in [stat::DIFFERENT_DISTANCE, stat::MEAN_LENGTH] {
+                all[slot] = new[slot];
+            }
+        }))
     }
 
     /// Writes what the loss needs besides the images.
@@ -158,7 +171,8 @@ impl Trainer {
             }
         }
         if let (Some(old), Some(compatible)) = (b.old, &self.compatible) {
-            self.executor.write(old, &compatible.rows(&batch.indices))?;
+            self.executor.write(old.embeddings, &compatible.rows(&batch.indices))?;
+            self.executor.write_u32(old.labels, &labels)?;
             labels = labels.repeat(2);
         }
         self.executor.write_u32(b.labels, &labels)
@@ -173,7 +187,7 @@ impl Trainer {
             self.executor.run(chunks.forward.start..chunks.collect.end)?;
         }
         self.executor.run(chunks.loss.clone())?;
-        let statistics = self.executor.read_later(self.buffers.loss)?;
+        let statistics = self.statistics()?;
         // The one wait of a step.
         let active = self.executor.read_u32(chunks.active)?;
         let active: Vec<usize> = everyone.iter().copied().filter(|&i| chunks.same || active[i] != 0).collect();
@@ -242,6 +256,19 @@ impl Trainer {
             });
         }
         load_weights(self.executor.as_mut(), weights, path)
+    }
+
+    /// Makes the optimiser forget what it remembers of past gradients.
+    ///
+    /// # Errors
+    /// The device is lost.
+    pub fn reset_optimiser(&mut self) -> Result<()> {
+        let state = self.executor.plan().with_role(Role::State);
+        let state: Vec<_> = state.map(|(buf, spec)| (buf, spec.shape.len())).collect();
+        for (buf, len) in state {
+            self.executor.write(buf, &vec![0.0; len])?;
+        }
+        Ok(())
     }
 
     /// The weights as they are after the last step.

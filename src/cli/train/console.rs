@@ -167,7 +167,7 @@ pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
     }
     if let Some(v) = &summary.versions {
         say!(
-            "versions  new {}, old {}, new against old {} on held-out people, threshold {:.3} (the last weights)",
+            "versions  new {}, old {}, new against old {} on held-out people, threshold {:.3}",
             percent(v.new.accuracy),
             percent(v.old.accuracy),
             percent(v.across.accuracy),

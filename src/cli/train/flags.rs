@@ -120,7 +120,7 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "PART", default_value_t = Config::default().dropout, allow_negative_numbers = true)]
     dropout: f32,
 
-    /// Batch normalisation uses the running statistics of the starting weights and leaves them alone
+    /// Batch normalisation uses running statistics, those of fresh weights (mean 0, variance 1), and leaves them alone
     #[arg(long)]
     frozen_statistics: bool,
 
@@ -141,11 +141,12 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "SEED", default_value_t = Config::default().seed)]
     pub(super) seed: u64,
 
-    /// Choose triplets offline every N steps: over many images at once, with the latest weights
+    /// Choose triplets offline every N steps: over many images at once, with the latest weights (not with
+    /// --compatible-with)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     offline_every: Option<u32>,
 
-    /// Images that offline selection chooses from
+    /// Images that offline selection chooses from, drawn anew each time; all, if there are fewer
     #[arg(long, value_name = "N", default_value_t = 5000, requires = "offline_every",
           value_parser = clap::value_parser!(u32).range(3..))]
     offline_subset: u32,
@@ -158,7 +159,8 @@ pub(in crate::cli) struct Train {
     #[arg(long, requires = "offline_every")]
     offline_hardest: bool,
 
-    /// Keep the new embeddings comparable with those of these weights: triplets are drawn from both
+    /// Keep the new embeddings comparable with those of these weights: triplets are drawn from both (not with
+    /// --offline-every)
     #[arg(long, value_name = "OLD.safetensors")]
     compatible_with: Option<PathBuf>,
 
