@@ -290,33 +290,65 @@ fn a_chunk_is_the_batch_if_it_fits_and_never_more() {
     assert!(plan(chunk).bytes() < 2 * room.total.unwrap());
 }
 
-/// Seconds of a step of zf64 with 480 images in chunks of 32: all of them active, and half of them.
+/// Median seconds of some steps. Without a learning rate every step is the first.
+fn step_seconds(trainer: &mut Trainer, batch: &HostBatch, steps: usize) -> f64 {
+    median((0..steps).map(|_| {
+        let begin = Instant::now();
+        trainer.step(batch, 0.0).unwrap();
+        trainer.weights().unwrap();
+        begin.elapsed().as_secs_f64()
+    }))
+}
+
+fn median(seconds: impl Iterator<Item = f64>) -> f64 {
+    let mut seconds: Vec<f64> = seconds.collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+/// The first GPU or software adapter, and the CPU.
+fn measured_engines() -> impl Iterator<Item = Engine> {
+    gpus().into_iter().take(1).map(Engine::Gpu).chain([Engine::Cpu])
+}
+
+/// Seconds of a step with 480 images in chunks of 32: all of them active, and half of them.
 /// `cargo test --release --test chunks -- --ignored --nocapture` prints them; `benches/README.md` keeps them.
 #[test]
 #[ignore = "measures time"]
 fn a_step_with_half_of_the_images_inactive_takes_at_most_three_quarters() {
-    let zf64 = net::find("zf64").unwrap();
-    let all = batch(zf64, (0..480).map(|i| i / 4).collect(), 480);
-    let half = batch(zf64, (0..480).map(|i| if i < 240 { i / 4 } else { i }).collect(), 240);
-    for engine in gpus().into_iter().take(1).map(Engine::Gpu).chain([Engine::Cpu]) {
-        let median = |batch: &HostBatch| {
-            let mut trainer = trainer(&engine, zf64, &config(32), batch);
-            let mut seconds: Vec<f64> = (0..9)
-                .map(|_| {
-                    let begin = Instant::now();
-                    // Without a learning rate every step is the first.
-                    trainer.step(batch, 0.0).unwrap();
-                    trainer.weights().unwrap();
-                    begin.elapsed().as_secs_f64()
-                })
-                .collect();
-            seconds.sort_by(f64::total_cmp);
-            (seconds[4], trainer.work())
-        };
-        let ((all, all_work), (half, half_work)) = (median(&all), median(&half));
-        let device = engine.describe();
-        println!("{device}: {all:.3} s with {all_work:?}, {half:.3} s with {half_work:?}: {:.2}", half / all);
-        assert!(all_work.skipped < 24 && half_work.skipped >= 239, "{all_work:?} {half_work:?}");
-        assert!(half < 0.75 * all, "{device}");
+    for (name, steps) in [("zf64", 9), ("nn4", 5)] {
+        let network = net::find(name).unwrap();
+        let all = batch(network, (0..480).map(|i| i / 4).collect(), 480);
+        let half = batch(network, (0..480).map(|i| if i < 240 { i / 4 } else { i }).collect(), 240);
+        for engine in measured_engines() {
+            let measure = |batch: &HostBatch| {
+                let mut trainer = trainer(&engine, network, &config(32), batch);
+                (step_seconds(&mut trainer, batch, steps), trainer.work())
+            };
+            let ((all, all_work), (half, half_work)) = (measure(&all), measure(&half));
+            let (device, ratio) = (engine.describe(), half / all);
+            println!("{name}, {device}: {all:.3} s with {all_work:?}, {half:.3} s with {half_work:?}: {ratio:.2}");
+            assert!(all_work.skipped < 24 && half_work.skipped >= 239, "{all_work:?} {half_work:?}");
+            assert!(ratio < 0.75, "{name}, {device}");
+        }
+    }
+}
+
+/// Seconds of a step of NN4 with 1,800 images (45 people x 40) in chunks of 32, and of all that happens between its two
+/// passes: selection, loss, gradient of the embeddings, and the list of the active ones.
+#[test]
+#[ignore = "measures time"]
+fn selection_among_1800_images_takes_less_than_a_twentieth_of_a_step_of_nn4() {
+    let nn4 = net::find("nn4").unwrap();
+    let batch = batch(nn4, (0..1800).map(|i| i / 40).collect(), 1800);
+    for engine in measured_engines() {
+        let mut trainer = trainer(&engine, nn4, &config(32), &batch);
+        let step = step_seconds(&mut trainer, &batch, 3);
+        let work = trainer.work();
+        let loss = trainer.executor().plan().phase("loss");
+        let selection = median((0..9).map(|_| trainer.executor().time(loss.clone()).unwrap().into_iter().sum::<f64>()));
+        let (device, share) = (engine.describe(), 100.0 * selection / step);
+        println!("{device}: step {step:.1} s with {work:?}, selection {:.1} ms: {share:.2} %", 1e3 * selection);
+        assert!(share < 5.0, "{device}");
     }
 }

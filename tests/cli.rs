@@ -261,6 +261,10 @@ fn a_batch_goes_through_in_chunks_and_a_larger_chunk_is_the_batch() {
     );
     let said = run(dir.path(), "train --plan --chunk 8").success();
     said.stdout(predicate::str::contains("backward more").and(predicate::str::contains("scatter_rows")));
+    // The whole may be named instead of its parts.
+    let said = run(dir.path(), &format!("{TINY} --batch 6 --chunk 4")).success().stderr("");
+    said.stdout(predicate::str::contains("batch     2 people x 2 images + 2 negatives = 6"));
+    refused(run(dir.path(), &format!("{TINY} --batch 3")), 2, &["no room for 2 people", "larger --batch"]);
     for chunk in ["0", "-1", "many"] {
         let said = run(dir.path(), &format!("train --chunk={chunk}")).code(2);
         said.stderr(predicate::str::contains("give a number of images, at least 1, or auto"));

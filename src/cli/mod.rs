@@ -45,7 +45,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Train(train::Train),
+    Train(Box<train::Train>),
     Bench(bench::Bench),
     Eval(eval::Eval),
     Diff(diff::Diff),

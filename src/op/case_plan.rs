@@ -2,7 +2,7 @@
 
 use super::{Case, Values};
 use crate::Result;
-use crate::graph::{Graph, Init, Recording};
+use crate::graph::{Graph, Init, Recording, Tensor};
 use crate::plan::{Buf, Plan};
 
 /// One case as a plan, forward and backward, with the buffers that a caller fills and reads.
@@ -23,27 +23,12 @@ pub struct CasePlan {
 }
 
 impl CasePlan {
-    /// Plans the case. The case keeps its inputs' description and loses its op to the plan's graph.
+    /// Plans the case, forward and backward.
     ///
     /// # Errors
     /// The op cannot take the case's inputs.
     pub fn new(case: Case) -> Result<Self> {
-        let mut graph = Graph::new();
-        let mut inputs = Vec::new();
-        let mut wrt = Vec::new();
-        for (i, input) in case.inputs.iter().enumerate() {
-            let name = format!("x{i}");
-            let x = match input.values {
-                values if values.are_integers() => graph.input_u32(&name, input.shape),
-                Values::Statistic => graph.statistic(&name, input.shape, Init::Zeros),
-                _ => graph.input(&name, input.shape),
-            };
-            inputs.push(x);
-            if input.values.have_gradient() {
-                wrt.push(x);
-            }
-        }
-        let y = graph.boxed_op("y", case.op, &inputs)?;
+        let (graph, inputs, wrt, y) = graph_of(case)?;
         let mut recording = Recording::forward(&graph, &[y]);
         let dy = recording.backward(y, &wrt);
         Ok(Self {
@@ -55,4 +40,34 @@ impl CasePlan {
             plan: recording.finish(),
         })
     }
+
+    /// Plans the case's forward pass alone, without memory for gradients.
+    ///
+    /// # Errors
+    /// The op cannot take the case's inputs.
+    pub fn forward(case: Case) -> Result<Plan> {
+        let (graph, _, _, y) = graph_of(case)?;
+        Ok(Recording::forward(&graph, &[y]).finish())
+    }
+}
+
+/// The case's graph, its inputs, those of them that have a gradient, and its output.
+fn graph_of(case: Case) -> Result<(Graph, Vec<Tensor>, Vec<Tensor>, Tensor)> {
+    let mut graph = Graph::new();
+    let mut inputs = Vec::new();
+    let mut wrt = Vec::new();
+    for (i, input) in case.inputs.iter().enumerate() {
+        let name = format!("x{i}");
+        let x = match input.values {
+            values if values.are_integers() => graph.input_u32(&name, input.shape),
+            Values::Statistic => graph.statistic(&name, input.shape, Init::Zeros),
+            _ => graph.input(&name, input.shape),
+        };
+        inputs.push(x);
+        if input.values.have_gradient() {
+            wrt.push(x);
+        }
+    }
+    let y = graph.boxed_op("y", case.op, &inputs)?;
+    Ok((graph, inputs, wrt, y))
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+use super::batch::BatchFlags;
+use crate::Result;
 use crate::cli::{DeviceFlag, image_size};
 use crate::data::augment::Augment;
 use crate::op::{Mining, Positives};
@@ -60,17 +62,8 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096))]
     embedding: Option<u32>,
 
-    /// P: people per batch; lowered, with a warning, where there are fewer
-    #[arg(short = 'P', long, value_name = "P", default_value_t = Config::default().people)]
-    people: usize,
-
-    /// K: images per person in a batch; who has fewer gives all, and other people fill the batch
-    #[arg(short = 'K', long, value_name = "K", default_value_t = Config::default().images)]
-    images: usize,
-
-    /// M: random images of other people in each batch, beside the P x K; lowered, with a warning, where there are fewer
-    #[arg(long, value_name = "M", default_value_t = Config::default().negatives)]
-    negatives: usize,
+    #[command(flatten)]
+    batch: BatchFlags,
 
     /// Images that go through the network at a time: a number, or auto, the whole batch if there is memory for it
     #[arg(long, value_name = "C", default_value_t = Chunk::default())]
@@ -195,7 +188,7 @@ struct Chunk(Option<u32>);
 impl FromStr for Chunk {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         match (text, text.parse()) {
             ("auto", _) => Ok(Self(None)),
             (_, Ok(chunk)) if chunk > 0 => Ok(Self(Some(chunk))),
@@ -343,14 +336,15 @@ impl Train {
     }
 
     /// The settings that the flags say.
-    pub(super) fn config(&self) -> Config {
-        Config {
+    pub(super) fn config(&self) -> Result<Config> {
+        let [people, images, negatives] = self.batch.shape()?;
+        Ok(Config {
             network: self.net.clone(),
             input: self.input,
             embedding: self.embedding,
-            people: self.people,
-            images: self.images,
-            negatives: self.negatives,
+            people,
+            images,
+            negatives,
             chunk: self.chunk.0,
             epochs: self.epochs,
             margin: self.margin,
@@ -382,6 +376,6 @@ impl Train {
             compatible_with: self.compatible_with.clone(),
             dataset: Some(self.dataset.clone().unwrap_or_else(|| self.data_name())),
             license: self.license.clone(),
-        }
+        })
     }
 }

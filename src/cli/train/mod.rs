@@ -1,5 +1,6 @@
 //! `facenet-gpu train`: a folder of faces in, a weights file out.
 
+mod batch;
 mod console;
 mod flags;
 
@@ -33,7 +34,7 @@ struct Arguments<'a> {
 
 impl Train {
     pub(in crate::cli) fn run(self) -> Result<ExitCode> {
-        let mut config = self.config();
+        let mut config = self.config()?;
         config.check()?;
         let network = net::find(&config.network)?;
         // args.toml says what was used, also where it was the network's own.
