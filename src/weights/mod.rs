@@ -2,6 +2,7 @@
 //! images must be prepared, and where they come from. [`import()`] and [`export()`] exchange weights with other
 //! programs.
 
+mod entry;
 mod export;
 mod import;
 mod layout;

@@ -9,7 +9,7 @@ use std::path::Path;
 use pytorch_reader::{PickleError, PickleValue, PytorchError, PytorchReader};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::state_dict::{Data, Entry};
+use super::entry::{Data, Entry, damaged};
 use crate::{Error, Result};
 
 /// Most operations of a file's pickles. A state dict needs some 60 for each tensor; each may cost a hundred bytes.
@@ -47,11 +47,6 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>> {
         tensors.insert(name, Entry { shape, dtype, data: Data::PyTorch(tensor) });
     }
     Ok(tensors)
-}
-
-/// What is said of a file that contradicts itself.
-pub(super) fn damaged(detail: &str) -> String {
-    format!("is cut short or damaged ({}); copy it again", detail.lines().next().unwrap_or_default())
 }
 
 /// What is said of a file that asks for code to be run.

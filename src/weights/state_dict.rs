@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::Read;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::SafeTensors;
 
+use super::entry::{Data, Entry, damaged};
 use super::{FORMAT, explain, pytorch};
 use crate::{Error, Result};
 
@@ -21,37 +21,6 @@ pub(super) struct StateDict {
     info: HashMap<String, String>,
     /// The whole file, if it is safetensors.
     bytes: Vec<u8>,
-}
-
-/// A tensor in the file.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// Its sizes, outermost first; none for a scalar.
-    pub(super) shape: Vec<usize>,
-    /// Its type as the file calls it: `F32`, `I64`, ...
-    pub(super) dtype: String,
-    pub(super) data: Data,
-}
-
-/// Where the values are.
-#[derive(Debug)]
-pub(super) enum Data {
-    /// Bytes of the file.
-    Range(Range<usize>),
-    /// Behind PyTorch's reader.
-    PyTorch(pytorch_reader::Tensor),
-}
-
-impl Entry {
-    /// Whether its type is one of those that become `f32`.
-    pub(super) fn is_float(&self) -> bool {
-        matches!(self.dtype.as_str(), "F16" | "BF16" | "F32" | "F64")
-    }
-
-    /// Number of values.
-    pub(super) fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
 }
 
 impl StateDict {
@@ -138,7 +107,7 @@ impl StateDict {
         let bytes = match &entry.data {
             Data::Range(range) => self.bytes.get(range.clone()).unwrap_or_default(),
             Data::PyTorch(tensor) => {
-                owned = tensor.read().map_err(|e| self.fail(pytorch::damaged(&e.to_string())))?;
+                owned = tensor.read().map_err(|e| self.fail(damaged(&e.to_string())))?;
                 &owned
             }
         };
@@ -154,7 +123,7 @@ impl StateDict {
             }
         };
         if values.len() != entry.len() {
-            return Err(self.fail(pytorch::damaged(&format!("the tensor {name} is cut short"))));
+            return Err(self.fail(damaged(&format!("the tensor {name} is cut short"))));
         }
         Ok(values)
     }

@@ -4,6 +4,7 @@
 mod direct;
 mod fast;
 mod phases;
+mod product;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::fast::{End, product};
+use super::product::{End, product};
 use super::window::{Axis, Windows};
 use crate::cpu::put;
 use crate::cpu::scratch;
