@@ -234,8 +234,8 @@ fn images_that_cannot_be_used_are_skipped_with_a_reason_each() {
 fn more_people_or_images_than_there_are_lower_the_batch_with_a_warning() {
     let dir = tempdir().unwrap();
     let said = run(dir.path(), &format!("{TINY} -P 50 -K 40")).success();
-    let said = said.stderr(predicate::str::contains("warning: 50 people per batch were asked for, but 4 have"));
-    let said = said.stderr(predicate::str::contains("nobody has more than 3; batches have 3 per person"));
+    let said = said.stderr(predicate::str::contains("warning: batches have 4 people instead of 50"));
+    let said = said.stderr(predicate::str::contains("batches have 3 images per person instead of 40: nobody has more"));
     said.stdout(predicate::str::contains("batch     4 people x 3 images = 12"));
 }
 
@@ -243,7 +243,7 @@ fn more_people_or_images_than_there_are_lower_the_batch_with_a_warning() {
 fn a_batch_goes_through_in_chunks_and_a_larger_chunk_is_the_batch() {
     let dir = tempdir().unwrap();
     let said = run(dir.path(), &format!("{TINY} --negatives 2 --chunk 4")).success().stderr("");
-    let said = said.stdout(predicate::str::contains("batch     2 people x 2 images + 2 negatives = 6"));
+    let said = said.stdout(predicate::str::contains("batch     2 people x 2 images + 2 others = 6"));
     said.stdout(predicate::str::contains("chunk     4 images, 2 chunks, "));
     let folder = dir.path().join("runs/train/run");
     assert!(fs::read_to_string(folder.join("args.toml")).unwrap().contains("chunk = 4"));
@@ -254,16 +254,17 @@ fn a_batch_goes_through_in_chunks_and_a_larger_chunk_is_the_batch() {
     let said = run(dir.path(), &format!("{TINY} --chunk 500")).success().stderr("");
     said.stdout(predicate::str::contains("chunk     the whole batch (500 images were asked for), "));
     let said = run(dir.path(), &format!("{TINY} --negatives 500")).success();
-    let said = said.stderr(predicate::str::contains("warning: 500 negatives were asked for, but beside 2 people"));
+    let said =
+        said.stderr(predicate::str::contains("warning: batches have 6 negatives instead of 500: beside 2 people"));
     said.stdout(
-        predicate::str::contains("2 images + 6 negatives = 10")
+        predicate::str::contains("2 images + 6 others = 10")
             .and(predicate::str::contains("chunk     the whole batch, ")),
     );
     let said = run(dir.path(), "train --plan --chunk 8").success();
     said.stdout(predicate::str::contains("backward more").and(predicate::str::contains("scatter_rows")));
     // The whole may be named instead of its parts.
     let said = run(dir.path(), &format!("{TINY} --batch 6 --chunk 4")).success().stderr("");
-    said.stdout(predicate::str::contains("batch     2 people x 2 images + 2 negatives = 6"));
+    said.stdout(predicate::str::contains("batch     2 people x 2 images + 2 others = 6"));
     refused(run(dir.path(), &format!("{TINY} --batch 3")), 2, &["no room for 2 people", "larger --batch"]);
     for chunk in ["0", "-1", "many"] {
         let said = run(dir.path(), &format!("train --chunk={chunk}")).code(2);

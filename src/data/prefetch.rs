@@ -138,8 +138,14 @@ mod tests {
         write_people(dir.path(), &[3; 4]);
         let folder = FaceFolder::scan(dir.path()).unwrap();
         let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed };
-        let config =
-            PkConfig { people: 2, images: 2, negatives: 1, seed: 1, augment: Augment { flip: true, shift: 2 } };
+        let config = PkConfig {
+            people: 2,
+            images: 2,
+            negatives: 1,
+            batch: None,
+            seed: 1,
+            augment: Augment { flip: true, shift: 2 },
+        };
         let run = |budget| {
             let set = Arc::new(FaceSet::load(&folder, &preprocess, budget, &|_, _| {}).unwrap());
             let (sampler, _) = PkSampler::new(&set, &[0, 1, 2, 3], config).unwrap();

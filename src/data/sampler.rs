@@ -5,13 +5,16 @@
 //!   filled up from the start of the permutation.
 //! * Each person of a group gives K different images, or all they have.
 //! * Places left free are filled in this order: people with a single image (in random order), one image each of people
-//!   outside the group, further images of the people in the group, and only then images that are in the batch already.
+//!   outside the group, further images of the people in the group, further images of others, and only then images that
+//!   are in the batch already.
 //! * M negatives follow: images of people outside the group, drawn from all of them that are not in the batch yet. Where
 //!   those are too few, because the free places took some, further images of the group follow, and only then images that
 //!   are in the batch already.
 //! * P is lowered to the number of people with two or more images, K to the most images any of them has; both with a
 //!   warning, and so is M to the images that are left where the P people have as many as any P have. Apart from that
 //!   every batch has P x K + M images.
+//! * Where the size of a batch is given, M is what P x K leaves of it, also after P and K were lowered, and no batch is
+//!   smaller unless there are fewer training images.
 
 use std::collections::HashSet;
 
@@ -32,6 +35,8 @@ pub struct PkConfig {
     pub images: usize,
     /// M: random images of other people.
     pub negatives: usize,
+    /// Images of a batch, at least P x K; `None` is P x K + M.
+    pub batch: Option<usize>,
     /// Decides about everything random.
     pub seed: u64,
     /// Random changes to the images.
@@ -52,6 +57,9 @@ pub struct Batch {
     pub triplets: Vec<[u32; 3]>,
 }
 
+/// A person, and an image of it.
+type Image = (usize, usize);
+
 /// Draws [`Batch`]es. See the module for the rules.
 #[derive(Clone, Debug)]
 pub struct PkSampler {
@@ -68,12 +76,12 @@ impl PkSampler {
     /// A sampler for the people `train` of `set`, and warnings for the console where P, K or M had to be lowered.
     ///
     /// # Errors
-    /// [`Error::Usage`] where P or K is below 2; [`Error::Data`] where fewer than two people have two or more images.
+    /// [`Error::Usage`] where P or K is below 2, or P x K exceeds the batch; [`Error::Data`] where fewer than two people have two or more images.
     pub fn new(set: &FaceSet, train: &[usize], mut config: PkConfig) -> Result<(Self, Vec<String>)> {
         let PkConfig { people: p, images: k, negatives: m, .. } = config;
         if p < 2 || k < 2 {
             return Err(Error::Usage(format!(
-                "batches of {p} people with {k} images each hold no triplet; give at least 2 people and 2 images"
+                "batches with P = {p} and K = {k} hold no triplet; give at least 2 people and 2 images of each"
             )));
         }
         u32::try_from(set.people().len()).map_err(|_| Error::Data("more than 2^32 people".to_owned()))?;
@@ -86,28 +94,36 @@ impl PkSampler {
                 train.len()
             )));
         }
+        if config.batch.is_some_and(|batch| p.saturating_mul(k) > batch) {
+            return Err(Error::Usage(format!(
+                "{p} people with {k} images each are more than a batch of {} images",
+                config.batch.unwrap_or_default()
+            )));
+        }
         let mut warnings = Vec::new();
         if p > paired.len() {
             config.people = paired.len();
-            warnings.push(format!(
-                "{p} people per batch were asked for, but {} have two or more images; batches have {} people",
-                paired.len(),
-                paired.len()
-            ));
+            warnings
+                .push(format!("batches have {} people instead of {p}: no more have two or more images", config.people));
         }
         let most = paired.iter().map(|&person| faces[person].len()).max().unwrap_or(2);
         if k > most {
             config.images = most;
-            warnings.push(format!(
-                "{k} images per person were asked for, but nobody has more than {most}; batches have {most} per person"
-            ));
+            warnings.push(format!("batches have {most} images per person instead of {k}: nobody has more"));
+        }
+        if let Some(batch) = config.batch {
+            let all = paired.iter().chain(&singles).map(|&person| faces[person].len()).sum::<usize>();
+            if batch > all {
+                warnings.push(format!("batches have {all} images instead of {batch}: there are no more to train on"));
+            }
+            config.negatives = batch.min(all).saturating_sub(config.people * config.images);
+            return Ok((Self { config, faces, paired, singles }, warnings));
         }
         let outside = images_outside(&faces, &paired, &singles, config.people);
         if m > outside {
             config.negatives = outside;
             warnings.push(format!(
-                "{m} negatives were asked for, but beside {} people there may be no more than {outside} images; batches \
-                 have {outside} negatives",
+                "batches have {outside} negatives instead of {m}: beside {} people there may be no more images",
                 config.people
             ));
         }
@@ -168,12 +184,16 @@ impl PkSampler {
             let fillers = self.fillers(group, free, rng);
             chosen.extend(fillers);
             spare.shuffle(rng);
-            fill_up(&mut chosen, &mut spare, size);
+            take_up_to(&mut chosen, &mut spare, size);
+            let others = self.others(group, &chosen, size - chosen.len(), rng);
+            chosen.extend(others);
+            repeat_up_to(&mut chosen, size);
         }
         if self.config.negatives > 0 {
-            let negatives = self.negatives(group, &chosen, rng);
+            let negatives = self.others(group, &chosen, self.config.negatives, rng);
             chosen.extend(negatives);
-            fill_up(&mut chosen, &mut spare, self.batch_size());
+            take_up_to(&mut chosen, &mut spare, self.batch_size());
+            repeat_up_to(&mut chosen, self.batch_size());
         }
         let label = |person| u32::try_from(person).expect("checked in new");
         Batch {
@@ -185,8 +205,8 @@ impl PkSampler {
     }
 
     /// Up to `free` negatives from as many people outside `group`: those with a single image first.
-    fn fillers(&self, group: &[usize], free: usize, rng: &mut impl Rng) -> Vec<(usize, usize)> {
-        let mut fillers: Vec<(usize, usize)> = index::sample(rng, self.singles.len(), free.min(self.singles.len()))
+    fn fillers(&self, group: &[usize], free: usize, rng: &mut impl Rng) -> Vec<Image> {
+        let mut fillers: Vec<Image> = index::sample(rng, self.singles.len(), free.min(self.singles.len()))
             .iter()
             .map(|at| (self.singles[at], self.faces[self.singles[at]][0]))
             .collect();
@@ -201,14 +221,17 @@ impl PkSampler {
         fillers
     }
 
-    /// M images of people outside `group` that are not among `chosen`, or all there are.
-    fn negatives(&self, group: &[usize], chosen: &[(usize, usize)], rng: &mut impl Rng) -> Vec<(usize, usize)> {
+    /// Up to `count` images of people outside `group` that are not among `chosen`.
+    fn others(&self, group: &[usize], chosen: &[Image], count: usize, rng: &mut impl Rng) -> Vec<Image> {
+        if count == 0 {
+            return Vec::new();
+        }
         let (group, taken): (HashSet<_>, HashSet<_>) = (group.iter().collect(), chosen.iter().collect());
         let people = self.paired.iter().chain(&self.singles).filter(|person| !group.contains(person));
         let images = people.flat_map(|&person| self.faces[person].iter().map(move |&face| (person, face)));
-        let mut left: Vec<(usize, usize)> = images.filter(|image| !taken.contains(image)).collect();
-        let (negatives, _) = left.partial_shuffle(rng, self.config.negatives);
-        negatives.to_vec()
+        let mut left: Vec<Image> = images.filter(|image| !taken.contains(image)).collect();
+        let (drawn, _) = left.partial_shuffle(rng, count);
+        drawn.to_vec()
     }
 }
 
@@ -219,12 +242,15 @@ fn images_outside(faces: &[Vec<usize>], paired: &[usize], singles: &[usize], peo
     counts.iter().rev().skip(people).sum::<usize>() + singles.len()
 }
 
-/// Fills `chosen` up to `size` images: from `spare`, and where nothing is left, because every image of the training people
-/// is in the batch, from the batch's start.
-fn fill_up(chosen: &mut Vec<(usize, usize)>, spare: &mut Vec<(usize, usize)>, size: usize) {
+/// Fills `chosen` up to `size` images from `spare`, as far as these go.
+fn take_up_to(chosen: &mut Vec<Image>, spare: &mut Vec<Image>, size: usize) {
     let free = size - chosen.len();
     chosen.extend(spare.drain(..free.min(spare.len())));
-    let repeats: Vec<_> = chosen.iter().copied().cycle().take(size - chosen.len()).collect();
+}
+
+/// Fills `chosen` up to `size` images from its start: every image of the training people is in the batch.
+fn repeat_up_to(chosen: &mut Vec<Image>, size: usize) {
+    let repeats: Vec<Image> = chosen.iter().copied().cycle().take(size - chosen.len()).collect();
     chosen.extend(repeats);
 }
 

@@ -1,8 +1,10 @@
-//! Generated images for the tests of this folder.
+//! Generated images for tests.
 
 use std::path::Path;
 
 use image::{Rgb, RgbImage};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// A `width` x `height` picture whose red grows to the right, whose green grows downwards and whose blue is `tint`.
 pub(crate) fn gradient(width: u32, height: u32, tint: u8) -> RgbImage {
@@ -25,6 +27,17 @@ pub(crate) fn write_people(root: &Path, counts: &[usize]) {
             write_face(&root.join(format!("p{person}")).join(format!("{face}.png")), tint);
         }
     }
+}
+
+/// An in-memory set of `size` x `size` faces with `counts[i]` images for person `p{i}`, all noise.
+pub(crate) fn noise_faces(counts: &[usize], size: u32) -> super::faces::FaceSet {
+    use super::preprocess::{Normalise, Preprocess};
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut face = || (0..size * size * 3).map(|_| rng.random()).collect::<Vec<u8>>();
+    let people = counts.iter().enumerate();
+    let people = people.map(|(person, &count)| (format!("p{person}"), (0..count).map(|_| face()).collect())).collect();
+    let preprocess = Preprocess { height: size, width: size, normalise: Normalise::Fixed };
+    super::faces::FaceSet::from_images(&preprocess, people).unwrap()
 }
 
 /// An in-memory set of 8x8 faces with `counts[i]` images for person `p{i}`; every image is flat, with its index as value.

@@ -124,8 +124,13 @@ impl Guard {
                 100.0 * mean(|r| r.hard / r.pairs)
             ),
         };
-        let gentler = if config.mining.takes_hard() { "--mining semi-hard, " } else { "" };
-        format!("{what}; try {gentler}a lower --learning-rate than {rate:?}, or more people in a batch (-P)")
+        // Steps on triplets chosen offline know neither --mining nor the people of a batch.
+        let offline = config.offline.filter(|offline| offline.hardest);
+        let online = config.offline.is_none_or(|offline| offline.share < 1.0);
+        let gentler = if config.mining.takes_hard() && online { "--mining semi-hard, " } else { "" };
+        let closest = if offline.is_some() { "no --offline-hardest, " } else { "" };
+        let people = if online { ", or more people in a batch (-P)" } else { ", or a larger --offline-subset" };
+        format!("{what}; try {closest}{gentler}a lower --learning-rate than {rate:?}{people}")
     }
 }
 
@@ -133,6 +138,7 @@ impl Guard {
 mod tests {
     use super::*;
     use crate::op::{Mining, stat};
+    use crate::train::Offline;
 
     /// The report of a step of 100 pairs.
     fn report(loss: f32, hard: f32, d_different: f32, mean_length: f32) -> StepReport {
@@ -168,6 +174,22 @@ mod tests {
         let gentle = said(&config, std::iter::repeat_n(report(0.0, 100.0, 0.0, 1.0), 500));
         assert_eq!(gentle.len(), 1);
         assert!(!gentle[0].1.contains("--mining"), "{}", gentle[0].1);
+    }
+
+    #[test]
+    fn the_advice_is_about_what_has_chosen_the_triplets() {
+        let offline = |share, hardest| {
+            let offline = Some(Offline { every: 10, subset: 100, share, hardest });
+            let config = Config { mining: Mining::Hard, offline, ..Config::default() };
+            said(&config, std::iter::repeat_n(report(0.2, 100.0, 1e-6, 0.999_99), 500)).remove(0).1
+        };
+        let only = offline(1.0, true);
+        assert!(
+            only.ends_with("try no --offline-hardest, a lower --learning-rate than 0.1, or a larger --offline-subset")
+        );
+        let mixed = offline(0.5, true);
+        assert!(mixed.contains("no --offline-hardest, --mining semi-hard, ") && mixed.contains("(-P)"), "{mixed}");
+        assert!(!offline(1.0, false).contains("--offline-hardest"));
     }
 
     #[test]

@@ -2,19 +2,19 @@
 //! so that what was embedded with the old one need not be embedded again.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use image::{DynamicImage, RgbImage};
-use rayon::prelude::*;
 use serde::Serialize;
+
+use super::Observer;
+use super::embed::embed;
 
 use crate::data::decode::{decode_face, prepare};
 use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Face, Preprocess};
 use crate::eval::verification::Accuracy;
 use crate::{Engine, Error, Model, Result};
-
-/// Images that are embedded at a time, so that a set that stays on disk is never whole in memory.
-const PART: usize = 256;
 
 /// The old network's embeddings of every image of a set, as they would stand in an index: of the images as they are,
 /// without augmentation.
@@ -51,11 +51,19 @@ impl From<&Versions> for VersionsFile {
 }
 
 impl Compatible {
-    /// Embeds every image of `set` with the weights in `path`, each prepared as these weights want it.
+    /// Embeds every image of `set` with the weights in `path`, each prepared as these weights want it. `None` if `stop`
+    /// was set meanwhile.
     ///
     /// # Errors
     /// The weights cannot be used or give embeddings of another size than `dim`; an image can no longer be read.
-    pub fn new(engine: &Engine, path: &Path, set: &FaceSet, dim: u32) -> Result<Self> {
+    pub fn new(
+        engine: &Engine,
+        path: &Path,
+        set: &FaceSet,
+        dim: u32,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Self>> {
         let mut model = Model::load(engine, path)?;
         let (old, preprocess) = (model.metadata().embedding, model.metadata().preprocess.clone());
         if old != dim {
@@ -66,15 +74,14 @@ impl Compatible {
             )));
         }
         let images: Vec<usize> = (0..set.len()).collect();
-        let mut rows = Vec::with_capacity(images.len());
-        for part in images.chunks(PART) {
-            let faces: Result<Vec<Face>> = part.par_iter().map(|&image| face(set, image, &preprocess)).collect();
-            rows.extend(model.embed_faces(&faces?)?);
+        let what = "embedding by the old network";
+        let rows = embed(&mut model, &images, |image| face(set, image, &preprocess), what, stop, observer);
+        match rows {
+            Err(Error::NotFinite(_)) => {
+                Err(Error::NotFinite(format!("{} gives embeddings that are not numbers", path.display())))
+            }
+            rows => Ok(rows?.map(|rows| Self { rows })),
         }
-        if rows.iter().flatten().any(|x| !x.is_finite()) {
-            return Err(Error::NotFinite(format!("{} gives embeddings that are not numbers", path.display())));
-        }
-        Ok(Self { rows })
     }
 
     /// The old embedding of an image.

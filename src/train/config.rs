@@ -50,6 +50,8 @@ pub struct Config {
     pub images: usize,
     /// M: random images of other people in each batch.
     pub negatives: usize,
+    /// Images of a batch; `None` is P x K + M. If given, M is what P x K leaves of it, whatever P and K the data allow.
+    pub batch: Option<usize>,
     /// Images that go through the network at a time; `None` is as many as the device has memory for, the whole batch if
     /// it can. A batch that is larger goes through in chunks: see [`Trainer`](super::Trainer).
     pub chunk: Option<u32>,
@@ -104,6 +106,7 @@ impl Default for Config {
             people: 16,
             images: 4,
             negatives: 0,
+            batch: None,
             chunk: None,
             epochs: 10,
             margin: 0.2,
@@ -140,7 +143,7 @@ impl Config {
         let usage = |what: &str| Err(Error::Usage(what.to_string()));
         if self.people < 2 || self.images < 2 {
             return usage(&format!(
-                "batches of {} people with {} images each hold no triplet; give at least 2 people and 2 images",
+                "batches with P = {} and K = {} hold no triplet; give at least 2 people (-P) and 2 images of each (-K)",
                 self.people, self.images
             ));
         }
@@ -186,8 +189,8 @@ impl Config {
 
     /// What the batches look like.
     pub fn sampling(&self) -> PkConfig {
-        let Self { people, images, negatives, seed, augment, .. } = *self;
-        PkConfig { people, images, negatives, seed, augment }
+        let Self { people, images, negatives, batch, seed, augment, .. } = *self;
+        PkConfig { people, images, negatives, batch, seed, augment }
     }
 
     /// How the network is built to be trained with batches of `batch` images.

@@ -5,17 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
-
+use super::embed::embed;
 use crate::data::faces::FaceSet;
 use crate::eval::verification::{
     Accuracy, Pair, balanced_pairs, raw_pixel_distances, squared_distance, verification_accuracy,
 };
 use crate::model::Model;
 use crate::net::Network;
-use crate::train::{Compatible, Config, Versions};
+use crate::train::{Compatible, Config, Observer, Versions};
 use crate::weights::{Metadata, Weights};
-use crate::{Engine, Error, Result};
+use crate::{Engine, Result};
 
 /// Most pairs that an evaluation classifies: the size of LFW's View 2.
 const MAX_PAIRS: usize = 6_000;
@@ -80,23 +79,33 @@ impl Evaluator {
     ///
     /// # Errors
     /// An image can no longer be read, or the device is lost.
-    pub fn floors(&mut self, start: &Weights, stop: &AtomicBool) -> Result<Option<Floors>> {
+    pub fn floors(
+        &mut self,
+        start: &Weights,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Floors>> {
         if self.pairs.is_empty() || stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let distances = raw_pixel_distances(&self.set, &self.pairs)?;
         let pixels = verification_accuracy(&self.pairs, &distances, self.seed)?;
         self.model.load_weights(start, Path::new("the starting weights"))?;
-        Ok(self.measure(stop)?.map(|untrained| Floors { pixels, untrained }))
+        Ok(self.measure(stop, observer)?.map(|untrained| Floors { pixels, untrained }))
     }
 
     /// Accuracy with these weights; `None` where nobody is held out or `stop` was set meanwhile.
     ///
     /// # Errors
     /// An image can no longer be read, the device is lost, or an embedding is not a number.
-    pub fn accuracy(&mut self, weights: &Weights, stop: &AtomicBool) -> Result<Option<Accuracy>> {
+    pub fn accuracy(
+        &mut self,
+        weights: &Weights,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Accuracy>> {
         self.model.load_weights(weights, Path::new("the weights in training"))?;
-        self.measure(stop)
+        self.measure(stop, observer)
     }
 
     /// Accuracy of these weights, of an old network, and of one against the other; `None` where nobody is held out or
@@ -104,9 +113,15 @@ impl Evaluator {
     ///
     /// # Errors
     /// As [`accuracy`](Self::accuracy).
-    pub fn versions(&mut self, weights: &Weights, old: &Compatible, stop: &AtomicBool) -> Result<Option<Versions>> {
+    pub fn versions(
+        &mut self,
+        weights: &Weights,
+        old: &Compatible,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Versions>> {
         self.model.load_weights(weights, Path::new("the weights in training"))?;
-        let Some(new) = self.embed(stop)?.filter(|_| !self.pairs.is_empty()) else { return Ok(None) };
+        let Some(new) = self.embed(stop, observer)?.filter(|_| !self.pairs.is_empty()) else { return Ok(None) };
         let new = |image: usize| &new[self.rows[&image]][..];
         Ok(Some(Versions {
             new: self.accuracy_of(|p| squared_distance(new(p.a), new(p.b)))?,
@@ -115,8 +130,8 @@ impl Evaluator {
         }))
     }
 
-    fn measure(&mut self, stop: &AtomicBool) -> Result<Option<Accuracy>> {
-        let Some(embeddings) = self.embed(stop)?.filter(|_| !self.pairs.is_empty()) else { return Ok(None) };
+    fn measure(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Option<Accuracy>> {
+        let Some(embeddings) = self.embed(stop, observer)?.filter(|_| !self.pairs.is_empty()) else { return Ok(None) };
         let row = |image: usize| &embeddings[self.rows[&image]][..];
         self.accuracy_of(|p| squared_distance(row(p.a), row(p.b))).map(Some)
     }
@@ -127,20 +142,8 @@ impl Evaluator {
     }
 
     /// The embeddings of all images in question, in the order of `rows`; `None` if `stop` was set meanwhile.
-    fn embed(&mut self, stop: &AtomicBool) -> Result<Option<Vec<Vec<f32>>>> {
+    fn embed(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Option<Vec<Vec<f32>>>> {
         let images: Vec<usize> = self.rows.keys().copied().collect();
-        let mut embeddings = Vec::with_capacity(images.len());
-        // In parts, so that a set that stays on disk is never whole in memory.
-        for part in images.chunks(256) {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            let faces: Result<Vec<_>> = part.par_iter().map(|&image| self.set.face(image)).collect();
-            embeddings.extend(self.model.embed_faces(&faces?)?);
-        }
-        if embeddings.iter().flatten().any(|x| !x.is_finite()) {
-            return Err(Error::NotFinite("the network's embeddings are not numbers".into()));
-        }
-        Ok(Some(embeddings))
+        embed(&mut self.model, &images, |image| self.set.face(image), "measuring", stop, observer)
     }
 }

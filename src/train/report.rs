@@ -46,6 +46,8 @@ pub struct StepReport {
     pub mean_length: f32,
     /// Images that the second pass left out, having no gradient.
     pub skipped: usize,
+    /// The triplets were chosen offline: each is a pair, and what is said of pairs is said of these alone.
+    pub offline: bool,
     /// Learning rate.
     pub learning_rate: f32,
     /// Seconds since training began.
@@ -74,22 +76,43 @@ impl StepReport {
             d_different: s[stat::DIFFERENT_DISTANCE],
             mean_length: s[stat::MEAN_LENGTH],
             skipped: 0,
+            offline: false,
             learning_rate,
             seconds,
         }
     }
 }
 
-/// One epoch, as the observer and `metrics.csv` see it.
+/// One offline selection, as the observer and `selections.csv` see it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SelectionReport {
+    /// Steps that were done before.
+    pub step: usize,
+    /// Images that were selected from.
+    pub images: usize,
+    /// Triplets found.
+    pub triplets: usize,
+    /// Triplets that the steps until the next selection train on: as many as fit into their batches.
+    pub used: usize,
+    /// Mean squared distance of anchor and positive.
+    pub d_ap: f64,
+    /// Mean squared distance of anchor and negative.
+    pub d_an: f64,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
+/// One epoch, as the observer and `metrics.csv` see it. Of pairs and triplets it tells what the steps met that chose from
+/// their batch, if there are any.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EpochReport {
     /// Number, from 1.
     pub epoch: u32,
     /// Steps so far.
     pub step: usize,
-    /// Mean loss over the epoch's active triplets.
+    /// Mean loss over active triplets.
     pub loss: f64,
-    /// Mean loss over all the epoch's pairs.
+    /// Mean loss over all pairs.
     pub loss_all: f64,
     /// Part of the pairs that have a negative, 0 to 1.
     pub active: f64,
@@ -115,6 +138,8 @@ pub struct EpochReport {
     pub mean_length: f64,
     /// Images that a step's second pass left out, having no gradient: mean of the steps.
     pub skipped: f64,
+    /// Part of the steps that trained on triplets chosen offline.
+    pub offline: f64,
     /// Verification accuracy on held-out people, 0 to 1; empty without any.
     pub accuracy: Option<f64>,
     /// Threshold that suits all pairs best; empty without held-out people.
@@ -134,13 +159,16 @@ pub struct EpochReport {
 impl EpochReport {
     /// The means over an epoch's steps; what is known only after its evaluation is empty.
     pub(super) fn means(epoch: u32, step: usize, rows: &[StepReport]) -> Self {
+        let offline = rows.iter().filter(|r| r.offline).count();
+        let all_offline = offline == rows.len();
+        let chose: Vec<&StepReport> = rows.iter().filter(|r| r.offline == all_offline).collect();
         // Weighted by what each is a mean of: a step without an active triplet has no loss and no d(a,n) to count.
         let sum = |of: fn(&StepReport) -> f32, weight: fn(&StepReport) -> f32| {
-            rows.iter().map(|r| f64::from(of(r)) * f64::from(weight(r))).sum::<f64>()
+            chose.iter().map(|r| f64::from(of(r)) * f64::from(weight(r))).sum::<f64>()
         };
         let (pairs, active) = (sum(|r| r.pairs, |_| 1.0), sum(|r| r.active, |_| 1.0));
         let mean = |sum: f64, count: f64| if count > 0.0 { sum / count } else { 0.0 };
-        let of_steps = |of: fn(&StepReport) -> f32| mean(sum(of, |_| 1.0), rows.len() as f64);
+        let of_steps = |of: fn(&StepReport) -> f32| mean(sum(of, |_| 1.0), chose.len() as f64);
         Self {
             epoch,
             step,
@@ -158,6 +186,7 @@ impl EpochReport {
             d_different: of_steps(|r| r.d_different),
             mean_length: of_steps(|r| r.mean_length),
             skipped: mean(rows.iter().map(|r| r.skipped as f64).sum(), rows.len() as f64),
+            offline: mean(offline as f64, rows.len() as f64),
             accuracy: None,
             threshold: None,
             best: false,
@@ -208,6 +237,10 @@ pub trait Observer {
     fn begin(&mut self, _setup: &Setup<'_>) {}
     /// Something that the user should know.
     fn warning(&mut self, _message: &str) {}
+    /// While many images are embedded outside of steps: how many of `of` are done. `what` says what they are for.
+    fn embedding(&mut self, _what: &str, _done: usize, _of: usize) {}
+    /// After each offline selection.
+    fn selected(&mut self, _report: &SelectionReport) {}
     /// After each step, a step or two late.
     fn step(&mut self, _report: &StepReport, _images_per_second: f64) {}
     /// After each epoch.
@@ -229,4 +262,11 @@ pub struct Summary {
     pub stopped: bool,
     /// Seconds, evaluations included.
     pub seconds: f64,
+}
+
+impl Summary {
+    /// Nothing was trained.
+    pub(super) fn stopped_before_the_first_step() -> Self {
+        Self { steps: 0, best: None, floors: None, versions: None, stopped: true, seconds: 0.0 }
+    }
 }

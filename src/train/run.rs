@@ -10,8 +10,8 @@ use super::compatible::VersionsFile;
 use super::diagnose::first_bad_tensor;
 use super::offline::OfflineBatches;
 use super::{
-    Compatible, Config, EpochReport, Evaluator, Observer, RunFolder, Setup, StepReport, Summary, Trainer, choose_chunk,
-    plot,
+    Compatible, Config, EpochReport, Evaluator, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary,
+    Trainer, choose_chunk, plot,
 };
 use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
@@ -73,7 +73,10 @@ pub fn train(
     let mut trainer = Trainer::new(engine, network, config, metadata.clone(), batch)?;
     trainer.load(&start, folder.path())?;
     let old = match &config.compatible_with {
-        Some(path) => Some(Arc::new(Compatible::new(engine, path, set, metadata.embedding)?)),
+        Some(path) => match Compatible::new(engine, path, set, metadata.embedding, stop, observer)? {
+            Some(old) => Some(Arc::new(old)),
+            None => return Ok(Summary::stopped_before_the_first_step()),
+        },
         None => None,
     };
     if let Some(old) = &old {
@@ -88,7 +91,7 @@ pub fn train(
     }
     let metadata_of = metadata.clone();
     let mut evaluator = Evaluator::new(engine, network, config, metadata, set.clone(), &split.held_out)?;
-    let floors = evaluator.floors(&start, stop)?;
+    let floors = evaluator.floors(&start, stop, observer)?;
     observer.begin(&Setup {
         set,
         train_people: split.train.len(),
@@ -175,7 +178,9 @@ pub fn train(
         run.save_unfinished()?;
     }
     let versions = match &old {
-        Some(old) if run.done > 0 => evaluator.versions(&Weights::load(&run.folder.best())?, old, stop)?,
+        Some(old) if run.done > 0 => {
+            evaluator.versions(&Weights::load(&run.folder.best())?, old, stop, run.observer)?
+        }
         _ => None,
     };
     if let Some(versions) = &versions {
@@ -243,7 +248,9 @@ impl Run<'_> {
                 // What these steps say of the weights must be known before they are used.
                 let rate = ((self.done - first) * self.batch_size) as f64 / begin.elapsed().as_secs_f64();
                 self.land(0, epoch, rate, &mut rows)?;
-                self.select_offline()?;
+                if !self.select_offline(stop)? {
+                    break;
+                }
             }
             let Some(batch) = self.batches.next_batch() else { break };
             let batch = batch?;
@@ -268,20 +275,27 @@ impl Run<'_> {
         }))
     }
 
-    /// Chooses triplets with the latest weights, for the steps until the next time.
-    fn select_offline(&mut self) -> Result<()> {
+    /// Chooses triplets with the latest weights, for the steps until the next time; `false` if it was stopped meanwhile.
+    fn select_offline(&mut self, stop: &AtomicBool) -> Result<bool> {
         let weights = self.trainer.weights()?;
-        let Some(offline) = self.offline.as_mut() else { return Ok(()) };
-        let (batches, warning) = match offline.select(self.engine, &weights, self.done) {
+        let Some(offline) = self.offline.as_mut() else { return Ok(true) };
+        let (batches, report) = match offline.select(self.engine, &weights, self.done, stop, self.observer) {
             Err(Error::NotFinite(_)) => return Err(self.not_finite(self.done)?),
-            selected => selected?,
+            Ok(None) => return Ok(false),
+            Err(e) => return Err(e),
+            Ok(Some(selected)) => selected,
         };
-        if let Some(warning) = warning {
-            self.observer.warning(&warning);
+        if report.triplets == 0 {
+            let SelectionReport { step, images, .. } = report;
+            let message =
+                format!("no triplet was found among {images} images at step {step}; the batches choose their own");
+            self.observer.warning(&message);
         }
+        self.folder.selection(&report)?;
+        self.observer.selected(&report);
         self.waited += self.batches.waited();
         self.batches = batches;
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the statistics of finished steps until at most `keep` are under way.
@@ -292,6 +306,7 @@ impl Run<'_> {
             let seconds = self.begin.elapsed().as_secs_f64();
             let report = StepReport {
                 skipped: flight.skipped,
+                offline: !flight.batch.triplets.is_empty(),
                 ..StepReport::new(flight.step, epoch, &statistics, flight.learning_rate, seconds)
             };
             self.folder.step(&report)?;
@@ -320,7 +335,7 @@ impl Run<'_> {
     /// go wrong, but never if they give embeddings that are not numbers.
     fn evaluate(&mut self, evaluator: &mut Evaluator, stop: &AtomicBool) -> Result<Option<Accuracy>> {
         let weights = self.trainer.weights()?;
-        let accuracy = evaluator.accuracy(&weights, stop);
+        let accuracy = evaluator.accuracy(&weights, stop, self.observer);
         if matches!(accuracy, Err(Error::NotFinite(_))) || !weights.is_finite() {
             return Err(self.not_finite(self.done)?);
         }

@@ -16,6 +16,8 @@ pub struct RunFolder {
     path: PathBuf,
     epochs: csv::Writer<File>,
     steps: csv::Writer<File>,
+    /// From the first offline selection on.
+    selections: Option<csv::Writer<File>>,
 }
 
 impl RunFolder {
@@ -36,11 +38,8 @@ impl RunFolder {
         };
         let weights = path.join("weights");
         fs::create_dir(&weights).map_err(Error::io("create", &weights))?;
-        let writer = |name: &str| {
-            let file = path.join(name);
-            File::create(&file).map(csv::Writer::from_writer).map_err(Error::io("create", &file))
-        };
-        Ok(Self { epochs: writer("metrics.csv")?, steps: writer("steps.csv")?, path })
+        let (epochs, steps) = (table(&path.join("metrics.csv"))?, table(&path.join("steps.csv"))?);
+        Ok(Self { path, epochs, steps, selections: None })
     }
 
     /// Checks the name and that the folder can be written, so that this is found out before images are read for
@@ -72,6 +71,13 @@ impl RunFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Names of the files beside the weights that tell of the run.
+    pub fn tables(&self) -> Vec<&'static str> {
+        let names =
+            ["args.toml", "metrics.csv", "steps.csv", "selections.csv", "versions.toml", "skipped.csv", "loss.svg"];
+        names.into_iter().filter(|name| self.path.join(name).exists()).collect()
     }
 
     /// The weights of the last epoch.
@@ -131,6 +137,19 @@ impl RunFolder {
         write_row(&mut self.steps, &self.path.join("steps.csv"), row)
     }
 
+    /// Adds a row to `selections.csv`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn selection(&mut self, row: &impl Serialize) -> Result<()> {
+        let path = self.path.join("selections.csv");
+        let selections = match self.selections.take() {
+            Some(selections) => selections,
+            None => table(&path)?,
+        };
+        write_row(self.selections.insert(selections), &path, row)
+    }
+
     /// Saves weights as the last.
     ///
     /// # Errors
@@ -146,6 +165,10 @@ impl RunFolder {
     pub fn save_best(&self, weights: &Weights) -> Result<()> {
         weights.save(&self.best())
     }
+}
+
+fn table(path: &Path) -> Result<csv::Writer<File>> {
+    File::create(path).map(csv::Writer::from_writer).map_err(Error::io("create", path))
 }
 
 fn write_row(to: &mut csv::Writer<File>, path: &Path, row: &impl Serialize) -> Result<()> {

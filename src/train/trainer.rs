@@ -23,9 +23,9 @@ const CHUNKS_IN_FLIGHT: usize = 2;
 /// embeddings. Loss and gradients of the embeddings are those of the whole batch. The second pass computes the gradients
 /// of the parameters, and takes only images whose embedding has a gradient: to leave out the others changes nothing.
 /// Where an image's embedding depends on its chunk (batch statistics, dropout), the second pass takes the very chunks of
-/// the first, and a last chunk that is not full is filled up with images from the batch's start, which have no gradient
-/// of their own. A batch in which no image has a gradient is a step with a gradient of zero, which weight decay and
-/// momentum still act on.
+/// the first, without those in which no image has a gradient, and a last chunk that is not full is filled up with images
+/// from the batch's start, which have no gradient of their own. A batch in which no image has a gradient is a step with a
+/// gradient of zero, which weight decay and momentum still act on.
 #[derive(Debug)]
 pub struct Trainer {
     executor: Box<dyn Executor>,
@@ -190,16 +190,25 @@ impl Trainer {
         let statistics = self.statistics()?;
         // The one wait of a step.
         let active = self.executor.read_u32(chunks.active)?;
-        let active: Vec<usize> = everyone.iter().copied().filter(|&i| chunks.same || active[i] != 0).collect();
-        let trained = active.len().div_ceil(size);
-        for number in 0..trained {
-            self.write_chunk(batch, &active, number, chunks)?;
+        let active: Vec<usize> = everyone.iter().copied().filter(|&i| active[i] != 0).collect();
+        let again = if chunks.same { &everyone } else { &active };
+        let (mut trained, mut skipped) = (0, everyone.len() - again.len());
+        for (number, own) in again.chunks(size).enumerate() {
+            // A chunk without a gradient adds nothing, but its statistics count.
+            let inactive = chunks.same && own.iter().all(|image| active.binary_search(image).is_err());
+            if inactive {
+                skipped += own.len();
+                if chunks.statistics.is_empty() {
+                    continue;
+                }
+            }
+            self.write_chunk(batch, again, number, chunks)?;
             self.executor.run(chunks.forward.clone())?;
-            if number == 0 {
-                self.executor.run(chunks.spread.start..chunks.backward.end)?;
-            } else {
+            if !inactive {
                 self.executor.run(chunks.spread.clone())?;
-                self.executor.run(chunks.backward_more.clone())?;
+                let backward = if trained == 0 { &chunks.backward } else { &chunks.backward_more };
+                self.executor.run(backward.clone())?;
+                trained += 1;
             }
             if !chunks.statistics.is_empty() {
                 self.executor.run(chunks.statistics.clone())?;
@@ -212,7 +221,7 @@ impl Trainer {
         }
         self.executor.run(chunks.update.clone())?;
         self.seed[1] = self.seed[1].wrapping_add(u32::try_from(embedded).expect("a batch fits 32 bits"));
-        self.work = Work { embedded, trained, skipped: everyone.len() - active.len() };
+        self.work = Work { embedded, trained, skipped };
         Ok(statistics)
     }
 

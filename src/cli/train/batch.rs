@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// P, K and M, or two of them and the size of the whole.
 #[derive(Debug, Args)]
 pub(super) struct BatchFlags {
-    /// P: people per batch; lowered, with a warning, where there are fewer [default: 16, or what --batch has room for]
+    /// P: people per batch; lowered, with a warning, where there are fewer [default: 16; with --batch as many as fit]
     #[arg(short = 'P', long, value_name = "P")]
     people: Option<usize>,
 
@@ -17,13 +17,13 @@ pub(super) struct BatchFlags {
     images: usize,
 
     /// M: random images of other people in each batch, beside the P x K; lowered, with a warning, where there are fewer
-    /// [default: 0, or what --batch leaves]
+    /// [default: 0; with --batch what P x K leaves]
     #[arg(long, value_name = "M")]
     negatives: Option<usize>,
 
-    /// Images of a batch, P x K + M: as many people as fit if there is no -P, and negatives in the places that are left
+    /// Images of a batch. What P x K leaves goes to images of other people, also where P or K are lowered
     #[arg(long, value_name = "B")]
-    batch: Option<usize>,
+    pub(super) batch: Option<usize>,
 }
 
 impl BatchFlags {

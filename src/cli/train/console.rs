@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::table;
 use crate::net::Network;
-use crate::train::{Config, EpochReport, Observer, RunFolder, Setup, StepReport, Summary};
+use crate::train::{Config, EpochReport, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary};
 
 /// Without a terminal a line about steps is printed this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -38,8 +38,10 @@ pub(super) struct Console {
     /// Images of a chunk as asked for.
     chunk: Option<u32>,
     banner: String,
+    config: Config,
     begin: Instant,
     last_line: Instant,
+    last_selection: Option<Instant>,
 }
 
 impl Console {
@@ -53,9 +55,30 @@ impl Console {
             epochs: config.epochs,
             chunk: config.chunk,
             banner: format!("{}, {height}x{width}, {floats} floats", network.name),
+            config: config.clone(),
             begin: Instant::now(),
             last_line: Instant::now(),
+            last_selection: None,
         }
+    }
+
+    /// What chooses the triplets, and from what.
+    fn say_loss(&self, train_images: usize) {
+        let c = &self.config;
+        let online = format!("{} negatives, {} positives", c.mining.name(), c.positives().name());
+        let offline = c.offline.map(|o| {
+            let images = table::count(o.subset.min(train_images) as u64);
+            let negatives = if o.hardest { "closest" } else { "closest beyond the positive" };
+            format!("offline every {}, among {images} images, {negatives}", counted(o.every, "step"))
+        });
+        let by = match (offline, c.offline.map_or(0.0, |o| o.share)) {
+            (None, _) => online,
+            (Some(offline), share) if share < 1.0 => {
+                format!("{} of the steps {offline}; the others {online}", percent(share))
+            }
+            (Some(offline), _) => offline,
+        };
+        say!("loss      margin {}, {by}", c.margin);
     }
 }
 
@@ -72,8 +95,8 @@ impl Observer for Console {
             table::short(s.macs as f64)
         );
         let batch = s.people * s.images + s.negatives;
-        let negatives = if s.negatives > 0 { format!(" + {} negatives", s.negatives) } else { String::new() };
-        say!("batch     {} people x {} images{negatives} = {}", s.people, s.images, table::count(batch as u64));
+        let others = if s.negatives > 0 { format!(" + {} others", s.negatives) } else { String::new() };
+        say!("batch     {} people x {} images{others} = {}", s.people, s.images, table::count(batch as u64));
         let asked = match self.chunk.filter(|&chunk| chunk as usize > s.chunk) {
             Some(chunk) => format!(" ({chunk} images were asked for)"),
             None => String::new(),
@@ -83,6 +106,7 @@ impl Observer for Console {
             chunks => format!("{} images, {chunks} chunks", s.chunk),
         };
         say!("chunk     {chunk}, {:.0} MiB on the device", s.bytes as f64 / f64::from(1 << 20));
+        self.say_loss(s.train_images);
         match &s.floors {
             Some(f) => say!(
                 "floors    raw pixels {}, untrained network {}",
@@ -94,6 +118,7 @@ impl Observer for Console {
         }
         say!("training  {}, {}", counted(self.epochs as usize, "epoch"), counted(s.steps, "step"));
         if self.terminal {
+            self.bar.finish_and_clear();
             self.bar = bar(s.steps, "{bar:32} {prefix}\n{msg}");
         }
         self.begin = Instant::now();
@@ -102,6 +127,36 @@ impl Observer for Console {
 
     fn warning(&mut self, message: &str) {
         hint!("warning: {message}");
+    }
+
+    fn embedding(&mut self, what: &str, done: usize, of: usize) {
+        let state = format!("{what}  {}/{} images", table::count(done as u64), table::count(of as u64));
+        if self.terminal {
+            if self.bar.is_hidden() {
+                self.bar = bar(of, "{msg}");
+            }
+            self.bar.set_message(state);
+            self.bar.tick();
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            say!("{state}");
+            self.last_line = Instant::now();
+        }
+    }
+
+    fn selected(&mut self, r: &SelectionReport) {
+        if self.last_selection.is_some_and(|last| last.elapsed() < LINE_EVERY) {
+            return;
+        }
+        self.last_selection = Some(Instant::now());
+        let [images, found, used] = [r.images, r.triplets, r.used].map(|n| table::count(n as u64));
+        let (d_ap, d_an) = (r.d_ap, r.d_an);
+        let time = table::duration(r.seconds);
+        self.bar.suspend(|| {
+            say!(
+                "selected  step {}: {found} triplets of {images} images, {used} in use  d(a,p) {d_ap:.3}  d(a,n) {d_an:.3}  {time}",
+                r.step
+            );
+        });
     }
 
     fn step(&mut self, r: &StepReport, images_per_second: f64) {
@@ -178,5 +233,5 @@ pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
     if summary.stopped {
         say!("          {} (as they were at the end)", folder.last().display());
     }
-    say!("run       {} (args.toml, metrics.csv, steps.csv, loss.svg)", folder.path().display());
+    say!("run       {} ({})", folder.path().display(), folder.tables().join(", "));
 }

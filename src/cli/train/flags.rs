@@ -13,22 +13,31 @@ use crate::data::augment::Augment;
 use crate::op::{Mining, Positives};
 use crate::train::{Config, Offline, OnCollapse, OptimiserKind, Schedule};
 
-/// What the columns of the output mean, below the flags.
+/// What the columns of the output mean, below the flags. Paragraphs are one line each: clap wraps them.
 const OUTPUT: &str = "\
 Output:
-  loss      mean of the triplet loss over all anchor-positive pairs of a batch (with batch-all: over all triplets)
+  loss      mean of the triplet loss over all anchor-positive pairs of a batch
+            (with batch-all: over all triplets)
   active    pairs that have a negative; those without a candidate are skipped
   d(a,p)    mean squared distance of an anchor and its positive, 0 to 4
   d(a,n)    mean squared distance of an anchor and its chosen negative
   held-out  verification accuracy on people who were not trained on
   floors    the same accuracy without training: of raw pixels and of the starting weights
+  selected  offline selection: triplets found, and those that fit into the steps until the next one
 
 Chunks:
-  A batch that is larger than --chunk goes through the network in chunks, twice: for the embeddings, of which triplets and
-  loss are those of the whole batch, and for the gradients, without the images that have none (skipped in steps.csv). The
-  weights are those of the whole batch, up to rounding. But batch normalisation takes its statistics from each chunk, not
-  from the batch, and moves its running statistics with each, unless there is --frozen-statistics. With auto the chunk
-  depends on free memory; args.toml holds it, and --chunk repeats it.
+\u{20} A batch that is larger than --chunk goes through the network in chunks, twice: for the embeddings, of which triplets \
+and loss are those of the whole batch, and for the gradients, without the images that have none (skipped in steps.csv). \
+The weights are those of the whole batch, up to rounding.
+\u{20} Batch normalisation is the exception: it takes its statistics from each chunk, not from the batch, and moves its \
+running statistics with each, unless there is --frozen-statistics. With it, and with dropout, only chunks without any \
+gradient are skipped. With auto the chunk depends on free memory; args.toml holds it, and --chunk repeats it.
+
+Offline selection:
+\u{20} Rows of steps.csv with offline = true tell of the triplets that were given to the step, each of which is a pair. \
+selections.csv has a row for each selection. metrics.csv tells of the other steps, if there are any. A batch of \
+P x K + M images holds about a third as many triplets; an --offline-every that is too small for those that were found \
+leaves the others unused.
 
 Ctrl-C saves the weights and ends; the exit status is then 130.";
 
@@ -69,7 +78,7 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "C", default_value_t = Chunk::default())]
     chunk: Chunk,
 
-    /// Passes over the data (each lasts 20 steps at least)
+    /// Epochs: each shows as many images as there are to train on, in 20 steps at least
     #[arg(long, value_name = "N", default_value_t = Config::default().epochs)]
     epochs: u32,
 
@@ -345,6 +354,7 @@ impl Train {
             people,
             images,
             negatives,
+            batch: self.batch.batch,
             chunk: self.chunk.0,
             epochs: self.epochs,
             margin: self.margin,

@@ -98,6 +98,7 @@ impl Train {
     }
 
     fn print_plan(&self, network: &Network, config: &Config) -> Result<ExitCode> {
+        // --batch has given M its places already.
         let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives);
         let batch = u32::try_from(batch).map_err(|_| Error::Usage("the batch is too large".into()))?;
         let plan = Trainer::plan(network, config, batch)?;

@@ -6,7 +6,7 @@ use super::*;
 use crate::data::testing::flat_faces;
 
 fn config(people: usize, images: usize) -> PkConfig {
-    PkConfig { people, images, negatives: 0, seed: 3, augment: Augment::default() }
+    PkConfig { people, images, negatives: 0, batch: None, seed: 3, augment: Augment::default() }
 }
 
 /// A sampler over everybody; `counts[i]` images for person `i`.
@@ -95,7 +95,7 @@ fn k_larger_than_anyone_has_is_lowered_with_a_warning() {
     let (sampler, warnings) = sampler(&[3, 2, 2], config(3, 10));
     assert_eq!(sampler.config().images, 3);
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("10 images per person") && warnings[0].contains("nobody has more than 3"));
+    assert_eq!(warnings[0], "batches have 3 images per person instead of 10: nobody has more");
     // Nine places, seven images, nobody outside: two repeats.
     let batch = &sampler.epoch(0)[0];
     assert_eq!((batch.images.len(), distinct(batch)), (9, 7));
@@ -113,7 +113,7 @@ fn spare_images_of_the_group_come_before_repeats() {
 fn p_larger_than_the_number_of_people_is_lowered_with_a_warning() {
     let (sampler, warnings) = sampler(&[2, 2, 2, 1], config(64, 2));
     assert_eq!((sampler.config().people, sampler.batch_size(), sampler.batches_per_epoch()), (3, 6, 1));
-    assert!(warnings[0].contains("64 people per batch were asked for, but 3 have"), "{warnings:?}");
+    assert_eq!(warnings[0], "batches have 3 people instead of 64: no more have two or more images");
 }
 
 #[test]
@@ -127,8 +127,8 @@ fn only_training_people_are_sampled() {
 fn impossible_batches_are_refused_in_a_sentence() {
     let set = flat_faces(&[2, 2, 1]);
     for (train, config, expected) in [
-        (&[0, 1, 2][..], config(1, 2), "1 people with 2 images each hold no triplet"),
-        (&[0, 1, 2], config(2, 1), "give at least 2 people and 2 images"),
+        (&[0, 1, 2][..], config(1, 2), "P = 1 and K = 2 hold no triplet"),
+        (&[0, 1, 2], config(2, 1), "give at least 2 people and 2 images of each"),
         (&[0, 2], config(2, 2), "1 of the 2 people to train on have two or more images"),
         (&[], config(2, 2), "0 of the 0 people"),
     ] {
@@ -171,7 +171,7 @@ fn more_negatives_than_there_may_be_images_are_lowered_with_a_warning() {
     // Beside the two with most images there are 2 + 2 + 1.
     let (sampler, warnings) = sampler(&[9, 2, 2, 4, 1], PkConfig { negatives: 50, ..config(2, 2) });
     assert_eq!((sampler.config().negatives, sampler.batch_size()), (5, 9));
-    assert!(warnings[0].contains("50 negatives were asked for") && warnings[0].contains("no more than 5 images"));
+    assert!(warnings[0].starts_with("batches have 5 negatives instead of 50: "), "{warnings:?}");
     assert!(sampler.epoch(0).iter().all(|batch| distinct(batch) == 9));
 }
 
@@ -180,9 +180,35 @@ fn where_free_places_took_the_negatives_the_group_gives_further_images() {
     // The free places of a group take the single ones, and others' images, before the negatives are drawn.
     let (sampler, _) = sampler(&[9, 2, 2, 1], PkConfig { negatives: 3, ..config(2, 4) });
     for batch in (0..6).flat_map(|epoch| sampler.epoch(epoch)) {
-        assert_eq!(batch.images.len(), 11);
-        // A group without the person of nine images has nothing to spare: two of its eight places hold repeats.
-        let expected = if tally(&batch)[&0] > 4 { 11 } else { 9 };
-        assert_eq!(distinct(&batch), expected, "{batch:?}");
+        assert_eq!((batch.images.len(), distinct(&batch)), (11, 11), "{batch:?}");
     }
+}
+
+#[test]
+fn further_images_of_others_come_before_repeats() {
+    // A group of two people with two images each has four of its eight places free, and nothing to spare.
+    let (sampler, _) = sampler(&[9, 2, 2], config(2, 4));
+    let lean = |batch: &Batch| batch.labels[..4].iter().all(|&label| label != 0);
+    let batch = (0..9).flat_map(|epoch| sampler.epoch(epoch)).find(lean).expect("such a group comes soon");
+    assert_eq!(distinct(&batch), 8);
+    assert_eq!(tally(&batch), BTreeMap::from([(0, 4), (1, 2), (2, 2)]));
+}
+
+#[test]
+fn a_batch_of_a_given_size_keeps_it_where_people_or_images_are_lowered() {
+    let with =
+        |people, images, batch| sampler(&[9, 5, 4, 2, 1], PkConfig { batch: Some(batch), ..config(people, images) });
+    // Of 21 images: two people with two images each and others; more people than there are; more images than anyone has.
+    for (people, images, size, lowered) in [(2, 2, 12, 0), (7, 2, 15, 1), (2, 10, 20, 1), (2, 2, 21, 0)] {
+        let (sampler, warnings) = with(people, images, size);
+        assert_eq!((sampler.batch_size(), warnings.len()), (size, lowered), "{warnings:?}");
+        for batch in (0..3).flat_map(|epoch| sampler.epoch(epoch)) {
+            assert_eq!((batch.images.len(), distinct(&batch)), (size, size), "{people} x {images}");
+        }
+    }
+    let (sampler, warnings) = with(2, 2, 500);
+    assert_eq!(sampler.batch_size(), 21);
+    assert_eq!(warnings, ["batches have 21 images instead of 500: there are no more to train on"]);
+    let refused = PkSampler::new(&flat_faces(&[5; 4]), &[0, 1, 2, 3], PkConfig { batch: Some(7), ..config(2, 4) });
+    assert_eq!(refused.unwrap_err().exit_code(), 2);
 }

@@ -33,6 +33,16 @@ pub enum Positives {
     Hardest,
 }
 
+impl Positives {
+    /// The name that flags, settings and tables use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Hardest => "hardest",
+        }
+    }
+}
+
 /// How a negative is chosen from the candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {

@@ -182,7 +182,8 @@ fn a_network_that_looks_around_meets_the_very_same_chunks_in_the_second_pass() {
     assert_eq!((work.embedded, work.trained), (3, 2));
     assert!(work.skipped >= 4, "{work:?}");
     let (same, work) = train(in_chunks(network(4, true), &config, 11).unwrap(), &config);
-    assert_eq!(work, Work { embedded: 3, trained: 3, skipped: 0 });
+    // Nobody in the last chunk has a gradient.
+    assert_eq!(work, Work { embedded: 3, trained: 2, skipped: 3 });
     for weights in [packed, same] {
         for ((name, _, got), (_, _, expected)) in weights.tensors.iter().zip(&expected.tensors) {
             let close = got.iter().zip(expected).all(|(g, e)| (g - e).abs() < 1e-6);
