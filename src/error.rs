@@ -25,8 +25,9 @@ pub enum Error {
     #[error("{0}")]
     Device(String),
 
-    /// A tensor does not fit the device: the sentence names the tensor and its size.
-    #[error("{0}")]
+    /// A tensor does not fit the device: the sentence names the tensor and its size. What to do is added when it is shown,
+    /// so that whoever knows a better remedy can tell that one.
+    #[error("{0}; use a smaller batch or a smaller network")]
     Memory(String),
 
     /// Tensors whose shapes an op cannot take. Born while a graph is built, never while it runs.

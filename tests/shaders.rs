@@ -28,7 +28,7 @@ fn variants() -> Vec<(&'static Kernel, &'static Variant)> {
 fn plans() -> Vec<Plan> {
     let cases = ENTRIES.iter().flat_map(|e| (e.cases)().into_iter().chain((e.bench_cases)()));
     let mut plans: Vec<Plan> = cases.map(|case| CasePlan::new(case).unwrap().plan).collect();
-    plans.push(Selection::new(1100, 16).unwrap().plan);
+    plans.push(Selection::in_parts(1100, 16, 600).unwrap().plan);
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
         let config = Config { optimiser, ..Config::default() };
         for config in [config.clone(), Config { chunk: Some(3), ..config }] {

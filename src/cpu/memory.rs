@@ -33,8 +33,7 @@ pub(super) fn exhausted(plan: &Plan, slots: &Slots, slot: usize) -> Error {
     let (spec, _) = tenants.max_by_key(|(spec, _)| spec.bytes()).expect("every slot belongs to a buffer");
     let kind = if spec.role == Role::Temporary { "activation" } else { "tensor" };
     Error::Memory(format!(
-        "out of memory: the {kind} {} {} of {:.1} MiB does not fit any more (all tensors need {:.1} MiB); use a smaller \
-         batch or a smaller network",
+        "out of memory: the {kind} {} {} of {:.1} MiB does not fit any more (all tensors need {:.1} MiB)",
         spec.name,
         spec.shape,
         mib(spec.bytes()),

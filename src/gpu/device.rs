@@ -186,8 +186,7 @@ impl Gpu {
         let info = &self.inner.info;
         if usage.contains(BufferUsages::STORAGE) && bytes > info.max_binding.min(info.max_buffer) {
             return Err(Error::Memory(format!(
-                "the tensor {name} needs {:.1} MiB, but {} binds at most {:.1} MiB; use a smaller batch or a smaller \
-                 network",
+                "the tensor {name} needs {:.1} MiB, but {} binds at most {:.1} MiB",
                 mib(bytes),
                 info.name,
                 mib(info.max_binding.min(info.max_buffer))
@@ -203,7 +202,7 @@ impl Gpu {
         match pollster::block_on(scope.pop()) {
             None => Ok(buffer),
             Some(_) => Err(Error::Memory(format!(
-                "{} is out of memory: the tensor {name} needs {:.1} MiB; use a smaller batch or a smaller network",
+                "{} is out of memory: the tensor {name} needs {:.1} MiB",
                 info.name,
                 mib(bytes)
             ))),

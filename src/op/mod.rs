@@ -83,7 +83,8 @@ pub static ENTRIES: &[&Entry] = &[
 
 /// Kernels of no op: what several ops use, how a batch is put together from chunks, and offline selection.
 pub static SHARED_KERNELS: &[&Kernel] = &[
-    &hard_triplets::HARD_TRIPLETS,
+    &hard_triplets::NEGATIVES,
+    &hard_triplets::POSITIVE,
     &rows::ACTIVE,
     &rows::GATHER.one,
     &rows::GATHER.four,

@@ -162,7 +162,7 @@ impl OfflineBatches {
         let Some(embeddings) = embeddings else { return Ok(None) };
         let person = |&image: &usize| u32::try_from(set.person_of(image)).expect("people are counted in u32");
         let people: Vec<u32> = subset.iter().map(person).collect();
-        let found = hard_triplets(engine, &embeddings, &people)?;
+        let found = hard_triplets(engine, &embeddings, &people).map_err(too_many)?;
         let triplet = |(&anchor, found): (&usize, &HardTriplet)| {
             let (positive, d_ap) = found.positive?;
             let (negative, d_an) = (if self.settings.hardest { found.hardest } else { found.semi_hard })?;
@@ -179,6 +179,14 @@ struct Chosen {
     images: [usize; 3],
     d_ap: f32,
     d_an: f32,
+}
+
+/// Tells how to select from fewer images where a selection does not fit the device: the batch has no part in it.
+fn too_many(error: Error) -> Error {
+    match error {
+        Error::Memory(what) => Error::Device(format!("offline selection: {what}; lower --offline-subset")),
+        other => other,
+    }
 }
 
 /// Whether step `step` of the run (counted from 0) trains on offline triplets: spread evenly, so that after any number of

@@ -169,6 +169,13 @@ fn a_selection_ends_early_if_it_is_asked_to() {
 }
 
 #[test]
+fn a_selection_that_does_not_fit_the_device_names_the_flag_that_makes_it_smaller() {
+    let said = too_many(Error::Memory("the tensor labels [9] does not fit".into())).to_string();
+    assert_eq!(said, "offline selection: the tensor labels [9] does not fit; lower --offline-subset");
+    assert!(matches!(too_many(Error::Usage("x".into())), Error::Usage(_)));
+}
+
+#[test]
 fn the_share_of_offline_steps_is_kept_over_any_number_of_steps() {
     for share in [0.3, 0.5, 0.75, 1.0] {
         let count = (0..1000).filter(|&step| is_offline(step, share)).count();
