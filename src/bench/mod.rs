@@ -15,7 +15,7 @@ use self::fill::{fill, fill_all};
 use crate::executor::{Executor, Options};
 use crate::graph::Recording;
 use crate::net::{Build, Mode, Network};
-use crate::op::{Case, CasePlan, Concat, Linear, Values};
+use crate::op::{Case, CasePlan, Concat, Linear, Selection, Values};
 use crate::plan::{Plan, Type};
 use crate::train::{Config, Trainer};
 use crate::{Engine, Result};
@@ -128,6 +128,24 @@ pub fn op_case(engine: &Engine, op: &str, case: Case, ceilings: Ceilings) -> Res
     fill(executor.as_mut(), dy, Values::Normal)?;
     let timing = time(executor.as_mut())?;
     Ok(kernel_rows(&label, executor.plan(), &timing, ceilings))
+}
+
+/// The case of [`offline_selection`] in tables.
+pub const OFFLINE_SELECTION: &str = "hard_triplets [4096, 128]";
+
+/// Times offline selection: 4,096 embeddings of 128 floats, 128 people with 32 images each.
+///
+/// # Errors
+/// The device fails or lacks memory.
+pub fn offline_selection(engine: &Engine, ceilings: Ceilings) -> Result<Vec<Row>> {
+    let Selection { plan, columns, labels, .. } = Selection::new(4096, 128)?;
+    let mut executor = engine.executor(plan, &Options::default())?;
+    for part in columns {
+        fill(executor.as_mut(), part, Values::Normal)?;
+    }
+    fill(executor.as_mut(), labels, Values::Labels { people: 128 })?;
+    let timing = time(executor.as_mut())?;
+    Ok(kernel_rows(OFFLINE_SELECTION, executor.plan(), &timing, ceilings))
 }
 
 /// Times a network: inference of one image, of a batch, and a training step, with the kernels of the step.

@@ -53,28 +53,23 @@ impl Bench {
             ceilings.gbytes
         );
         let mut printer = Printer::new(old.as_ref());
-        let mut rows: Vec<Row> = Vec::new();
         let wanted = |name: &str| self.filter.as_ref().is_none_or(|f| name.contains(f.as_str()));
         for entry in ENTRIES {
             for case in (entry.bench_cases)() {
                 if wanted(&bench::case_name(entry.name, &case)) {
-                    let spinner = spinner(entry.name);
-                    let measured = bench::op_case(&engine, entry.name, case, ceilings)?;
-                    spinner.finish_and_clear();
-                    measured.iter().for_each(|row| printer.row(row));
-                    rows.extend(measured);
+                    printer.measure(entry.name, || bench::op_case(&engine, entry.name, case, ceilings))?;
                 }
             }
         }
-        if wanted(&format!("{} inference training step", network.name)) {
-            let spinner = spinner(network.name);
-            let measured = bench::network(&engine, network, &Config::default(), ceilings)?;
-            spinner.finish_and_clear();
-            measured.iter().for_each(|row| printer.row(row));
-            rows.extend(measured);
+        if wanted(bench::OFFLINE_SELECTION) {
+            printer.measure("hard_triplets", || bench::offline_selection(&engine, ceilings))?;
         }
+        if wanted(&format!("{} inference training step", network.name)) {
+            printer.measure(network.name, || bench::network(&engine, network, &Config::default(), ceilings))?;
+        }
+        let rows = printer.rows;
         if rows.is_empty() {
-            let names: Vec<_> = ENTRIES.iter().map(|e| e.name).collect();
+            let names: Vec<_> = ENTRIES.iter().map(|e| e.name).chain(["hard_triplets"]).collect();
             let text = self.filter.unwrap_or_default();
             return Err(Error::Usage(format!("nothing matches --filter \"{text}\"; ops: {}", names.join(", "))));
         }
@@ -105,10 +100,11 @@ fn spinner(what: &str) -> ProgressBar {
     spinner
 }
 
-/// Prints rows under a heading per case.
+/// Keeps rows and prints them under a heading per case.
 struct Printer<'a> {
     old: Option<&'a Table>,
     case: String,
+    rows: Vec<Row>,
 }
 
 impl<'a> Printer<'a> {
@@ -116,7 +112,17 @@ impl<'a> Printer<'a> {
         if let Some(old) = old {
             say!("compared with {} on {}\n", old.version, old.device);
         }
-        Self { old, case: String::new() }
+        Self { old, case: String::new(), rows: Vec::new() }
+    }
+
+    /// Measures, with a sign of life on a terminal meanwhile.
+    fn measure(&mut self, what: &str, run: impl FnOnce() -> Result<Vec<Row>>) -> Result<()> {
+        let spinner = spinner(what);
+        let measured = run()?;
+        spinner.finish_and_clear();
+        measured.iter().for_each(|row| self.row(row));
+        self.rows.extend(measured);
+        Ok(())
     }
 
     fn row(&mut self, row: &Row) {

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::Observer;
 use super::embed::embed;
-
 use crate::data::decode::{decode_face, prepare};
 use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Face, Preprocess};

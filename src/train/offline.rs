@@ -121,8 +121,7 @@ impl OfflineBatches {
         let steps = done..self.steps.min(done + self.settings.every);
         let share = self.settings.share;
         let wanted = steps.clone().filter(|&step| is_offline(step, share)).count();
-        let set = self.set.clone();
-        let packed = pack(&triplets, size, wanted, &subset, |image| set.person_of(image));
+        let packed = pack(&triplets, size, wanted, &subset, |image| self.set.person_of(image));
         let mean =
             |of: fn(&Chosen) -> f32| chosen.iter().map(|c| f64::from(of(c))).sum::<f64>() / chosen.len().max(1) as f64;
         let report = SelectionReport {

@@ -34,10 +34,8 @@ pub(super) struct Console {
     pub(super) bar: ProgressBar,
     terminal: bool,
     steps: usize,
-    epochs: u32,
-    /// Images of a chunk as asked for.
-    chunk: Option<u32>,
     banner: String,
+    /// The settings as asked for.
     config: Config,
     begin: Instant,
     last_line: Instant,
@@ -52,8 +50,6 @@ impl Console {
             bar: ProgressBar::hidden(),
             terminal: std::io::stderr().is_terminal(),
             steps: 0,
-            epochs: config.epochs,
-            chunk: config.chunk,
             banner: format!("{}, {height}x{width}, {floats} floats", network.name),
             config: config.clone(),
             begin: Instant::now(),
@@ -97,7 +93,7 @@ impl Observer for Console {
         let batch = s.people * s.images + s.negatives;
         let others = if s.negatives > 0 { format!(" + {} others", s.negatives) } else { String::new() };
         say!("batch     {} people x {} images{others} = {}", s.people, s.images, table::count(batch as u64));
-        let asked = match self.chunk.filter(|&chunk| chunk as usize > s.chunk) {
+        let asked = match self.config.chunk.filter(|&chunk| chunk as usize > s.chunk) {
             Some(chunk) => format!(" ({chunk} images were asked for)"),
             None => String::new(),
         };
@@ -116,7 +112,7 @@ impl Observer for Console {
             None if s.held_out_people == 0 => say!("floors    nobody is held out, so nothing is measured"),
             None => {}
         }
-        say!("training  {}, {}", counted(self.epochs as usize, "epoch"), counted(s.steps, "step"));
+        say!("training  {}, {}", counted(self.config.epochs as usize, "epoch"), counted(s.steps, "step"));
         if self.terminal {
             self.bar.finish_and_clear();
             self.bar = bar(s.steps, "{bar:32} {prefix}\n{msg}");
@@ -190,13 +186,13 @@ impl Observer for Console {
         let line = format!(
             "epoch {:>width$}/{}  loss {:.4}  active {:>7}  d(a,p) {:.3}  d(a,n) {:.3}  {:>4.0} images/s{accuracy}",
             r.epoch,
-            self.epochs,
+            self.config.epochs,
             r.loss_all,
             percent(r.active),
             r.d_ap,
             r.d_an,
             r.images_per_second,
-            width = self.epochs.to_string().len()
+            width = self.config.epochs.to_string().len()
         );
         self.bar.suspend(|| say!("{line}"));
         self.last_line = Instant::now();
