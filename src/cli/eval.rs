@@ -10,7 +10,7 @@ use super::{DeviceFlag, table};
 use crate::data::decode::decode_face;
 use crate::eval::pairs_file::{ImageName, NamedPair, PairsFile};
 use crate::eval::verification::{Pair, cross_validated, squared_distance, verification_accuracy};
-use crate::{Error, Model, Result};
+use crate::{Error, Result, Session};
 
 /// Measure weights on a list of pairs in LFW's format
 #[derive(Debug, Args)]
@@ -40,8 +40,8 @@ impl Eval {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let mut model = Model::load(&engine, &self.weights)?;
-        let metadata = model.metadata().clone();
+        let mut session = Session::open(&engine, &self.weights)?;
+        let metadata = session.metadata().clone();
         let (height, width) = (metadata.preprocess.height, metadata.preprocess.width);
         say!("weights   {}, {height}x{width}, {} floats", metadata.network, metadata.embedding);
 
@@ -77,7 +77,7 @@ impl Eval {
             }
             hint!("warning: {} of {} images cannot be used; the first: {e}", names.len() - faces.len(), names.len());
         }
-        let embeddings = model.embed_faces(&faces)?;
+        let embeddings = session.embed_faces(&faces)?;
         let rows_of = |pair: &NamedPair| rows[&pair.a].zip(rows[&pair.b]);
         let usable = |set: &Vec<NamedPair>| -> Vec<(Pair, f32, f32)> {
             let measure = |pair: &NamedPair| {
@@ -105,7 +105,7 @@ impl Eval {
             let pixels = accuracy(set.iter().map(|(.., raw)| *raw).collect())?;
             say!("protocol  threshold chosen on one half of the pairs, applied to the other, both ways");
             say!("accuracy  {:.1} % at threshold {:.3}", model.accuracy * 100.0, model.threshold);
-            say!("floor     raw pixels {:.1} %", pixels.accuracy * 100.0);
+            say!("baseline  raw pixels {:.1} %", pixels.accuracy * 100.0);
         } else {
             let scored = |of: fn(&(Pair, f32, f32)) -> f32| -> Vec<Vec<(f32, bool)>> {
                 sets.iter().map(|set| set.iter().map(|row| (of(row), row.0.same)).collect()).collect()
@@ -114,7 +114,7 @@ impl Eval {
             let percent = |x: f64| x * 100.0;
             say!("protocol  each set with the threshold of the others; mean and standard error");
             say!("accuracy  {:.2} % +- {:.2}", percent(model.accuracy), percent(model.standard_error));
-            say!("floor     raw pixels {:.2} % +- {:.2}", percent(pixels.accuracy), percent(pixels.standard_error));
+            say!("baseline  raw pixels {:.2} % +- {:.2}", percent(pixels.accuracy), percent(pixels.standard_error));
         }
         Ok(())
     }

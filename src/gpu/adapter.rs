@@ -2,6 +2,7 @@
 
 use wgpu::{Backends, DeviceType, Features};
 
+use super::wait::block_on;
 use crate::plan::Family;
 use crate::{Error, Result};
 
@@ -116,12 +117,12 @@ impl AdapterInfo {
     }
 }
 
-pub(super) fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
+pub(super) async fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     // OpenGL adapters lack what the kernels need and would list every GPU twice.
     descriptor.backends &= Backends::PRIMARY;
     let instance = wgpu::Instance::new(descriptor);
-    let adapters = pollster::block_on(instance.enumerate_adapters(Backends::PRIMARY));
+    let adapters = instance.enumerate_adapters(Backends::PRIMARY).await;
     let mut found: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::of(&a), a)).map(|(i, a)| (a, i)).collect();
     found.sort_by_key(|(_, info)| info.rank());
     found
@@ -129,7 +130,7 @@ pub(super) fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
 
 /// All adapters that wgpu finds, the one that `gpu` would take first.
 pub fn adapters() -> Vec<AdapterInfo> {
-    open_all().into_iter().map(|(_, info)| info).collect()
+    block_on(open_all()).into_iter().map(|(_, info)| info).collect()
 }
 
 /// What to do where there is no adapter.
@@ -138,8 +139,8 @@ pub const NO_ADAPTER: &str = "no GPU adapter found: install your GPU's Vulkan dr
                               GPU through, or compute on the CPU with --device cpu";
 
 /// Picks an adapter: the best one, or the best whose name, driver or backend contains `name` (case does not matter).
-pub(super) fn choose(name: Option<&str>) -> Result<(wgpu::Adapter, AdapterInfo)> {
-    let found = open_all();
+pub(super) async fn choose(name: Option<&str>) -> Result<(wgpu::Adapter, AdapterInfo)> {
+    let found = open_all().await;
     if found.is_empty() {
         return Err(Error::Device(NO_ADAPTER.to_string()));
     }
