@@ -204,7 +204,7 @@ impl<'g> Recording<'g> {
 /// Whether a step writes one of `buffers`.
 fn writes(step: &Step, buffers: &[Buf]) -> bool {
     let portable = step.kernel.variants.last().expect("every kernel has a portable variant");
-    let interface = interface(portable).expect("the kernels' files are valid: tests/shaders.rs");
+    let interface = interface(portable).expect("the kernels' files are valid: tests/all/shaders.rs");
     let storage = interface.bindings[1..].iter().zip(&step.buffers);
     storage.into_iter().any(|(binding, buf)| binding.access == Access::ReadWrite && buffers.contains(buf))
 }
