@@ -46,7 +46,7 @@ pub struct AdapterInfo {
     pub f16: bool,
 }
 
-/// Invocations of our largest workgroup; `tests/shaders.rs` holds every kernel against it.
+/// Invocations of our largest workgroup; `tests/all/shaders.rs` holds every kernel against it.
 const INVOCATIONS: u32 = 256;
 /// Workgroup memory of our hungriest kernel, bytes: the 16 KiB that every adapter has, less what drivers keep.
 const WORKGROUP_MEMORY: u32 = 16_352;

@@ -1,6 +1,6 @@
 //! The triplet loss by the book: every triplet of a batch in f64, its loss and its textbook gradient, and the same batch on
 //! every device. Shares no code with the crate's kernels or twins.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this")]
+#![allow(unreachable_pub, reason = "shared by the modules of a test program")]
 
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};

@@ -1,14 +1,12 @@
 //! What `dropout` drops: the same elements on every device, others for another seed, step or site, and as many as asked.
 
-mod support;
-
+use crate::support::gpus;
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Graph, Recording};
 use facenet_gpu::op::Dropout;
 use facenet_gpu::plan::{Buf, Plan, Shape};
-use support::gpus;
 
 /// One dropout, forward and backward, as a plan.
 struct Bench {

@@ -1,10 +1,9 @@
 //! Every network: the totals that are published of it, the images that it takes, and that an embedding depends on its
 //! image alone.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{gpus, normals, rng};
 use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::graph::{Recording, Tensor};
@@ -12,7 +11,6 @@ use facenet_gpu::net::{self, Build, NETWORKS, Network, NetworkGraph, Summary};
 use facenet_gpu::train::{Config, Trainer};
 use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Model, initial_weights};
-use support::{gpus, normals, rng};
 
 fn network(name: &str) -> &'static Network {
     net::find(name).unwrap()

@@ -1,13 +1,11 @@
 //! Rows by number on every device: rows that are not there, rows that nobody names, both widths, more than one workgroup.
 
-mod support;
-
+use crate::support::{gpus, normals, rng};
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::graph::Recorder;
 use facenet_gpu::op::{active_rows, gather_rows, scatter_rows};
 use facenet_gpu::plan::{Plan, Role, Shape, Type};
 use facenet_gpu::{Engine, gpu::Gpu};
-use support::{gpus, normals, rng};
 
 fn engines() -> Vec<Engine> {
     gpus().into_iter().map(|gpu: Gpu| Engine::Gpu(gpu)).chain([Engine::Cpu, Engine::CpuF64]).collect()

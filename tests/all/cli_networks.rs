@@ -1,12 +1,10 @@
 //! The program as a stranger meets it: networks, their tables, and measuring weights. See `cli.rs` for the rest.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::program::*;
 use predicates::prelude::*;
-use support::program::*;
 use tempfile::tempdir;
 
 #[test]

@@ -1,15 +1,13 @@
 //! What ops make of numbers at the edge, on every device: windows without length, equal values, NaNs that must stay
 //! where they are. The cases of `ops.rs` are random and meet none of these.
 
-mod support;
-
+use crate::support::gpus;
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Graph, Op, Recording};
 use facenet_gpu::op::{Add, L2Pool2d, LocalResponseNorm, Maxout, ZeroPad2d};
 use facenet_gpu::plan::Shape;
-use support::gpus;
 
 const NAN: f32 = f32::NAN;
 

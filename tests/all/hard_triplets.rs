@@ -1,11 +1,9 @@
 //! Offline selection on every device against a plain search in `f64`.
 
-mod support;
-
+use crate::support::{gpus, normals, rng};
 use facenet_gpu::op::{HardTriplet, Selection, hard_triplets};
 use facenet_gpu::{Engine, Error};
 use rand::RngExt;
-use support::{gpus, normals, rng};
 
 fn engines() -> Vec<Engine> {
     gpus().into_iter().map(Engine::Gpu).chain([Engine::Cpu, Engine::CpuF64]).collect()

@@ -2,10 +2,9 @@
 //! triplet step. `golden/make_networks.py` wrote the file; weights and images come from a formula that both sides
 //! compute, running statistics and the embedding's bias are in the file: see there why.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::gpus;
 use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
@@ -15,7 +14,6 @@ use facenet_gpu::plan::Shape;
 use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Model};
 use safetensors::{Dtype, SafeTensors};
-use support::gpus;
 
 const BATCH: usize = 4;
 /// Who is in the images.
@@ -140,7 +138,7 @@ fn embeddings_on_the_cpu_are_those_of_pytorch() {
 #[test]
 fn embeddings_of_the_shaders_are_those_of_pytorch() {
     let golden = Golden::read();
-    // One adapter: its families are held against each other op by op in tests/ops.rs.
+    // One adapter: its families are held against each other op by op in tests/all/ops.rs.
     for gpu in gpus().into_iter().take(1) {
         for name in ["nn2", "nn4", "openface-nn4-small2", "openface-nn4-small2-v1", "inception-resnet-v1"] {
             let worst = worst(&Engine::Gpu(gpu.clone()), &golden, name);

@@ -1,11 +1,9 @@
-//! The triplet loss with semi-hard negatives on every device against a reference of its own; `tests/mining.rs` has the
+//! The triplet loss with semi-hard negatives on every device against a reference of its own; `tests/all/mining.rs` has the
 //! other ways to select. Embeddings lie on a coarse grid, so that all distances are exact in f32, ties are exact ties, and
 //! every device must choose the very same triplets.
 
-mod support;
-#[path = "support/triplets.rs"]
-mod triplets;
-
+use crate::support::triplets::{Batch, Outcome, is_zero};
+use crate::support::{gpus, relative_error, rng};
 use facenet_gpu::Error;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
@@ -13,8 +11,6 @@ use facenet_gpu::graph::{Graph, Recording};
 use facenet_gpu::op::{TripletLoss, stat};
 use facenet_gpu::plan::Shape;
 use rand::RngExt;
-use support::{gpus, relative_error, rng};
-use triplets::{Batch, Outcome, is_zero};
 
 #[test]
 fn crowded_batches_agree_with_a_loop_over_all_triplets() {

@@ -1,10 +1,9 @@
 //! PyTorch once, for the whole: embeddings, the gradient of every parameter after one step, and ten losses of a small
 //! network. `golden/make_small.py` wrote the file; weights and images come from a formula that both sides compute.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{gpus, relative_error};
 use facenet_gpu::data::prefetch::HostBatch;
 use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
@@ -16,7 +15,6 @@ use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer};
 use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Result};
 use safetensors::SafeTensors;
-use support::{gpus, relative_error};
 
 const PEOPLE: u32 = 4;
 const BATCH: u32 = 12;

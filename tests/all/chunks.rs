@@ -1,11 +1,10 @@
 //! A batch in chunks is the batch: gradients and weights of a small network agree with those of the whole batch on every
 //! device, whatever the chunk, and images without a gradient are not run a second time.
 
-mod support;
-
 use std::path::Path;
 use std::time::Instant;
 
+use crate::support::{gpus, normals, relative_error, rng};
 use facenet_gpu::data::prefetch::HostBatch;
 use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
@@ -16,7 +15,6 @@ use facenet_gpu::plan::Shape;
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer, Work, choose_chunk};
 use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Result, initial_weights};
-use support::{gpus, normals, relative_error, rng};
 
 const BATCH: u32 = 24;
 /// The whole batch, parts of it that are full, one that leaves a ragged chunk, and single images.
@@ -312,7 +310,7 @@ fn measured_engines() -> impl Iterator<Item = Engine> {
 }
 
 /// Seconds of a step with 480 images in chunks of 32: all of them active, and half of them.
-/// `cargo test --release --test chunks -- --ignored --nocapture` prints them; `benches/README.md` keeps them.
+/// `cargo test --release --test all -- chunks:: --ignored --nocapture` prints them; `benches/README.md` keeps them.
 #[test]
 #[ignore = "measures time"]
 fn a_step_with_half_of_the_images_inactive_takes_at_most_three_quarters() {

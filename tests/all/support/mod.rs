@@ -1,7 +1,8 @@
 //! What the whole-program tests share: opening the adapter, random tensors, comparing tensors.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this")]
+#![allow(unreachable_pub, reason = "shared by the modules of a test program")]
 
 pub mod program;
+pub mod triplets;
 
 use facenet_gpu::gpu::Gpu;
 use facenet_gpu::op::{CaseInput, Values};

@@ -1,14 +1,12 @@
 //! Rows that have no direction: what `l2_normalize` makes of them, on every device.
 
-mod support;
-
+use crate::support::gpus;
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Graph, Recording};
 use facenet_gpu::op::L2Normalize;
 use facenet_gpu::plan::Shape;
-use support::gpus;
 
 #[test]
 fn a_row_without_direction_gets_no_gradient_and_stays_finite() {

@@ -1,14 +1,12 @@
 //! Selection and the collapse guard as a user of `facenet-gpu train` meets them.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::program::*;
 use facenet_gpu::op::Mining;
 use facenet_gpu::weights::Weights;
 use predicates::prelude::*;
-use support::program::*;
 use tempfile::tempdir;
 
 /// A run that falls onto one point in its first steps: only the hardest negatives, and steps that are far too long.

@@ -1,15 +1,11 @@
 //! Every way to select triplets, on every device, against a reference of its own.
 
-mod support;
-#[path = "support/triplets.rs"]
-mod triplets;
-
+use crate::support::rng;
+use crate::support::triplets::{Batch, is_zero, ways};
 use facenet_gpu::graph::Graph;
 use facenet_gpu::op::{Mining, Positives, TripletLoss, stat};
 use facenet_gpu::plan::Shape;
 use rand::RngExt;
-use support::rng;
-use triplets::{Batch, is_zero, ways};
 
 #[test]
 fn crowded_batches_agree_with_a_loop_over_all_triplets() {

@@ -1,15 +1,13 @@
 //! Every op, every case: GPU against the f64 reference, backward against central differences, and the harness's traps:
 //! NaN-filled outputs, guard zones, exact integer runs, equal bits on repetition, accumulation on and off.
 
-mod support;
-
+use crate::support::{Content, fill, gpus, integers, normals, relative_error, rng};
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::op::{Case, CasePlan, ENTRIES};
 use facenet_gpu::plan::{Buf, Plan};
 use rand::RngExt;
-use support::{Content, fill, gpus, integers, normals, relative_error, rng};
 
 /// One case as a plan, with its name and bound.
 struct Bench {
@@ -59,7 +57,7 @@ impl Bench {
 /// Runs `check` on every case of every op and reports all failures together.
 fn for_every_case(test: &str, check: impl Fn(&Bench, &[Content], &[f32], bool) -> Result<(), String>) {
     let mut failures = Vec::new();
-    let only = std::env::var("OP").ok(); // OP=conv2d cargo test --test ops
+    let only = std::env::var("OP").ok(); // OP=conv2d cargo test --release --test all -- ops::
     for entry in ENTRIES.iter().filter(|e| only.as_ref().is_none_or(|o| o == e.name)) {
         for case in (entry.cases)() {
             let mut rng = rng(&format!("{test} {}", case.label()));

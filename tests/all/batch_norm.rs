@@ -1,8 +1,7 @@
 //! The running statistics of `batch_norm` on every device: against numbers worked out by hand, against the f64 twin, and
 //! that a loss which is not finite leaves them alone.
 
-mod support;
-
+use crate::support::{gpus, normals, relative_error, rng};
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
@@ -10,7 +9,6 @@ use facenet_gpu::graph::{Graph, Init, Recording};
 use facenet_gpu::op::BatchNorm;
 use facenet_gpu::optim::Sgd;
 use facenet_gpu::plan::{Buf, Plan, Shape};
-use support::{gpus, normals, relative_error, rng};
 
 /// Forward and update of one op as a plan.
 struct Bench {

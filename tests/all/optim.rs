@@ -1,15 +1,13 @@
 //! Optimisers on every device: against the f64 twin over several steps, against numbers worked out by hand, and that a
 //! loss which is not finite leaves weights and state alone.
 
-mod support;
-
+use crate::support::{gpus, normals, relative_error, rng};
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Optimiser, Recorder, Update};
 use facenet_gpu::optim::{AdaGrad, Sgd};
 use facenet_gpu::plan::{Buf, Plan, Role, Shape, Type};
-use support::{gpus, normals, relative_error, rng};
 
 /// The update of one parameter as a plan.
 struct Bench {

@@ -2,16 +2,14 @@
 //! the remedy, exit status 1 (2 for wrong usage), and nothing lost. Runs are tiny and, unless the device is what is
 //! tested, on the CPU.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::program::*;
 use facenet_gpu::data::preprocess::Preprocess;
 use predicates::prelude::*;
-use support::program::*;
 use tempfile::{TempDir, tempdir};
 /// Writes `people` with `images` each into `dir/faces`.
 fn faces(dir: &Path, people: u32, images: u32) {
