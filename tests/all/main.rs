@@ -22,6 +22,7 @@ mod rows;
 mod selection;
 mod shaders;
 mod side_by_side;
+mod state;
 mod support;
 mod tidy;
 mod triplet;
