@@ -20,6 +20,7 @@
 //! [`train`] the loop. `ARCHITECTURE.md` walks through one training step.
 
 pub mod bench;
+#[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod cli;
 pub mod cpu;
@@ -41,3 +42,4 @@ pub mod weights;
 pub use engine::{DeviceChoice, Engine, Room};
 pub use error::{Error, Result};
 pub use model::{Model, initial_weights};
+pub use {image, wgpu};
