@@ -19,6 +19,7 @@
 //! [`train`] the loop. `ARCHITECTURE.md` walks through one training step.
 
 pub mod bench;
+#[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod cli;
 pub mod cpu;
@@ -44,3 +45,4 @@ pub use error::{Error, Result};
 pub use model::Model;
 pub use session::{Embeddings, Output, Session, initial_weights};
 pub use weights::Weights;
+pub use {image, wgpu};

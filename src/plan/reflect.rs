@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgpu::naga;
+use wgpu::naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 use super::{Family, Variant};
 use crate::{Error, Result};

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::pytorch::Tensor;
+
 /// A tensor in the file.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -18,7 +20,8 @@ pub(super) enum Data {
     /// Bytes of the file.
     Range(Range<usize>),
     /// Behind PyTorch's reader.
-    PyTorch(pytorch_reader::Tensor),
+    #[cfg_attr(not(feature = "program"), expect(dead_code, reason = "nothing reads them then"))]
+    PyTorch(Tensor),
 }
 
 impl Entry {

@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod layout;
 mod names;
+#[cfg_attr(not(feature = "program"), path = "no_pytorch.rs")]
 mod pytorch;
 mod state_dict;
 
@@ -246,6 +247,7 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 ///
 /// # Errors
 /// The folder does not exist or cannot be written.
+#[cfg(feature = "program")]
 pub(crate) fn check_writable(folder: &Path) -> Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     tempfile::NamedTempFile::new_in(folder).map(drop).map_err(Error::io("write into", folder))

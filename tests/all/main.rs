@@ -13,6 +13,7 @@ mod exchange;
 mod golden;
 mod hard_triplets;
 mod l2_normalize;
+mod manifest;
 mod mining;
 mod networks;
 mod networks_golden;

@@ -9,6 +9,7 @@ use facenet_gpu::op::{CasePlan, ENTRIES, SHARED_KERNELS, Selection};
 use facenet_gpu::plan::reflect::{Access, capabilities, interface, parse};
 use facenet_gpu::plan::{Kernel, Plan, Variant};
 use facenet_gpu::train::{Config, OptimiserKind, Trainer};
+use facenet_gpu::wgpu::naga;
 use facenet_gpu::{net, optim};
 
 /// Limits that every adapter has (WebGPU's defaults, less what drivers keep of workgroup memory).
