@@ -164,8 +164,10 @@ fn info_says_which_device_would_be_taken() {
     run(dir.path(), "info --device cpu").success().stdout(predicate::str::contains("--device cpu takes CPU"));
     let Some(gpu) = gpu() else { return };
     let said = run(dir.path(), &format!("info --device {gpu}")).success().stderr("");
-    said.stdout(predicate::str::contains("adapter 1: ").and(predicate::str::contains("fit for use")));
+    said.stdout(predicate::str::contains("gpu:0  ").and(predicate::str::contains("fit for use")));
     refused(run(dir.path(), "info --device gpu:no-such-adapter"), 1, &["no adapter matches", "there are: "]);
+    run(dir.path(), "info --device gpu:0").success().stdout(predicate::str::contains("--device gpu:0 takes "));
+    refused(run(dir.path(), "info --device gpu:99"), 1, &["there is no adapter gpu:99", "there are: gpu:0 "]);
 }
 
 #[test]

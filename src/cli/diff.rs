@@ -15,7 +15,7 @@ pub(super) struct Diff {
     #[command(flatten)]
     device: DeviceFlag,
 
-    /// The device to compare with: auto, gpu, gpu:NAME, cpu or cpu-f64
+    /// The device to compare with: auto, gpu, gpu:NUMBER, gpu:NAME, cpu or cpu-f64
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::CpuF64)]
     against: DeviceChoice,
 

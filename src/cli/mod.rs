@@ -79,7 +79,7 @@ impl Cli {
 /// The flag that every verb with a device has.
 #[derive(Debug, Args)]
 struct DeviceFlag {
-    /// Device: auto, gpu, gpu:NAME, cpu or cpu-f64
+    /// Device: auto, gpu, gpu:NUMBER as `info` lists them, gpu:NAME, cpu or cpu-f64
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
 

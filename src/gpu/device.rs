@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, Features, ShaderStages};
 
-use super::adapter::{self, AdapterInfo};
+use super::adapter::{self, AdapterChoice, AdapterInfo};
 use crate::plan::reflect::{Access, interface};
 use crate::plan::{Family, Kernel, Variant};
 use crate::{Error, Result};
@@ -37,12 +37,12 @@ pub(super) struct Pipeline {
 }
 
 impl Gpu {
-    /// Opens the best adapter, or the best one whose name, driver or backend contains `name`.
+    /// Opens an adapter.
     ///
     /// # Errors
     /// There is no adapter, none matches, or none has the limits that the engine needs; the message says what to do.
-    pub fn open(name: Option<&str>) -> Result<Self> {
-        let (adapter, info) = adapter::choose(name)?;
+    pub fn open(choice: &AdapterChoice) -> Result<Self> {
+        let (adapter, info) = adapter::choose(choice)?;
         let wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY;
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("facenet-gpu"),

@@ -5,6 +5,6 @@ mod device;
 mod executor;
 mod readback;
 
-pub use adapter::{AdapterInfo, DeviceKind, NO_ADAPTER, adapters};
+pub use adapter::{AdapterChoice, AdapterInfo, DeviceKind, NO_ADAPTER, adapters};
 pub use device::Gpu;
 pub use executor::GpuExecutor;
