@@ -80,22 +80,13 @@ impl Cli {
 #[derive(Debug, Args)]
 struct DeviceFlag {
     /// Device: auto, gpu, gpu:NUMBER as `info` lists them, gpu:NAME, cpu or cpu-f64
-    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto, help_heading = "Device")]
     device: DeviceChoice,
 
     /// Threads of the CPU device and of image decoding [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
+    #[arg(long, value_name = "N", help_heading = "Device",
+          value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
     threads: Option<u16>,
-}
-
-/// The value of `--input`: `96x96`, or `96` for both.
-fn image_size(text: &str) -> std::result::Result<[u32; 2], String> {
-    let (height, width) = text.split_once(['x', 'X']).unwrap_or((text, text));
-    let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side));
-    match (side(height), side(width)) {
-        (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err("give height and width from 1 to 8192 pixels, such as 96x96 or 96".to_string()),
-    }
 }
 
 /// More threads than any processor has cores only get in each other's way.

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::{image_size, table};
+use super::table;
 use crate::graph::Recording;
 use crate::net::{self, Build, NETWORKS, Summary};
-use crate::train::{Config, Trainer};
+use crate::train::{Config, Trainer, image_size};
 use crate::{Error, Result};
 
 /// Print a network's table: sizes, kernels, parameters, multiply-adds and memory
@@ -56,7 +56,7 @@ impl SummaryVerb {
     /// What the plans for this batch allocate. A batch that no plan can hold is no reason to withhold the table.
     fn print_memory(&self, network: &net::Network, build: &Build) -> Result<()> {
         let inference = network.graph(build).map(|net| Recording::forward(&net.graph, &[net.embeddings]).finish());
-        let config = Config { input: self.input, embedding: self.embedding, ..Config::default() };
+        let config = Config::default().with(|c| (c.input, c.embedding) = (self.input, self.embedding));
         let training = Trainer::plan(network, &config, self.batch);
         for (what, plan) in [("embed", inference), ("train with AdaGrad", training)] {
             match plan {

@@ -26,8 +26,9 @@ use super::augment::{Augment, View};
 use super::faces::FaceSet;
 use crate::{Error, Result};
 
-/// What the batches look like.
+/// What the batches look like: see [`PkConfig::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PkConfig {
     /// P: people per batch, at least 2.
     pub people: usize,
@@ -41,6 +42,13 @@ pub struct PkConfig {
     pub seed: u64,
     /// Random changes to the images.
     pub augment: Augment,
+}
+
+impl PkConfig {
+    /// Batches of `people` with `images` each, without further negatives and changes of the images, seed 0.
+    pub fn new(people: usize, images: usize) -> Self {
+        Self { people, images, negatives: 0, batch: None, seed: 0, augment: Augment::default() }
+    }
 }
 
 /// The description of one batch; its first three lists have the same length.

@@ -9,13 +9,14 @@ use super::{Config, StepReport};
 /// What a run does once the guard has noticed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum OnCollapse {
-    /// It says so once and goes on.
+    /// Say so once and go on
     #[default]
     Warn,
-    /// It ends with an error; the weights from before are saved.
+    /// End with an error; the weights from before are saved
     Stop,
-    /// It returns to the weights from before with half the learning rate.
+    /// Return to the weights from before with half the learning rate
     BackOff,
 }
 

@@ -49,7 +49,7 @@ impl Train {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let set = Arc::new(self.load(config.input.unwrap_or(network.input))?);
+        let set = Arc::new(self.load(config.input.unwrap_or(network.input), config.seed)?);
         let batch = check_data(&config, &set)?;
         // args.toml says what was used here, too: free memory differs from run to run.
         config.chunk = config.chunk.or(Some(choose_chunk(&engine, network, &config, batch)?));
@@ -80,10 +80,7 @@ impl Train {
         set: &Arc<FaceSet>,
         folder: &mut RunFolder,
     ) -> Result<Summary> {
-        let data = self.data.as_ref().map_or_else(
-            || format!("synthetic: {} people x {} images", self.synth_people, self.synth_images),
-            |dir| dir.display().to_string(),
-        );
+        let data = self.data.as_ref().map_or_else(|| self.synthetic(), |dir| dir.display().to_string());
         let version = env!("CARGO_PKG_VERSION");
         folder.write_args(&Arguments { version, device: engine.describe(), data, config })?;
         if let Some(report) = folder.write_skipped(set)? {
@@ -106,8 +103,8 @@ impl Train {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Reads the folder, or draws synthetic people.
-    fn load(&self, [height, width]: [u32; 2]) -> Result<FaceSet> {
+    /// Reads the folder, or draws the synthetic people of `seed`.
+    fn load(&self, [height, width]: [u32; 2], seed: u64) -> Result<FaceSet> {
         let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
         if let Some(dir) = &self.data {
             let folder = FaceFolder::scan(dir)?;
@@ -119,7 +116,7 @@ impl Train {
         }
         let bar = bar(self.synth_people as usize, "drawing   {bar:40} {pos}/{len} people");
         let person = |number: u32| {
-            let identity = Identity::new(self.seed, number);
+            let identity = Identity::new(seed, number);
             let face = |image| draw(&identity, image, height.max(width));
             let faces = (0..self.synth_images).map(|image| prepare(&face(image).into(), &preprocess)).collect();
             bar.inc(1);

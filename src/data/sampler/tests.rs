@@ -6,7 +6,7 @@ use super::*;
 use crate::data::testing::flat_faces;
 
 fn config(people: usize, images: usize) -> PkConfig {
-    PkConfig { people, images, negatives: 0, batch: None, seed: 3, augment: Augment::default() }
+    PkConfig { seed: 3, ..PkConfig::new(people, images) }
 }
 
 /// A sampler over everybody; `counts[i]` images for person `i`.
