@@ -34,7 +34,7 @@ impl FromStr for DeviceChoice {
             "cpu-f64" => Ok(Self::CpuF64),
             _ => match text.strip_prefix("gpu:") {
                 Some(which) if !which.is_empty() => Ok(Self::Gpu(which.into())),
-                _ => Err(Error::Usage(format!(
+                _ => Err(Error::Setting(format!(
                     "unknown device \"{text}\": use auto, gpu, gpu:NUMBER, gpu:NAME, cpu or cpu-f64"
                 ))),
             },
@@ -97,7 +97,7 @@ impl Engine {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_explained(choice: &DeviceChoice) -> Result<(Self, String)> {
-        let asked = || format!("asked for with --device {choice}");
+        let asked = || format!("asked for with `device` {choice}");
         Ok(match choice {
             DeviceChoice::Gpu(which) => (Self::Gpu(Gpu::open(which)?), asked()),
             DeviceChoice::Cpu => (Self::Cpu, asked()),
@@ -124,7 +124,7 @@ impl Engine {
             reasons.push("no GPU found".to_string());
         }
         if let Some((_, adapter)) = software.first() {
-            reasons.push(format!("--device gpu takes the software adapter {}", adapter.name));
+            reasons.push(format!("`device` gpu takes the software adapter {}", adapter.name));
         }
         (Self::Cpu, reasons.join("; "))
     }

@@ -341,11 +341,16 @@ fn settings_that_make_no_sense_are_wrong_usage() {
         ("--learning-rate inf", "the learning rate must be"),
         ("--momentum 1", "the momentum must be"),
         ("--held-out 1", "the held-out part must be"),
+        ("--held-out 25", "did you mean 0.25?"),
         ("--net resnet", "there are: zf64"),
+        ("--net facenet", "did you mean inception-resnet-v1?"),
+        ("--net OpenFace", "did you mean openface-nn4-small2-v1?"),
         ("--plan -P 90000 -K 90000", "the batch is too large"),
     ] {
         refused(run(dir.path(), &format!("{TINY} {flags}")), 2, &[part]);
     }
+    let said = run(dir.path(), &format!("{TINY} --epochs -1")).code(2);
+    said.stderr(predicate::str::contains("'-1' for '--epochs <N>': give a whole number, at least 1"));
     for flags in ["--embedding 0", "--epochs many", "--device tpu", "--no-such-flag", "--data faces"] {
         let said = run(dir.path(), &format!("{TINY} {flags}")).code(2);
         said.stderr(predicate::str::starts_with("error: ").and(predicate::str::contains("panicked").not()));
@@ -360,6 +365,49 @@ fn help_names_every_flag_with_its_default() {
     let rate = format!("[default: {}]", default.learning_rate);
     help.stdout(predicate::str::contains(rate).and(predicate::str::contains("--held-out")));
     run(dir.path(), "").code(2).stderr(predicate::str::contains("Usage: facenet-gpu <COMMAND>"));
+}
+
+#[test]
+fn weights_that_are_none_point_to_what_was_meant() {
+    let dir = tempdir().unwrap();
+    run(dir.path(), TINY).success();
+    fs::write(dir.path().join("net.pt"), "a checkpoint").unwrap();
+    fs::write(dir.path().join("pairs.txt"), "1\nann\t1\t2\nann\t1\tbob\t1\n").unwrap();
+    for verb in ["eval --data . --pairs pairs.txt --device cpu", "export --out new.safetensors"] {
+        let best = "give its weights, runs/train/run/weights/best.safetensors";
+        refused(
+            run(dir.path(), &format!("{verb} runs/train/run")),
+            1,
+            &["runs/train/run: is the folder of a run", best],
+        );
+        refused(run(dir.path(), &format!("{verb} net.pt")), 1, &["`facenet-gpu import net.pt --out "]);
+    }
+    refused(run(dir.path(), &format!("{TINY} --compatible-with runs/train/run")), 1, &["is the folder of a run"]);
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_success() {
+    let dir = tempdir().unwrap();
+    for arguments in ["info --device cpu", "summary", "train --help", TINY] {
+        let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+        let output = Process::new(env!("CARGO_BIN_EXE_facenet-gpu"))
+            .args(arguments.split_whitespace())
+            .current_dir(dir.path())
+            .stdout(full)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("cannot write to the standard output"), "{said}");
+    }
+    good_weights(&dir.path().join("runs/train/run/weights/last.safetensors"));
+}
+
+#[test]
+fn names_of_files_cannot_steer_the_terminal() {
+    let dir = tempdir().unwrap();
+    let mut command = program(dir.path(), "eval --data . --pairs");
+    let assert = command.args(["no\u{1b}[2Jsuch\nerror: other", "w"]).assert();
+    refused(assert, 1, &["cannot read no\\u{1b}[2Jsuch\\nerror: other"]);
 }
 
 #[test]

@@ -20,11 +20,11 @@ pub(super) struct Diff {
     against: DeviceChoice,
 
     /// Network
-    #[arg(long, value_name = "NAME", default_value = "zf64")]
-    net: String,
+    #[arg(long = "net", value_name = "NAME", default_value = "zf64")]
+    network: String,
 
     /// Images of the batch: people x 2
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=1024))]
+    #[arg(id = "diff.people", long = "people", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=1024))]
     people: u32,
 
     /// Largest difference that counts as equal, relative to the largest magnitude of the tensor
@@ -42,7 +42,7 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let network = net::find(&self.net)?;
+        let network = net::find(&self.network)?;
         let ((left, _), right) = (self.device.open()?, Engine::open(&self.against)?);
         say!("{} against {}", left.describe(), right.describe());
         let mut a = training_step(&left, network, self.people)?;

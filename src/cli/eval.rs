@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rayon::prelude::*;
 
-use super::{DeviceFlag, table};
+use super::{DeviceFlag, table, weights};
 use crate::data::decode::decode_face;
 use crate::eval::pairs_file::{ImageName, NamedPair, PairsFile};
 use crate::eval::verification::{Pair, cross_validated, squared_distance, verification_accuracy};
@@ -40,7 +40,7 @@ impl Eval {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let mut model = Model::load(&engine, &self.weights)?;
+        let mut model = weights::from_user(&self.weights, Model::load(&engine, &self.weights))?;
         let metadata = model.metadata().clone();
         let (height, width) = (metadata.preprocess.height, metadata.preprocess.width);
         say!("weights   {}, {height}x{width}, {} floats", metadata.network, metadata.embedding);

@@ -65,7 +65,7 @@ impl SummaryVerb {
                     let (batch, all) = (self.batch, mib(plan.bytes()));
                     say!("to {what} {batch} at a time: {all}, the largest tensor {}", mib(largest));
                 }
-                Err(e @ (Error::Shape { .. } | Error::Usage(_))) => say!("to {what} {} at a time: {e}", self.batch),
+                Err(e @ (Error::Shape { .. } | Error::Setting(_))) => say!("to {what} {} at a time: {e}", self.batch),
                 Err(e) => return Err(e),
             }
         }

@@ -176,7 +176,7 @@ pub fn adapters() -> Vec<AdapterInfo> {
 /// What to do where there is no adapter.
 pub const NO_ADAPTER: &str = "no GPU adapter found: install your GPU's Vulkan driver, or Mesa's software driver \
                               (Debian, Ubuntu: apt install libvulkan1 mesa-vulkan-drivers), in a container pass the \
-                              GPU through, or compute on the CPU with --device cpu";
+                              GPU through, or compute on the CPU with `device` cpu";
 
 /// Picks an adapter.
 pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
@@ -220,7 +220,7 @@ fn pick(found: &[&AdapterInfo], choice: &AdapterChoice) -> Result<usize> {
             Some(reason) => reasons.push(format!("{} {reason}", found[at].name)),
         }
     }
-    fail(format!("no adapter can run the engine: {}; update its driver or use --device cpu", reasons.join("; ")))
+    fail(format!("no adapter can run the engine: {}; update its driver or use `device` cpu", reasons.join("; ")))
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Gpu {
             required_limits: adapter.limits(),
             ..Default::default()
         }))
-        .map_err(|e| Error::Device(format!("cannot open {}: {e}; try another --device", info.name)))?;
+        .map_err(|e| Error::Device(format!("cannot open {}: {e}; try another `device`", info.name)))?;
         let failure: Arc<Mutex<Option<String>>> = Arc::default();
         let (lost, uncaptured) = (failure.clone(), failure.clone());
         device.set_device_lost_callback(move |reason, message| {

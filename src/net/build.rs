@@ -69,6 +69,6 @@ impl Build {
     pub(super) fn images(&self, network: &str, own: [u32; 2]) -> Result<Shape> {
         let [height, width] = self.input.unwrap_or(own);
         Shape::new(&[self.batch, height, width, 3])
-            .map_err(|e| Error::Usage(format!("{network} with {} images of {height}x{width}: {e}", self.batch)))
+            .map_err(|e| Error::Setting(format!("{network} with {} images of {height}x{width}: {e}", self.batch)))
     }
 }

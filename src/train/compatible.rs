@@ -66,8 +66,8 @@ impl Compatible {
         let mut model = Model::load(engine, path)?;
         let (old, preprocess) = (model.metadata().embedding, model.metadata().preprocess.clone());
         if old != dim {
-            return Err(Error::Usage(format!(
-                "{} gives embeddings of {old} floats and the new network {dim}, which cannot be compared; give --embedding \
+            return Err(Error::Setting(format!(
+                "{} gives embeddings of {old} floats and the new network {dim}, which cannot be compared; give `embedding` \
                  {old}",
                 path.display()
             )));

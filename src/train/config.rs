@@ -230,10 +230,10 @@ impl Config {
     /// # Errors
     /// A setting that makes no sense; the message names it and its range.
     pub fn check(&self) -> Result<()> {
-        let usage = |what: &str| Err(Error::Usage(what.to_string()));
+        let usage = |what: &str| Err(Error::Setting(what.to_string()));
         if self.people < 2 || self.images < 2 {
             return usage(&format!(
-                "batches with P = {} and K = {} hold no triplet; give at least 2 people (-P) and 2 images of each (-K)",
+                "batches with P = {} and K = {} hold no triplet; give at least 2 people (`people`) and 2 images of each (`images`)",
                 self.people, self.images
             ));
         }
@@ -243,7 +243,7 @@ impl Config {
         if let (Some(own), Some(asked)) = (self.mining.positives(), self.positives)
             && own != asked
         {
-            return usage("batch-hard takes the hardest positive of each anchor; for all positives take --mining hard");
+            return usage("batch-hard takes the hardest positive of each anchor; for all positives take `mining` hard");
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return usage("the learning rate must be a number above 0");
@@ -258,7 +258,9 @@ impl Config {
             return usage("the dropout must be at least 0 and below 1");
         }
         if !(0.0..1.0).contains(&self.held_out) {
-            return usage("the held-out part must be at least 0 and below 1");
+            let percent = self.held_out > 1.0 && self.held_out < 100.0;
+            let meant = if percent { format!("; did you mean {}?", self.held_out / 100.0) } else { String::new() };
+            return usage(&format!("the held-out part must be at least 0 and below 1{meant}"));
         }
         if self.chunk == Some(0) {
             return usage("a chunk must hold at least one image");
@@ -267,7 +269,7 @@ impl Config {
             offline.check()?;
             if self.compatible_with.is_some() {
                 return usage(
-                    "offline selection knows one network only; leave out --offline-every or --compatible-with",
+                    "offline selection knows one network only; leave out `offline.every` or `compatible_with`",
                 );
             }
         }

@@ -64,7 +64,7 @@ impl Offline {
     /// # Errors
     /// A setting that makes no sense.
     pub(super) fn check(&self) -> Result<()> {
-        let usage = |what: &str| Err(Error::Usage(what.to_string()));
+        let usage = |what: &str| Err(Error::Setting(what.to_string()));
         if self.every == 0 {
             return usage("offline selection needs at least one step from one selection to the next");
         }
@@ -202,7 +202,7 @@ struct Chosen {
 /// Tells how to select from fewer images where a selection does not fit the device: the batch has no part in it.
 fn too_many(error: Error) -> Error {
     match error {
-        Error::Memory(what) => Error::Device(format!("offline selection: {what}; lower --offline-subset")),
+        Error::Memory(what) => Error::Device(format!("offline selection: {what}; lower `offline.subset`")),
         other => other,
     }
 }

@@ -85,7 +85,7 @@ pub fn train(
     if trainer.depends_on_chunk() {
         observer.warning(&format!(
             "batch statistics and dropout are those of each chunk of {} images, not of the whole batch of {batch}; \
-             --frozen-statistics lifts it for batch normalisation",
+             `frozen_statistics` lifts it for batch normalisation",
             trainer.chunk()
         ));
     }
@@ -438,7 +438,7 @@ impl Run<'_> {
         };
         Ok(Error::NotFinite(format!(
             "the loss is not a number at step {step}: the first tensor that is not finite is {source}; {kept} are in {}; \
-             try a lower --learning-rate than {:?}",
+             try a lower `learning_rate` than {:?}",
             self.folder.last().display(),
             self.backed_off * self.config.learning_rate
         )))
@@ -456,5 +456,5 @@ pub fn check_data(config: &Config, set: &FaceSet) -> Result<u32> {
 }
 
 fn batch_size(sampler: &PkSampler) -> Result<u32> {
-    u32::try_from(sampler.batch_size()).map_err(|_| Error::Usage("the batch is too large".into()))
+    u32::try_from(sampler.batch_size()).map_err(|_| Error::Setting("the batch is too large".into()))
 }

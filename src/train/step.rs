@@ -87,11 +87,11 @@ pub(super) fn plan(network: &Network, config: &Config, batch: u32) -> Result<Ste
     let chunk = config.chunk.map_or(batch, |chunk| chunk.min(batch));
     let net = network.graph(&config.build(chunk))?;
     if config.dropout > 0.0 && net.seed.is_none() {
-        return Err(Error::Usage(format!("the network {} has no dropout; leave --dropout out", network.name)));
+        return Err(Error::Setting(format!("the network {} has no dropout; leave `dropout` out", network.name)));
     }
     if config.frozen_statistics && net.graph.weights().count() == net.graph.params().count() {
-        let message = format!("the network {} has no batch normalisation; leave --frozen-statistics out", network.name);
-        return Err(Error::Usage(message));
+        let message = format!("the network {} has no batch normalisation; leave `frozen_statistics` out", network.name);
+        return Err(Error::Setting(message));
     }
     if chunk == batch { whole(net, config, batch) } else { in_chunks(net, config, batch) }
 }

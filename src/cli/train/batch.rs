@@ -15,7 +15,7 @@ pub(super) fn shape(
     let Some(batch) = batch else {
         return Ok([people.unwrap_or(default.people), k, given_negatives.unwrap_or(default.negatives)]);
     };
-    let usage = |message: String| Err(Error::Usage(message));
+    let usage = |message: String| Err(Error::Setting(message));
     let negatives = given_negatives.unwrap_or(0);
     // A batch without a pair of people is of no use.
     let fitting = || (batch.saturating_sub(negatives) / k.max(1)).max(2);
@@ -61,7 +61,10 @@ mod tests {
             (shape(Some(10), 4, Some(10), Some(60)), "are 50 images, not --batch 60; leave one"),
         ] {
             let error = flags.map(|shape| format!("{shape:?}")).unwrap_err();
-            assert!(error.exit_code() == 2 && error.to_string().contains(part), "\"{part}\" is missing in: {error}");
+            assert!(
+                matches!(error, Error::Setting(_)) && error.to_string().contains(part),
+                "\"{part}\" is missing in: {error}"
+            );
         }
     }
 }

@@ -40,7 +40,7 @@ Ctrl-C saves the weights and ends; the exit status is then 130.";
 
 /// Train a face embedding on a folder per person, or on synthetic faces
 #[derive(Debug, Args)]
-#[command(after_help = "`train --help` explains every flag and what is printed.", after_long_help = OUTPUT)]
+#[command(after_help = "`facenet-gpu train --help` lists all flags and explains what is printed.", after_long_help = OUTPUT)]
 pub(in crate::cli) struct Train {
     /// Faces: a folder per person. Without it, synthetic people are drawn
     #[arg(long, value_name = "DIR", help_heading = "Data")]
@@ -57,7 +57,7 @@ pub(in crate::cli) struct Train {
     pub(super) synth_images: u32,
 
     /// Folder of all runs
-    #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Run")]
+    #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Run", hide_short_help = true)]
     pub(super) runs: PathBuf,
 
     /// Name of this run: it gets the folder RUNS/train/NAME, or NAME2, NAME3, ...
@@ -75,21 +75,22 @@ pub(in crate::cli) struct Train {
     pub(super) plan: bool,
 }
 
-/// A heading, whether its flags are in the short help, too, and the settings below it. In the order of [`Config`].
+/// A heading, whether the short help shows the flags, too, and their settings. The order of flags is that of [`Config`].
 type Group = (&'static str, bool, &'static [&'static str]);
 
 /// Every setting under a heading, those that few runs need last.
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("Network", true, &["network", "input", "embedding"]),
-    ("Batch", true, &["people", "images", "negatives", "batch"]),
-    ("Training", true, &["epochs", "margin", "mining", "positives"]),
+    ("Batch", true, &["people", "images"]),
+    ("Batch", false, &["negatives", "batch"]),
+    ("Training", true, &["epochs", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"]),
     (
         "Training",
-        true,
-        &["optimiser", "learning_rate", "schedule", "momentum", "weight_decay", "dropout", "held_out", "augment.flip"],
+        false,
+        &["positives", "schedule", "momentum", "weight_decay", "dropout", "augment.flip", "augment.shift"],
     ),
-    ("Training", true, &["augment.shift", "seed"]),
-    ("Less common", false, &["chunk", "frozen_statistics", "on_collapse"]),
+    ("Memory", true, &["chunk"]),
+    ("Less common", false, &["frozen_statistics", "on_collapse"]),
     ("Offline selection", false, &["offline.every", "offline.subset", "offline.share", "offline.hardest"]),
     ("Embeddings comparable with older ones", false, &["compatible_with"]),
     ("Weights file", false, &["dataset", "license"]),

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use self::console::{Console, bar, farewell};
 pub(super) use self::flags::Train;
-use super::{INTERRUPTED, stop_on_ctrl_c};
+use super::{INTERRUPTED, stop_on_ctrl_c, weights};
 use crate::data::decode::prepare;
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
@@ -20,6 +20,7 @@ use crate::data::preprocess::{Normalise, Preprocess};
 use crate::data::synth::{Identity, draw};
 use crate::net::{self, Network};
 use crate::train::{Config, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
+use crate::weights::Weights;
 use crate::{Engine, Error, Result};
 
 /// What `args.toml` holds.
@@ -44,6 +45,9 @@ impl Train {
         network.graph(&config.build(2))?;
         if self.plan {
             return self.print_plan(network, &config);
+        }
+        if let Some(old) = &config.compatible_with {
+            weights::from_user(old, Weights::load(old))?;
         }
         RunFolder::check(&self.runs, &self.name)?;
         let (engine, reason) = self.device.open()?;
@@ -97,7 +101,7 @@ impl Train {
     fn print_plan(&self, network: &Network, config: &Config) -> Result<ExitCode> {
         // --batch has given M its places already.
         let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives);
-        let batch = u32::try_from(batch).map_err(|_| Error::Usage("the batch is too large".into()))?;
+        let batch = u32::try_from(batch).map_err(|_| Error::Setting("the batch is too large".into()))?;
         let plan = Trainer::plan(network, config, batch)?;
         say!("{plan}");
         Ok(ExitCode::SUCCESS)

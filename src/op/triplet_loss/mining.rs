@@ -28,7 +28,7 @@ pub enum Mining {
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Positives {
-    /// All: every two images of one person, both ways.
+    /// Every two images of one person, both ways.
     #[default]
     All,
     /// The farthest, of equally far ones the first in the batch.

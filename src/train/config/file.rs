@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
-use toml::{Table, Value};
+use toml::de::{DeTable, DeValue};
 
 use super::{Augment, Config, Offline};
 use crate::{Error, Result};
@@ -20,18 +20,23 @@ impl Config {
     /// # Errors
     /// It is not TOML, a setting has the wrong type, or there is none of that name; the message says what is nearest.
     pub fn from_toml(text: &str) -> Result<Self> {
-        let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
-            let line = e.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-            fail(format!("line {line}: {}", one_line(e.message())))
-        })?;
-        table.retain(|key, _| !OF_THE_RUN.contains(&key));
-        known(&table, "", fields::<Self>())?;
+        let fail = |e: toml::de::Error| {
+            let line = e.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|&b| b == b'\n').count());
+            // What it sets in backticks is a key of the file.
+            let message = e.message().trim().replace('\n', " ").replace('`', "\"");
+            Error::Data(format!("line {line}: {message}"))
+        };
+        let mut table = DeTable::parse(text).map_err(fail)?;
+        for key in OF_THE_RUN {
+            table.get_mut().remove(key);
+        }
+        known(table.get_ref(), "", fields::<Self>())?;
         for (key, fields) in [("augment", fields::<Augment>()), ("offline", fields::<Offline>())] {
-            if let Some(Value::Table(inner)) = table.get(key) {
+            if let Some(DeValue::Table(inner)) = table.get_ref().get(key).map(|value| value.get_ref()) {
                 known(inner, &format!("{key}."), fields)?;
             }
         }
-        Self::deserialize(table).map_err(|e| fail(one_line(&e.to_string())))
+        Self::deserialize(toml::Deserializer::from(table)).map_err(fail)
     }
 
     /// Settings from a file such as a run's `args.toml`: see [`from_toml`](Self::from_toml).
@@ -45,22 +50,14 @@ impl Config {
     }
 }
 
-fn fail(message: String) -> Error {
-    Error::Data(message)
-}
-
-/// A message of the TOML reader as part of a sentence. What it sets in backticks is a key of the file.
-fn one_line(message: &str) -> String {
-    message.trim().replace('\n', " ").replace('`', "\"")
-}
-
 /// Refuses keys that are no setting.
-fn known(table: &Table, prefix: &str, fields: &[&str]) -> Result<()> {
-    let Some(key) = table.keys().find(|key| !fields.contains(&key.as_str())) else { return Ok(()) };
+fn known(table: &DeTable<'_>, prefix: &str, fields: &[&str]) -> Result<()> {
+    let mut keys = table.keys().map(|key| key.get_ref().as_ref());
+    let Some(key) = keys.find(|key| !fields.contains(key)) else { return Ok(()) };
     let likeness = |field: &str| strsim::jaro_winkler(key, field);
     let nearest = fields.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let nearest = nearest.map_or_else(String::new, |field| format!("; the nearest is \"{prefix}{field}\""));
-    Err(fail(format!("there is no setting \"{prefix}{key}\"{nearest}")))
+    Err(Error::Data(format!("there is no setting \"{prefix}{key}\"{nearest}")))
 }
 
 /// The names of a struct's fields, as serde reads them.

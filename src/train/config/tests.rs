@@ -22,7 +22,7 @@ fn all_changed() -> Config {
         dropout: 0.3,
         held_out: 0.1,
         augment: Augment { flip: false, shift: 7 },
-        seed: u64::MAX / 2,
+        seed: u64::MAX,
         chunk: Some(32),
         frozen_statistics: true,
         on_collapse: OnCollapse::BackOff,
@@ -36,8 +36,8 @@ fn all_changed() -> Config {
 #[test]
 fn every_setting_survives_being_written_and_read() {
     let (default, changed) = (Config::default(), all_changed());
-    let tables = [&default, &changed].map(|config| toml::Table::try_from(config).unwrap());
-    for (key, value) in &tables[1] {
+    let tables = [&default, &changed].map(|config| serde_json::to_value(config).unwrap());
+    for (key, value) in tables[1].as_object().unwrap() {
         assert_ne!(tables[0].get(key), Some(value), "{key} still has its default");
     }
     for config in [default, changed] {
@@ -61,8 +61,8 @@ fn what_is_no_setting_is_refused_with_the_nearest_one() {
         ("optimizer = \"sgd\"", ["no setting \"optimizer\"", "nearest is \"optimiser\""]),
         ("[augment]\nflips = true\nshift = 3", ["no setting \"augment.flips\"", "nearest is \"augment.flip\""]),
         ("[offline]\nevry = 3", ["no setting \"offline.evry\"", "nearest is \"offline.every\""]),
-        ("margin = \"wide\"", ["expected f32", "margin"]),
-        ("people = -1", ["-1", "people"]),
+        ("margin = \"wide\"", ["expected f32", "line 1"]),
+        ("seed = 1\npeople = -1", ["-1", "line 2"]),
         ("mining = \"easy\"", ["easy", "semi-hard"]),
         ("[offline]\nevery = 3", ["missing field", "subset"]),
         ("seed = 1\nmargin = = 2", ["line 2: ", ""]),
