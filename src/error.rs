@@ -72,7 +72,7 @@ pub enum Error {
         message: String,
     },
 
-    /// Training met a loss or a weight that is not a number.
+    /// A loss, a weight or an embedding is NaN or infinite.
     #[error("{0}")]
     NotFinite(String),
 

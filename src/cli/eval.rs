@@ -43,7 +43,7 @@ impl Eval {
         let mut model = weights::from_user(&self.weights, Model::load(&engine, &self.weights))?;
         let metadata = model.metadata().clone();
         let (height, width) = (metadata.preprocess.height, metadata.preprocess.width);
-        say!("weights   {}, {height}x{width}, {} floats", metadata.network, metadata.embedding);
+        say!("weights   {}, {height}x{width}, {} dimensions", metadata.network, metadata.embedding);
 
         // Each image once; those that cannot be used leave their pairs out.
         let mut rows: BTreeMap<&ImageName, Option<usize>> = BTreeMap::new();
@@ -105,7 +105,7 @@ impl Eval {
             let pixels = accuracy(set.iter().map(|(.., raw)| *raw).collect())?;
             say!("protocol  threshold chosen on one half of the pairs, applied to the other, both ways");
             say!("accuracy  {:.1} % at threshold {:.3}", model.accuracy * 100.0, model.threshold);
-            say!("floor     raw pixels {:.1} %", pixels.accuracy * 100.0);
+            say!("baseline  raw pixels {:.1} %", pixels.accuracy * 100.0);
         } else {
             let scored = |of: fn(&(Pair, f32, f32)) -> f32| -> Vec<Vec<(f32, bool)>> {
                 sets.iter().map(|set| set.iter().map(|row| (of(row), row.0.same)).collect()).collect()
@@ -114,7 +114,7 @@ impl Eval {
             let percent = |x: f64| x * 100.0;
             say!("protocol  each set with the threshold of the others; mean and standard error");
             say!("accuracy  {:.2} % +- {:.2}", percent(model.accuracy), percent(model.standard_error));
-            say!("floor     raw pixels {:.2} % +- {:.2}", percent(pixels.accuracy), percent(pixels.standard_error));
+            say!("baseline  raw pixels {:.2} % +- {:.2}", percent(pixels.accuracy), percent(pixels.standard_error));
         }
         Ok(())
     }

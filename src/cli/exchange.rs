@@ -116,10 +116,10 @@ fn check_out(out: &Path, input: &Path) -> Result<()> {
     check_writable(out.parent().unwrap_or(Path::new("")))
 }
 
-/// Tensors and floats of weights.
+/// Tensors and values of weights.
 fn size(weights: &Weights) -> String {
-    let floats: u64 = weights.tensors.iter().map(|(.., data)| data.len() as u64).sum();
-    format!("{} tensors, {} floats", table::count(weights.tensors.len() as u64), table::count(floats))
+    let values: u64 = weights.tensors.iter().map(|(.., data)| data.len() as u64).sum();
+    format!("{} tensors, {} values", table::count(weights.tensors.len() as u64), table::count(values))
 }
 
 /// What weights say of themselves.
@@ -128,10 +128,10 @@ fn about(weights: &Weights) {
     let scale = match m.preprocess.normalise {
         Normalise::Unit => "x / 255",
         Normalise::Fixed => "(x - 127.5) / 128",
-        Normalise::PerImage => "mean 0 and deviation 1 for each image",
+        Normalise::PerImage => "mean 0 and standard deviation 1 for each image",
     };
     let mut rows = vec![
-        ("network", format!("{}, embeddings of {} floats", m.network, m.embedding)),
+        ("network", format!("{}, embeddings of {} dimensions", m.network, m.embedding)),
         ("images", format!("{}x{} RGB, {scale}", m.preprocess.height, m.preprocess.width)),
     ];
     let origin = [("provenance", &m.origin.provenance), ("licence", &m.origin.license), ("dataset", &m.origin.dataset)];

@@ -19,7 +19,7 @@ pub(super) struct SummaryVerb {
     #[arg(long, value_name = "HxW", value_parser = image_size, requires = "net")]
     input: Option<[u32; 2]>,
 
-    /// Floats of an embedding [default: the network's own]
+    /// Dimensions of an embedding [default: the network's own]
     #[arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096), requires = "net")]
     embedding: Option<u32>,
 
@@ -75,12 +75,12 @@ impl SummaryVerb {
 
 /// Every network in one line.
 fn list() -> Result<()> {
-    say!("{:<24} {:>9} {:>7} {:>12} {:>15}", "network", "input", "floats", "parameters", "multiply-adds");
+    say!("{:<24} {:>9} {:>10} {:>12} {:>15}", "network", "input", "dimensions", "parameters", "multiply-adds");
     for network in NETWORKS {
         let summary = Summary::new(network, &Build::inference(1), true)?;
         let [height, width] = network.input;
         say!(
-            "{:<24} {:>9} {:>7} {:>12} {:>15}",
+            "{:<24} {:>9} {:>10} {:>12} {:>15}",
             network.name,
             format!("{height}x{width}"),
             network.embedding,

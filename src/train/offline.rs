@@ -26,7 +26,7 @@ use crate::{Engine, Error, Result};
 /// Images that are embedded at a time.
 const BATCH: u32 = 32;
 
-/// How triplets are chosen offline: see [`Offline::every`].
+/// How triplets are chosen offline: see [`Offline::every()`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "program", derive(clap::Args))]

@@ -45,12 +45,12 @@ pub(super) struct Console {
 impl Console {
     pub(super) fn new(config: &Config, network: &Network) -> Self {
         let [height, width] = config.input.unwrap_or(network.input);
-        let floats = config.embedding.unwrap_or(network.embedding);
+        let dim = config.embedding.unwrap_or(network.embedding);
         Self {
             bar: ProgressBar::hidden(),
             terminal: std::io::stderr().is_terminal(),
             steps: 0,
-            banner: format!("{}, {height}x{width}, {floats} floats", network.name),
+            banner: format!("{}, {height}x{width}, {dim} dimensions", network.name),
             config: config.clone(),
             begin: Instant::now(),
             last_line: Instant::now(),
@@ -105,11 +105,11 @@ impl Observer for Console {
         self.say_loss(s.train_images);
         match &s.floors {
             Some(f) => say!(
-                "floors    raw pixels {}, untrained network {}",
+                "baseline  raw pixels {}, untrained network {}",
                 percent(f.pixels.accuracy),
                 percent(f.untrained.accuracy)
             ),
-            None if s.held_out_people == 0 => say!("floors    nobody is held out, so nothing is measured"),
+            None if s.held_out_people == 0 => say!("baseline  nobody is held out, so nothing is measured"),
             None => {}
         }
         say!("training  {}, {}", counted(self.config.epochs as usize, "epoch"), counted(s.steps, "step"));

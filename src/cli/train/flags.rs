@@ -19,7 +19,7 @@ Output:
   d(a,p)    mean squared distance of an anchor and its positive, 0 to 4
   d(a,n)    mean squared distance of an anchor and its chosen negative
   held-out  verification accuracy on people who were not trained on
-  floors    the same accuracy without training: of raw pixels and of the starting weights
+  baseline  the same accuracy without training: of raw pixels and of the starting weights
   selected  offline selection: triplets found, and those that fit into the steps until the next one
 
 Chunks:
