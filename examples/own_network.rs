@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let people = (0..80).map(|person| (format!("person {person}"), faces(person))).collect();
     let set = Arc::new(FaceSet::from_images(&preprocess, people)?);
 
-    let config = Config { epochs: 3, ..Config::default() };
+    let config = Config::default().with(|c| c.epochs = 3);
     let mut folder = RunFolder::create(Path::new("runs"), MINE.name)?;
     train(&engine, &MINE, &config, &set, &mut folder, &AtomicBool::new(false), &mut Progress)?;
 

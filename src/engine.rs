@@ -5,18 +5,18 @@ use std::str::FromStr;
 
 use crate::cpu::{CpuExecutor, available_memory};
 use crate::executor::{Executor, Options};
-use crate::gpu::{DeviceKind, Gpu, adapters};
+use crate::gpu::{AdapterChoice, DeviceKind, Gpu, adapters};
 use crate::plan::{Plan, assign_slots_except};
 use crate::{Error, Result};
 
-/// Which device to use: `auto`, `gpu`, `gpu:NAME` or `cpu`.
+/// Which device to use: `auto`, `gpu`, `gpu:NUMBER`, `gpu:NAME` or `cpu`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// A real GPU if there is one, else the CPU.
     #[default]
     Auto,
-    /// The best adapter, software adapters included; with a name the best whose name, driver or backend contains it.
-    Gpu(Option<String>),
+    /// An adapter, software adapters included.
+    Gpu(AdapterChoice),
     /// The CPU device.
     Cpu,
     /// The CPU device in `f64`: slow, and the reference for all others.
@@ -29,12 +29,14 @@ impl FromStr for DeviceChoice {
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "auto" => Ok(Self::Auto),
-            "gpu" => Ok(Self::Gpu(None)),
+            "gpu" => Ok(Self::Gpu(AdapterChoice::Best)),
             "cpu" => Ok(Self::Cpu),
             "cpu-f64" => Ok(Self::CpuF64),
             _ => match text.strip_prefix("gpu:") {
-                Some(name) if !name.is_empty() => Ok(Self::Gpu(Some(name.to_string()))),
-                _ => Err(Error::Usage(format!("unknown device \"{text}\": use auto, gpu, gpu:NAME, cpu or cpu-f64"))),
+                Some(which) if !which.is_empty() => Ok(Self::Gpu(which.into())),
+                _ => Err(Error::Setting(format!(
+                    "unknown device \"{text}\": use auto, gpu, gpu:NUMBER, gpu:NAME, cpu or cpu-f64"
+                ))),
             },
         }
     }
@@ -44,8 +46,8 @@ impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
-            Self::Gpu(None) => f.write_str("gpu"),
-            Self::Gpu(Some(name)) => write!(f, "gpu:{name}"),
+            Self::Gpu(AdapterChoice::Best) => f.write_str("gpu"),
+            Self::Gpu(which) => write!(f, "gpu:{which}"),
             Self::Cpu => f.write_str("cpu"),
             Self::CpuF64 => f.write_str("cpu-f64"),
         }
@@ -95,9 +97,9 @@ impl Engine {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_explained(choice: &DeviceChoice) -> Result<(Self, String)> {
-        let asked = || format!("asked for with --device {choice}");
+        let asked = || format!("asked for with `device` {choice}");
         Ok(match choice {
-            DeviceChoice::Gpu(name) => (Self::Gpu(Gpu::open(name.as_deref())?), asked()),
+            DeviceChoice::Gpu(which) => (Self::Gpu(Gpu::open(which)?), asked()),
             DeviceChoice::Cpu => (Self::Cpu, asked()),
             DeviceChoice::CpuF64 => (Self::CpuF64, asked()),
             DeviceChoice::Auto => Self::best(),
@@ -106,12 +108,13 @@ impl Engine {
 
     /// The first real GPU that opens, else the CPU, with the reason.
     fn best() -> (Self, String) {
-        let (software, real): (Vec<_>, Vec<_>) = adapters().into_iter().partition(|a| a.kind == DeviceKind::Software);
+        let (software, real): (Vec<_>, Vec<_>) =
+            adapters().into_iter().enumerate().partition(|(_, a)| a.kind == DeviceKind::Software);
         let mut reasons = Vec::new();
-        for adapter in real {
+        for (number, adapter) in real {
             match adapter.unfit() {
                 Some(reason) => reasons.push(format!("{} {reason}", adapter.name)),
-                None => match Gpu::open(Some(&adapter.name)) {
+                None => match Gpu::open(&AdapterChoice::Number(number)) {
                     Ok(gpu) => return (Self::Gpu(gpu), "the best GPU of this machine".to_string()),
                     Err(e) => reasons.push(e.to_string()),
                 },
@@ -120,8 +123,8 @@ impl Engine {
         if reasons.is_empty() {
             reasons.push("no GPU found".to_string());
         }
-        if let Some(adapter) = software.first() {
-            reasons.push(format!("--device gpu takes the software adapter {}", adapter.name));
+        if let Some((_, adapter)) = software.first() {
+            reasons.push(format!("`device` gpu takes the software adapter {}", adapter.name));
         }
         (Self::Cpu, reasons.join("; "))
     }

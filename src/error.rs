@@ -1,4 +1,5 @@
-//! The one error type of the crate. Every sentence says what was found, what was expected and what to do about it.
+//! The one error type of the crate. Every sentence says what was found, what was expected and what to do about it. A setting
+//! is named as a field of `Config`, in backticks; whoever shows the sentence may put a flag or a label there.
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +7,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A flag or argument that makes no sense, alone or together with another one. The program exits with 2.
+    /// A setting or an argument that makes no sense, alone or together with another one. Settings are named as the fields of
+    /// [`Config`](crate::train::Config) in backticks, parts of parts as in `` `offline.subset` ``.
     #[error("{0}")]
-    Usage(String),
+    Setting(String),
 
     /// The operating system refused to read or write a file or folder.
     #[error("cannot {action} {}: {}", path.display(), explain(source))]
@@ -70,7 +72,7 @@ pub enum Error {
         message: String,
     },
 
-    /// Training met a loss or a weight that is not a number.
+    /// A loss, a weight or an embedding is NaN or infinite.
     #[error("{0}")]
     NotFinite(String),
 
@@ -78,7 +80,7 @@ pub enum Error {
     #[error("{0}")]
     Collapsed(String),
 
-    /// The user asked to stop before anything was finished. The program exits with 130.
+    /// Somebody asked to stop before anything was finished.
     #[error("{0}")]
     Interrupted(String),
 }
@@ -98,13 +100,9 @@ impl Error {
         Self::Shape { op: op.into(), message: message.into() }
     }
 
-    /// The program's exit status: 2 for wrong usage, 130 after Ctrl-C, 1 for everything else.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Usage(_) => 2,
-            Self::Interrupted(_) => 130,
-            _ => 1,
-        }
+    /// A setting or an argument that makes no sense.
+    pub fn setting(message: impl Into<String>) -> Self {
+        Self::Setting(message.into())
     }
 }
 

@@ -44,7 +44,7 @@ pub fn side_by_side(
 ) -> Result<()> {
     let (steps, others) = (a.plan().steps.len(), b.plan().steps.len());
     if steps != others {
-        return Err(Error::Usage(format!(
+        return Err(Error::Setting(format!(
             "the plans have {steps} and {others} steps; give both devices the same plan"
         )));
     }

@@ -22,8 +22,8 @@ pub(super) struct Bench {
     filter: Option<String>,
 
     /// Network
-    #[arg(long, value_name = "NAME", default_value = "zf64")]
-    net: String,
+    #[arg(long = "net", value_name = "NAME", default_value = "zf64")]
+    network: String,
 
     /// Also write the table as JSON
     #[arg(long, value_name = "FILE.json")]
@@ -39,7 +39,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn run(self) -> Result<()> {
-        let network = net::find(&self.net)?;
+        let network = net::find(&self.network)?;
         let model = network.model()?;
         let old = self.compare.as_deref().map(read_table).transpose()?;
         if let Some(path) = &self.json {
@@ -72,7 +72,7 @@ impl Bench {
         if rows.is_empty() {
             let names: Vec<_> = ENTRIES.iter().map(|e| e.name).chain(["hard_triplets"]).collect();
             let text = self.filter.unwrap_or_default();
-            return Err(Error::Usage(format!("nothing matches --filter \"{text}\"; ops: {}", names.join(", "))));
+            return Err(Error::Setting(format!("nothing matches --filter \"{text}\"; ops: {}", names.join(", "))));
         }
         if let Some(path) = &self.json {
             let version = env!("CARGO_PKG_VERSION").to_string();

@@ -15,16 +15,16 @@ pub(super) struct Diff {
     #[command(flatten)]
     device: DeviceFlag,
 
-    /// The device to compare with: auto, gpu, gpu:NAME, cpu or cpu-f64
+    /// The device to compare with: auto, gpu, gpu:NUMBER, gpu:NAME, cpu or cpu-f64
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::CpuF64)]
     against: DeviceChoice,
 
     /// Network
-    #[arg(long, value_name = "NAME", default_value = "zf64")]
-    net: String,
+    #[arg(long = "net", value_name = "NAME", default_value = "zf64")]
+    network: String,
 
     /// Images of the batch: people x 2
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=1024))]
+    #[arg(id = "diff.people", long = "people", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=1024))]
     people: u32,
 
     /// Largest difference that counts as equal, relative to the largest magnitude of the tensor
@@ -42,7 +42,7 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let model = net::find(&self.net)?.model()?;
+        let model = net::find(&self.network)?.model()?;
         let ((left, _), right) = (self.device.open()?, Engine::open(&self.against)?);
         say!("{} against {}", left.describe(), right.describe());
         let mut a = training_step(&left, &model, self.people)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rayon::prelude::*;
 
-use super::{DeviceFlag, table};
+use super::{DeviceFlag, table, weights};
 use crate::data::decode::decode_face;
 use crate::eval::pairs_file::{ImageName, NamedPair, PairsFile};
 use crate::eval::verification::{Pair, cross_validated, squared_distance, verification_accuracy};
@@ -40,10 +40,10 @@ impl Eval {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let mut session = Session::open(&engine, &self.weights)?;
+        let mut session = weights::from_user(&self.weights, Session::open(&engine, &self.weights))?;
         let metadata = session.metadata().clone();
         let (height, width) = (metadata.preprocess.height, metadata.preprocess.width);
-        say!("weights   {}, {height}x{width}, {} floats", metadata.network, metadata.embedding);
+        say!("weights   {}, {height}x{width}, {} dimensions", metadata.network, metadata.embedding);
 
         // Each image once; those that cannot be used leave their pairs out.
         let mut rows: BTreeMap<&ImageName, Option<usize>> = BTreeMap::new();

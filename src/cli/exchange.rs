@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::table;
+use super::{table, weights as files};
 use crate::data::preprocess::Normalise;
 use crate::net;
 use crate::weights::{Origin, Weights, check_writable, export, guess_network, import};
@@ -21,8 +21,8 @@ pub(super) struct Import {
     file: PathBuf,
 
     /// Network that the weights are for [default: told from the file's names, if only one has them]
-    #[arg(long, value_name = "NAME")]
-    net: Option<String>,
+    #[arg(long = "net", value_name = "NAME")]
+    network: Option<String>,
 
     /// The weights file to write
     #[arg(long, value_name = "OUT.safetensors")]
@@ -62,7 +62,7 @@ impl Import {
     /// # Errors
     /// The network is unknown, the file does not hold it, or the output cannot be written.
     pub(super) fn run(self) -> Result<()> {
-        let network = self.net.as_deref().map(net::find).transpose()?;
+        let network = self.network.as_deref().map(net::find).transpose()?;
         check_out(&self.out, &self.file)?;
         let network = network.map_or_else(|| guess_network(&self.file), Ok)?;
         let origin = Origin { provenance: self.provenance, license: self.license, dataset: self.dataset };
@@ -87,7 +87,7 @@ impl Export {
     /// The weights are damaged, no other program has their network, or the output cannot be written.
     pub(super) fn run(self) -> Result<()> {
         check_out(&self.out, &self.weights)?;
-        let weights = Weights::load(&self.weights)?;
+        let weights = files::from_user(&self.weights, Weights::load(&self.weights))?;
         let exported = export(&weights, &self.weights, &self.out)?;
         say!("read {}: {}", self.weights.display(), size(&weights));
         about(&weights);
@@ -107,19 +107,19 @@ impl Export {
 /// Checks that `out` can be written and is not the file that is read.
 fn check_out(out: &Path, input: &Path) -> Result<()> {
     if out.extension().is_none_or(|x| x != "safetensors") {
-        return Err(Error::Usage(format!("--out {}: name a file that ends in .safetensors", out.display())));
+        return Err(Error::Setting(format!("--out {}: name a file that ends in .safetensors", out.display())));
     }
     let same = || Some(out.canonicalize().ok()? == input.canonicalize().ok()?);
     if same() == Some(true) {
-        return Err(Error::Usage(format!("--out {} is the file that is read; give it another name", out.display())));
+        return Err(Error::Setting(format!("--out {} is the file that is read; give it another name", out.display())));
     }
     check_writable(out.parent().unwrap_or(Path::new("")))
 }
 
-/// Tensors and floats of weights.
+/// Tensors and values of weights.
 fn size(weights: &Weights) -> String {
-    let floats: u64 = weights.tensors.iter().map(|(.., data)| data.len() as u64).sum();
-    format!("{} tensors, {} floats", table::count(weights.tensors.len() as u64), table::count(floats))
+    let values: u64 = weights.tensors.iter().map(|(.., data)| data.len() as u64).sum();
+    format!("{} tensors, {} values", table::count(weights.tensors.len() as u64), table::count(values))
 }
 
 /// What weights say of themselves.
@@ -128,10 +128,10 @@ fn about(weights: &Weights) {
     let scale = match m.preprocess.normalise {
         Normalise::Unit => "x / 255",
         Normalise::Fixed => "(x - 127.5) / 128",
-        Normalise::PerImage => "mean 0 and deviation 1 for each image",
+        Normalise::PerImage => "mean 0 and standard deviation 1 for each image",
     };
     let mut rows = vec![
-        ("network", format!("{}, embeddings of {} floats", m.network, m.embedding)),
+        ("network", format!("{}, embeddings of {} dimensions", m.network, m.embedding)),
         ("images", format!("{}x{} RGB, {scale}", m.preprocess.height, m.preprocess.width)),
     ];
     let origin = [("provenance", &m.origin.provenance), ("licence", &m.origin.license), ("dataset", &m.origin.dataset)];

@@ -17,8 +17,8 @@ impl Info {
     pub(super) fn run(self) -> Result<()> {
         say!("facenet-gpu {}", env!("CARGO_PKG_VERSION"));
         let found = adapters();
-        for (number, info) in (1..).zip(&found) {
-            say!("\nadapter {number}: {}", info.name);
+        for (number, info) in found.iter().enumerate() {
+            say!("\ngpu:{number}  {}", info.name);
             table::rows(&details(info));
         }
         if found.is_empty() {
@@ -53,6 +53,7 @@ fn details(info: &AdapterInfo) -> Vec<(&'static str, String)> {
         ("kind", kind.to_string()),
         ("backend", info.backend.clone()),
         ("driver", info.driver.clone()),
+        ("bus", if info.bus.is_empty() { "not told".to_string() } else { info.bus.clone() }),
         ("largest tensor", mib(info.max_binding.min(info.max_buffer))),
         ("workgroup", format!("{} invocations, {} KiB", info.max_invocations, info.workgroup_memory / 1024)),
         ("subgroups", subgroups),

@@ -1,21 +1,7 @@
 //! The program's verbs: flags and output of one verb each, and nothing that a library user would want.
 
-/// Prints a line. A reader that has closed the pipe, such as `head`, is no reason to fail: what was asked for, training
-/// above all, goes on.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
-}
-
-/// Prints a line to standard error.
-macro_rules! hint {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($text)*);
-    }};
-}
+#[macro_use]
+mod output;
 
 mod bench;
 mod diff;
@@ -26,19 +12,21 @@ mod summary;
 mod synth;
 mod table;
 mod train;
+mod weights;
+mod words;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{DeviceChoice, Engine, Error, Result};
 
 /// FaceNet on any GPU: train and run face embeddings with hand-written compute shaders.
 #[derive(Debug, Parser)]
 #[command(name = "facenet-gpu", version, arg_required_else_help = true, args_override_self = true)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -56,12 +44,47 @@ enum Verb {
     Info(info::Info),
 }
 
+/// The program: reads the arguments, runs the verb, prints what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::command_with_numbers().try_get_matches().and_then(|m| Cli::from_arg_matches(&m)) {
+        Ok(cli) => cli,
+        Err(e) => {
+            let code = u8::try_from(e.exit_code()).unwrap_or(WRONG_USAGE);
+            output::keep(e.print());
+            return output::finish(ExitCode::from(code));
+        }
+    };
+    output::finish(cli.run().unwrap_or_else(|e| {
+        output::error(&e);
+        ExitCode::from(exit_code(&e))
+    }))
+}
+
+/// Exit status for arguments that make no sense.
+const WRONG_USAGE: u8 = 2;
+
+/// The exit status after an error.
+fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Setting(_) => WRONG_USAGE,
+        Error::Interrupted(_) => INTERRUPTED,
+        _ => 1,
+    }
+}
+
 impl Cli {
+    /// The command line, in which a number may be negative everywhere, so that the flag says what is wrong with it.
+    fn command_with_numbers() -> clap::Command {
+        Self::command().mut_subcommands(|verb| {
+            verb.mut_args(|arg| {
+                let takes_values = arg.get_action().takes_values() && !arg.is_positional();
+                arg.allow_negative_numbers(takes_values)
+            })
+        })
+    }
+
     /// Runs the verb.
-    ///
-    /// # Errors
-    /// Whatever the verb cannot do, as one sentence with the remedy.
-    pub fn run(self) -> Result<ExitCode> {
+    fn run(self) -> Result<ExitCode> {
         match self.verb {
             Verb::Train(verb) => verb.run(),
             Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
@@ -79,23 +102,14 @@ impl Cli {
 /// The flag that every verb with a device has.
 #[derive(Debug, Args)]
 struct DeviceFlag {
-    /// Device: auto, gpu, gpu:NAME, cpu or cpu-f64
-    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
+    /// Device: auto, gpu, gpu:NUMBER as `info` lists them, gpu:NAME, cpu or cpu-f64
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto, help_heading = "Device")]
     device: DeviceChoice,
 
     /// Threads of the CPU device and of image decoding [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
+    #[arg(long, value_name = "N", help_heading = "Device", hide_short_help = true,
+          value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
     threads: Option<u16>,
-}
-
-/// The value of `--input`: `96x96`, or `96` for both.
-fn image_size(text: &str) -> std::result::Result<[u32; 2], String> {
-    let (height, width) = text.split_once(['x', 'X']).unwrap_or((text, text));
-    let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side));
-    match (side(height), side(width)) {
-        (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err("give height and width from 1 to 8192 pixels, such as 96x96 or 96".to_string()),
-    }
 }
 
 /// More threads than any processor has cores only get in each other's way.

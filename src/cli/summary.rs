@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::{image_size, table};
+use super::table;
 use crate::graph::Recording;
 use crate::model::Model;
 use crate::net::{self, NETWORKS, Summary};
-use crate::train::{Config, Trainer};
+use crate::train::{Config, Trainer, image_size};
 use crate::{Error, Result};
 
 /// Print a network's table: sizes, kernels, parameters, multiply-adds and memory
@@ -20,7 +20,7 @@ pub(super) struct SummaryVerb {
     #[arg(long, value_name = "HxW", value_parser = image_size, requires = "net")]
     input: Option<[u32; 2]>,
 
-    /// Floats of an embedding [default: the network's own]
+    /// Dimensions of an embedding [default: the network's own]
     #[arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096), requires = "net")]
     embedding: Option<u32>,
 
@@ -66,7 +66,7 @@ impl SummaryVerb {
                     let (batch, all) = (self.batch, mib(plan.bytes()));
                     say!("to {what} {batch} at a time: {all}, the largest tensor {}", mib(largest));
                 }
-                Err(e @ (Error::Shape { .. } | Error::Usage(_))) => say!("to {what} {} at a time: {e}", self.batch),
+                Err(e @ (Error::Shape { .. } | Error::Setting(_))) => say!("to {what} {} at a time: {e}", self.batch),
                 Err(e) => return Err(e),
             }
         }
@@ -76,12 +76,12 @@ impl SummaryVerb {
 
 /// Every network in one line.
 fn list() -> Result<()> {
-    say!("{:<24} {:>9} {:>7} {:>12} {:>15}", "network", "input", "floats", "parameters", "multiply-adds");
+    say!("{:<24} {:>9} {:>10} {:>12} {:>15}", "network", "input", "dimensions", "parameters", "multiply-adds");
     for network in NETWORKS {
         let summary = Summary::new(&network.model()?, true)?;
         let [height, width] = network.input;
         say!(
-            "{:<24} {:>9} {:>7} {:>12} {:>15}",
+            "{:<24} {:>9} {:>10} {:>12} {:>15}",
             network.name,
             format!("{height}x{width}"),
             network.embedding,

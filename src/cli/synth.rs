@@ -25,11 +25,11 @@ pub(super) struct Synth {
     out: PathBuf,
 
     /// Number of people.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(id = "synth.people", long = "people", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     people: u32,
 
     /// Images of each person.
-    #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(id = "synth.images", long = "images", value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     images: u32,
 
     /// The same seed draws the same people.
@@ -54,7 +54,7 @@ impl Synth {
     pub(super) fn run(self) -> Result<()> {
         if let Some(path) = &self.sheet {
             if !matches!(ImageFormat::from_path(path), Ok(ImageFormat::Png)) {
-                return Err(Error::Usage(format!("--sheet {}: name a file that ends in .png", path.display())));
+                return Err(Error::Setting(format!("--sheet {}: name a file that ends in .png", path.display())));
             }
             // Found out now rather than after minutes of drawing.
             if let Some(folder) = path.parent() {

@@ -5,10 +5,19 @@ use serde::{Deserialize, Serialize};
 
 /// Which random changes a training image may get. The default is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "program", derive(clap::Args))]
+#[non_exhaustive]
 pub struct Augment {
     /// Mirror left and right with probability one half.
+    #[cfg_attr(feature = "program", arg(id = "augment.flip", long = "no-flip", action = clap::ArgAction::SetFalse,
+                                        help = "Do not mirror training images"))]
     pub flip: bool,
-    /// Shift by up to this many pixels in each direction; the border is repeated.
+
+    /// Shift training images by up to this many pixels in each direction; the border is repeated.
+    #[cfg_attr(feature = "program", arg(id = "augment.shift", long = "shift", value_name = "PX",
+                                        default_value_t = Self::TRAINING.shift,
+                                        value_parser = clap::value_parser!(u32).range(..=64)))]
     pub shift: u32,
 }
 
@@ -24,6 +33,9 @@ pub struct View {
 }
 
 impl Augment {
+    /// What training does unless it is told otherwise.
+    pub const TRAINING: Self = Self { flip: true, shift: 3 };
+
     /// Draws the changes of one image.
     pub fn draw(&self, rng: &mut impl Rng) -> View {
         let flip = self.flip && rng.random_bool(0.5);

@@ -26,8 +26,9 @@ use super::augment::{Augment, View};
 use super::faces::FaceSet;
 use crate::{Error, Result};
 
-/// What the batches look like.
+/// What the batches look like: see [`PkConfig::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PkConfig {
     /// P: people per batch, at least 2.
     pub people: usize,
@@ -41,6 +42,13 @@ pub struct PkConfig {
     pub seed: u64,
     /// Random changes to the images.
     pub augment: Augment,
+}
+
+impl PkConfig {
+    /// Batches of `people` with `images` each, without further negatives and changes of the images, seed 0.
+    pub fn new(people: usize, images: usize) -> Self {
+        Self { people, images, negatives: 0, batch: None, seed: 0, augment: Augment::default() }
+    }
 }
 
 /// The description of one batch; its first three lists have the same length.
@@ -76,11 +84,11 @@ impl PkSampler {
     /// A sampler for the people `train` of `set`, and warnings for the console where P, K or M had to be lowered.
     ///
     /// # Errors
-    /// [`Error::Usage`] where P or K is below 2, or P x K exceeds the batch; [`Error::Data`] where fewer than two people have two or more images.
+    /// [`Error::Setting`] where P or K is below 2, or P x K exceeds the batch; [`Error::Data`] where fewer than two people have two or more images.
     pub fn new(set: &FaceSet, train: &[usize], mut config: PkConfig) -> Result<(Self, Vec<String>)> {
         let PkConfig { people: p, images: k, negatives: m, .. } = config;
         if p < 2 || k < 2 {
-            return Err(Error::Usage(format!(
+            return Err(Error::Setting(format!(
                 "batches with P = {p} and K = {k} hold no triplet; give at least 2 people and 2 images of each"
             )));
         }
@@ -95,7 +103,7 @@ impl PkSampler {
             )));
         }
         if config.batch.is_some_and(|batch| p.saturating_mul(k) > batch) {
-            return Err(Error::Usage(format!(
+            return Err(Error::Setting(format!(
                 "{p} people with {k} images each are more than a batch of {} images",
                 config.batch.unwrap_or_default()
             )));

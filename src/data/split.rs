@@ -41,7 +41,7 @@ pub struct Split {
 /// training, and two are held out at least, as one person alone gives no pair of different people.
 ///
 /// # Errors
-/// [`Error::Usage`] for a fraction outside 0 to 1; [`Error::Data`] where training is impossible (one person only, fewer
+/// [`Error::Setting`] for a fraction outside 0 to 1; [`Error::Data`] where training is impossible (one person only, fewer
 /// than two people with two images) or a [`HeldOut::Count`] leaves too few people.
 pub fn split_people(set: &FaceSet, held_out: HeldOut, seed: u64) -> Result<Split> {
     if set.people().len() < 2 {
@@ -63,7 +63,7 @@ pub fn split_people(set: &FaceSet, held_out: HeldOut, seed: u64) -> Result<Split
     let mut warning = None;
     let count = match held_out {
         HeldOut::Fraction(part) if !(0.0..=1.0).contains(&part) => {
-            return Err(Error::Usage(format!("the held-out part is {part}; give a number from 0 to 1")));
+            return Err(Error::Setting(format!("the held-out part is {part}; give a number from 0 to 1")));
         }
         HeldOut::Count(0) => 0,
         HeldOut::Fraction(0.0) => 0,

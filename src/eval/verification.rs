@@ -93,7 +93,7 @@ pub fn balanced_pairs(people: &[Vec<usize>], seed: u64, max: usize) -> Result<Ve
 ///
 /// # Errors
 /// [`Error::Shape`] where the lengths differ, [`Error::Data`] where there are fewer than two pairs of either kind,
-/// [`Error::NotFinite`] where a distance is no number.
+/// [`Error::NotFinite`] where a distance is NaN or infinite.
 pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Result<Accuracy> {
     if pairs.len() != distances.len() {
         let message = format!("{} distances for {} pairs", distances.len(), pairs.len());
@@ -101,7 +101,7 @@ pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Re
     }
     if let Some(at) = distances.iter().position(|distance| !distance.is_finite()) {
         return Err(Error::NotFinite(format!(
-            "the distance of images {} and {} is {}; the embeddings hold values that are not numbers",
+            "the distance of images {} and {} is {}; the embeddings hold NaN or infinite values",
             pairs[at].a, pairs[at].b, distances[at]
         )));
     }
@@ -142,13 +142,13 @@ pub struct CrossValidated {
 /// the protocol of LFW's View 2 for images outside its own ("unrestricted, labelled outside data").
 ///
 /// # Errors
-/// Fewer than two sets, an empty one, or a distance that is no number.
+/// Fewer than two sets, an empty one, or a distance that is NaN or infinite.
 pub fn cross_validated(sets: &[Vec<(f32, bool)>]) -> Result<CrossValidated> {
     if sets.len() < 2 || sets.iter().any(Vec::is_empty) {
         return Err(Error::Data(format!("cross-validation needs two sets with pairs, got {} sets", sets.len())));
     }
     if sets.iter().flatten().any(|(distance, _)| !distance.is_finite()) {
-        return Err(Error::NotFinite("a distance is not a number: the embeddings are broken".into()));
+        return Err(Error::NotFinite("a distance is NaN or infinite: the embeddings are broken".into()));
     }
     let others = |set: usize| -> Vec<(f32, bool)> {
         sets.iter().enumerate().filter(|(i, _)| *i != set).flat_map(|(_, scored)| scored.iter().copied()).collect()

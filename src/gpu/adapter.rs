@@ -1,10 +1,46 @@
 //! Adapters: what there is, what each can do, and which one to take.
 
+use std::fmt;
+
 use wgpu::{Backends, DeviceType, Features};
 
 use super::wait::block_on;
 use crate::plan::Family;
 use crate::{Error, Result};
+
+/// Which adapter to take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// The first that can run the engine.
+    #[default]
+    Best,
+    /// The one at this place of [`adapters`], counted from 0.
+    Number(usize),
+    /// The first that can run the engine of those whose name, driver or backend contains this text, in any case.
+    Named(String),
+}
+
+impl From<&str> for AdapterChoice {
+    /// A text of digits alone is a number, every other one a name.
+    fn from(text: &str) -> Self {
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            // A number that is too large for the type is too large for every machine.
+            return Self::Number(text.parse().unwrap_or(usize::MAX));
+        }
+        Self::Named(text.to_string())
+    }
+}
+
+/// What stands behind `gpu:` in the name of a device; nothing for [`AdapterChoice::Best`].
+impl fmt::Display for AdapterChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Best => Ok(()),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Named(name) => f.write_str(name),
+        }
+    }
+}
 
 /// What kind of thing an adapter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +66,9 @@ pub struct AdapterInfo {
     pub backend: String,
     /// Driver and its version.
     pub driver: String,
+    /// Where the card is plugged in, as in `0000:01:00.0`, which tells equal cards apart; empty where the driver does not
+    /// say.
+    pub bus: String,
     /// Largest buffer that a kernel can bind, bytes.
     pub max_binding: u64,
     /// Largest buffer, bytes.
@@ -69,6 +108,7 @@ impl AdapterInfo {
             },
             backend: format!("{:?}", info.backend),
             driver,
+            bus: info.device_pci_bus_id,
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
@@ -79,9 +119,9 @@ impl AdapterInfo {
         }
     }
 
-    /// The adapter in one line: name, backend, driver.
+    /// The adapter in one line: name, backend, driver, bus.
     pub fn describe(&self) -> String {
-        let parts = [self.name.as_str(), self.backend.as_str(), self.driver.as_str()];
+        let parts = [&self.name, &self.backend, &self.driver, &self.bus].map(String::as_str);
         parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ")
     }
 
@@ -128,7 +168,8 @@ pub(super) async fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
     found
 }
 
-/// All adapters that wgpu finds, the one that `gpu` would take first.
+/// All adapters that wgpu finds, the most capable kind first, otherwise in the order of the drivers. The place in this
+/// list is the number of [`AdapterChoice::Number`].
 pub fn adapters() -> Vec<AdapterInfo> {
     block_on(open_all()).into_iter().map(|(_, info)| info).collect()
 }
@@ -136,36 +177,51 @@ pub fn adapters() -> Vec<AdapterInfo> {
 /// What to do where there is no adapter.
 pub const NO_ADAPTER: &str = "no GPU adapter found: install your GPU's Vulkan driver, or Mesa's software driver \
                               (Debian, Ubuntu: apt install libvulkan1 mesa-vulkan-drivers), in a container pass the \
-                              GPU through, or compute on the CPU with --device cpu";
+                              GPU through, or compute on the CPU with `device` cpu";
 
-/// Picks an adapter: the best one, or the best whose name, driver or backend contains `name` (case does not matter).
-pub(super) async fn choose(name: Option<&str>) -> Result<(wgpu::Adapter, AdapterInfo)> {
-    let found = open_all().await;
+/// Picks an adapter.
+pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
+    let mut found = open_all().await;
+    let infos: Vec<&AdapterInfo> = found.iter().map(|(_, info)| info).collect();
+    let at = pick(&infos, choice)?;
+    Ok(found.swap_remove(at))
+}
+
+/// The place of the adapter to take.
+fn pick(found: &[&AdapterInfo], choice: &AdapterChoice) -> Result<usize> {
+    let fail = |message: String| Err(Error::Device(message));
     if found.is_empty() {
-        return Err(Error::Device(NO_ADAPTER.to_string()));
+        return fail(NO_ADAPTER.to_string());
     }
-    let names: Vec<String> = found.iter().map(|(_, i)| format!("{} ({})", i.name, i.backend)).collect();
-    let wanted = name.map(str::to_lowercase);
+    let there_are = || {
+        let names: Vec<_> =
+            found.iter().enumerate().map(|(at, info)| format!("gpu:{at} {} ({})", info.name, info.backend)).collect();
+        format!("there are: {}; give one of these numbers or a part of a name", names.join(", "))
+    };
+    let wanted: Vec<usize> = match choice {
+        AdapterChoice::Best => (0..found.len()).collect(),
+        AdapterChoice::Number(number) if *number >= found.len() => {
+            return fail(format!("there is no adapter gpu:{choice}; {}", there_are()));
+        }
+        AdapterChoice::Number(number) => vec![*number],
+        AdapterChoice::Named(name) => {
+            let name = name.to_lowercase();
+            let bears =
+                |i: &AdapterInfo| format!("{} {} {}", i.name, i.driver, i.backend).to_lowercase().contains(&name);
+            (0..found.len()).filter(|&at| bears(found[at])).collect()
+        }
+    };
+    if wanted.is_empty() {
+        return fail(format!("no adapter matches \"{choice}\"; {}", there_are()));
+    }
     let mut reasons = Vec::new();
-    for (adapter, info) in found {
-        let haystack = format!("{} {} {}", info.name, info.driver, info.backend).to_lowercase();
-        if wanted.as_ref().is_some_and(|w| !haystack.contains(w)) {
-            continue;
-        }
-        match info.unfit() {
-            None => return Ok((adapter, info)),
-            Some(reason) => reasons.push(format!("{} {reason}", info.name)),
+    for at in wanted {
+        match found[at].unfit() {
+            None => return Ok(at),
+            Some(reason) => reasons.push(format!("{} {reason}", found[at].name)),
         }
     }
-    Err(Error::Device(if reasons.is_empty() {
-        format!(
-            "no adapter matches \"{}\"; there are: {}; give a part of one of these names",
-            name.unwrap_or_default(),
-            names.join(", ")
-        )
-    } else {
-        format!("no adapter can run the engine: {}; update its driver or use --device cpu", reasons.join("; "))
-    }))
+    fail(format!("no adapter can run the engine: {}; update its driver or use `device` cpu", reasons.join("; ")))
 }
 
 #[cfg(test)]
@@ -179,6 +235,7 @@ mod tests {
             kind: DeviceKind::Integrated,
             backend: "Vulkan".to_string(),
             driver: "Mesa 1.0".to_string(),
+            bus: String::new(),
             max_binding: 16 << 20,
             max_buffer: 16 << 20,
             workgroup_memory: WORKGROUP_MEMORY,
@@ -213,5 +270,57 @@ mod tests {
     fn an_adapter_is_described_without_empty_parts() {
         assert_eq!(least().describe(), "Small One, Vulkan, Mesa 1.0");
         assert_eq!(AdapterInfo { driver: String::new(), ..least() }.describe(), "Small One, Vulkan");
+    }
+
+    /// Two equal cards, and a driver whose version has digits.
+    fn machine() -> [AdapterInfo; 3] {
+        let card = |bus: &str| AdapterInfo {
+            name: "RTX 4090".to_string(),
+            kind: DeviceKind::Discrete,
+            bus: bus.to_string(),
+            ..least()
+        };
+        let software =
+            AdapterInfo { name: "llvmpipe (LLVM 15.0.6, 256 bits)".to_string(), kind: DeviceKind::Software, ..least() };
+        [card("0000:01:00.0"), card("0000:02:00.0"), software]
+    }
+
+    fn picked(machine: &[AdapterInfo], choice: &str) -> Result<usize> {
+        pick(&machine.iter().collect::<Vec<_>>(), &AdapterChoice::from(choice))
+    }
+
+    #[test]
+    fn a_number_is_a_place_and_never_a_part_of_a_name() {
+        let machine = machine();
+        for (choice, at) in [("0", 0), ("1", 1), ("2", 2), ("rtx", 0), ("llvm", 2), ("LLVM 15", 2)] {
+            assert_eq!(picked(&machine, choice).unwrap(), at, "{choice}");
+        }
+        assert!(picked(&machine, "4090").unwrap_err().to_string().contains("no adapter gpu:4090"));
+        assert_ne!(machine[0].describe(), machine[1].describe(), "equal cards are told apart by their bus");
+    }
+
+    #[test]
+    fn a_number_or_a_name_that_is_not_there_lists_what_there_is() {
+        for (choice, part) in [
+            (
+                "3",
+                "there is no adapter gpu:3; there are: gpu:0 RTX 4090 (Vulkan), gpu:1 RTX 4090 (Vulkan), gpu:2 llvmpipe",
+            ),
+            ("99999999999999999999999", "there is no adapter gpu:"),
+            ("radeon", "no adapter matches \"radeon\"; there are: gpu:0 RTX 4090"),
+        ] {
+            let text = picked(&machine(), choice).unwrap_err().to_string();
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unfit_adapter_is_passed_over_unless_its_number_is_given() {
+        let mut machine = machine();
+        machine[0].max_invocations = 128;
+        let all: Vec<_> = machine.iter().collect();
+        assert_eq!(pick(&all, &AdapterChoice::Best).unwrap(), 1);
+        assert_eq!(picked(&machine, "rtx").unwrap(), 1);
+        assert!(picked(&machine, "0").unwrap_err().to_string().contains("RTX 4090 runs 128 invocations"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, Features, ShaderStages};
 
-use super::adapter::{self, AdapterInfo};
+use super::adapter::{self, AdapterChoice, AdapterInfo};
 use super::wait::block_on;
 use crate::plan::reflect::{Access, interface};
 use crate::plan::{Family, Kernel, Variant};
@@ -38,20 +38,20 @@ pub(super) struct Pipeline {
 }
 
 impl Gpu {
-    /// Opens the best adapter, or the best one whose name, driver or backend contains `name`.
+    /// Opens an adapter.
     ///
     /// # Errors
     /// There is no adapter, none matches, or none has the limits that the engine needs; the message says what to do.
-    pub fn open(name: Option<&str>) -> Result<Self> {
-        block_on(Self::open_async(name))
+    pub fn open(choice: &AdapterChoice) -> Result<Self> {
+        block_on(Self::open_async(choice))
     }
 
     /// As [`open`](Self::open), without waiting.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_async(name: Option<&str>) -> Result<Self> {
-        let (adapter, info) = adapter::choose(name).await?;
+    pub async fn open_async(choice: &AdapterChoice) -> Result<Self> {
+        let (adapter, info) = adapter::choose(choice).await?;
         let wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("facenet-gpu"),
@@ -61,7 +61,7 @@ impl Gpu {
         };
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) =
-            opened.map_err(|e| Error::Device(format!("cannot open {}: {e}; try another --device", info.name)))?;
+            opened.map_err(|e| Error::Device(format!("cannot open {}: {e}; try another `device`", info.name)))?;
         let failure: Arc<Mutex<Option<String>>> = Arc::default();
         let (lost, uncaptured) = (failure.clone(), failure.clone());
         device.set_device_lost_callback(move |reason, message| {

@@ -60,7 +60,7 @@ impl Model {
     /// No images, too many for 32-bit indices, or images of a size that some layer cannot take; the message names it.
     pub fn instance(&self, batch: u32, [height, width]: [u32; 2], purpose: Purpose) -> Result<Instance> {
         let images = Shape::new(&[batch, height, width, 3])
-            .map_err(|e| Error::Usage(format!("{} with {batch} images of {height}x{width}: {e}", self.name)))?;
+            .map_err(|e| Error::Setting(format!("{} with {batch} images of {height}x{width}: {e}", self.name)))?;
         let plan = Adaptation::new(&self.graph, purpose);
         let mut built = Instance { graph: Graph::new(), images: self.images, seed: None, folds: Vec::new() };
         let mut map: Vec<Option<Tensor>> = vec![None; self.graph.nodes().len()];

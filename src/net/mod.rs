@@ -55,6 +55,14 @@ pub static NETWORKS: &[&Network] = &[
     &inception_resnet_v1::INCEPTION_RESNET_V1,
 ];
 
+/// What networks are called elsewhere, without hyphens.
+const OTHER_NAMES: [(&str, &str); 4] = [
+    ("facenet", "inception-resnet-v1"),
+    ("facenetpytorch", "inception-resnet-v1"),
+    ("inceptionresnet", "inception-resnet-v1"),
+    ("openface", "openface-nn4-small2-v1"),
+];
+
 /// The network of that name; capitals do not matter.
 ///
 /// # Errors
@@ -65,8 +73,11 @@ pub fn find(name: &str) -> Result<&'static Network> {
         let names: Vec<_> = NETWORKS.iter().map(|n| n.name).collect();
         let near = names.iter().map(|n| (strsim::jaro_winkler(&wanted, n), n));
         let nearest = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = nearest.map_or_else(String::new, |(_, name)| format!("did you mean {name}? "));
-        Error::Usage(format!("unknown network \"{name}\"; {hint}there are: {}", names.join(", ")))
+        let known =
+            OTHER_NAMES.iter().find(|(other, _)| *other == wanted.replace(['_', '-'], "")).map(|(_, name)| name);
+        let hint = known.or(nearest.map(|(_, name)| name));
+        let hint = hint.map_or_else(String::new, |name| format!("did you mean {name}? "));
+        Error::Setting(format!("unknown network \"{name}\"; {hint}there are: {}", names.join(", ")))
     })
 }
 
@@ -100,7 +111,7 @@ impl Network {
             _ => "give smaller images or a smaller batch".to_string(),
         };
         let [own_height, own_width] = self.input;
-        Error::Usage(format!(
+        Error::Setting(format!(
             "{} cannot take images of {height}x{width} ({e}); {remedy}, its own are {own_height}x{own_width}",
             self.name
         ))
@@ -125,11 +136,11 @@ pub fn model(
 ) -> Result<Model> {
     let name = name.into();
     if embedding == 0 {
-        return Err(Error::Usage("an embedding needs at least one float; the paper uses 128".into()));
+        return Err(Error::Setting("an embedding needs at least one float; the paper uses 128".into()));
     }
     let mut graph = Graph::new();
     let shape = Shape::new(&[REFERENCE_BATCH, height, width, 3])
-        .map_err(|e| Error::Usage(format!("{name} with images of {height}x{width}: {e}")))?;
+        .map_err(|e| Error::Setting(format!("{name} with images of {height}x{width}: {e}")))?;
     let images = graph.input(IMAGES, shape);
     let embeddings = layers(&mut Blocks::new(&mut graph, embedding), images)?;
     graph.set_output(EMBEDDINGS, embeddings);

@@ -160,7 +160,7 @@ pub(super) static ENTRY: Entry = Entry {
 
 /// The parts of two sums over the rows.
 fn parts(r: &mut Recorder<'_>, names: [&str; 2], p: &BatchNormParams) -> [Buf; 2] {
-    let shape = Shape::new(&[p.splits, p.c]).expect("parts are bounded by `splits`");
+    let shape = Shape::new(&[p.splits, p.c]).expect("parts are bounded by splits");
     names.map(|name| r.scratch(name, shape, Type::F32))
 }
 

@@ -44,7 +44,7 @@ pub(super) fn in_parts(
     if splits == 1 {
         return record(r, grad.buf, &grad.overrides());
     }
-    let shape = Shape::new(&[splits, len]).expect("parts are bounded by `splits`");
+    let shape = Shape::new(&[splits, len]).expect("parts are bounded by splits");
     let part = r.scratch(name, shape, Type::F32);
     record(r, part, &Grad { buf: part, accumulate: false }.overrides());
     r.dispatch(&SUM_PARTIALS, &SumPartialsParams { len, splits }, &grad.overrides(), &[part, grad.buf]);

@@ -47,7 +47,7 @@ impl TripletLoss {
         if margin.is_finite() && margin >= 0.0 {
             return Ok(Self { margin, mining: Mining::default(), positives: Positives::default() });
         }
-        Err(Error::Usage(format!("the triplet margin must be a finite number, 0 or more, got {margin}")))
+        Err(Error::Setting(format!("the triplet margin must be a finite number, 0 or more, got {margin}")))
     }
 
     /// With other negatives. [`Mining::BatchHard`] also takes the hardest positives.

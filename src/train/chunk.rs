@@ -30,7 +30,7 @@ pub fn choose_chunk(engine: &Engine, model: &Model, config: &Config, batch: u32)
             },
             Ok(_) => true,
             // A tensor of the whole batch may be too large to count, and that of a chunk not.
-            Err(Error::Shape { .. } | Error::Usage(_)) if chunk > 1 => false,
+            Err(Error::Shape { .. } | Error::Setting(_)) if chunk > 1 => false,
             Err(e) => return Err(e),
         };
         if fits || chunk == 1 {

@@ -9,13 +9,14 @@ use super::{Config, StepReport};
 /// What a run does once the guard has noticed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum OnCollapse {
-    /// It says so once and goes on.
+    /// Say so once and go on
     #[default]
     Warn,
-    /// It ends with an error; the weights from before are saved.
+    /// End with an error; the weights from before are saved
     Stop,
-    /// It returns to the weights from before with half the learning rate.
+    /// Return to the weights from before with half the learning rate
     BackOff,
 }
 
@@ -124,13 +125,13 @@ impl Guard {
                 100.0 * mean(|r| r.hard / r.pairs)
             ),
         };
-        // Steps on triplets chosen offline know neither --mining nor the people of a batch.
+        // Steps on triplets chosen offline know neither `mining` nor the people of a batch.
         let offline = config.offline.filter(|offline| offline.hardest);
         let online = config.offline.is_none_or(|offline| offline.share < 1.0);
-        let gentler = if config.mining.takes_hard() && online { "--mining semi-hard, " } else { "" };
-        let closest = if offline.is_some() { "no --offline-hardest, " } else { "" };
-        let people = if online { ", or more people in a batch (-P)" } else { ", or a larger --offline-subset" };
-        format!("{what}; try {closest}{gentler}a lower --learning-rate than {rate:?}{people}")
+        let gentler = if config.mining.takes_hard() && online { "`mining` semi-hard, " } else { "" };
+        let closest = if offline.is_some() { "no `offline.hardest`, " } else { "" };
+        let people = if online { ", or more people in a batch (`people`)" } else { ", or a larger `offline.subset`" };
+        format!("{what}; try {closest}{gentler}a lower `learning_rate` than {rate:?}{people}")
     }
 }
 
@@ -166,14 +167,14 @@ mod tests {
         let hard = said(&config, std::iter::repeat_n(report(0.2, 100.0, 1e-6, 0.999_99), 500));
         assert_eq!(hard.len(), 1);
         assert_eq!(hard[0].0, STEPS);
-        for part in ["fall onto one point", "1.0e-6 apart", "--mining semi-hard", "lower --learning-rate than 0.1"] {
+        for part in ["fall onto one point", "1.0e-6 apart", "`mining` semi-hard", "lower `learning_rate` than 0.1"] {
             assert!(hard[0].1.contains(part), "\"{part}\" is missing in: {}", hard[0].1);
         }
         // Semi-hard mining has no loss there and is not advised to those who use it.
         let config = Config::default();
         let gentle = said(&config, std::iter::repeat_n(report(0.0, 100.0, 0.0, 1.0), 500));
         assert_eq!(gentle.len(), 1);
-        assert!(!gentle[0].1.contains("--mining"), "{}", gentle[0].1);
+        assert!(!gentle[0].1.contains("`mining`"), "{}", gentle[0].1);
     }
 
     #[test]
@@ -185,11 +186,14 @@ mod tests {
         };
         let only = offline(1.0, true);
         assert!(
-            only.ends_with("try no --offline-hardest, a lower --learning-rate than 0.1, or a larger --offline-subset")
+            only.ends_with("try no `offline.hardest`, a lower `learning_rate` than 0.1, or a larger `offline.subset`")
         );
         let mixed = offline(0.5, true);
-        assert!(mixed.contains("no --offline-hardest, --mining semi-hard, ") && mixed.contains("(-P)"), "{mixed}");
-        assert!(!offline(1.0, false).contains("--offline-hardest"));
+        assert!(
+            mixed.contains("no `offline.hardest`, `mining` semi-hard, ") && mixed.contains("(`people`)"),
+            "{mixed}"
+        );
+        assert!(!offline(1.0, false).contains("`offline.hardest`"));
     }
 
     #[test]

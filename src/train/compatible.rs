@@ -50,8 +50,8 @@ impl Compatible {
         let mut session = Session::open(engine, path)?;
         let (old, preprocess) = (session.metadata().embedding, session.metadata().preprocess.clone());
         if old != dim {
-            return Err(Error::Usage(format!(
-                "{} gives embeddings of {old} floats and the new network {dim}, which cannot be compared; give --embedding \
+            return Err(Error::Setting(format!(
+                "{} gives embeddings of {old} floats and the new network {dim}, which cannot be compared; give `embedding` \
                  {old}",
                 path.display()
             )));

@@ -1,4 +1,11 @@
-//! Every setting of a training run, with its default and its reason.
+//! Every setting of a training run, with its default.
+
+mod file;
+#[cfg(feature = "program")]
+mod flags;
+
+#[cfg(feature = "program")]
+pub(crate) use flags::image_size;
 
 use std::path::PathBuf;
 
@@ -17,81 +24,155 @@ use crate::{Error, Result};
 /// Which optimiser turns gradients into new weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum), value(rename_all = "lowercase"))]
 pub enum OptimiserKind {
-    /// AdaGrad, the paper's.
+    /// AdaGrad, the paper's
     AdaGrad,
-    /// Stochastic gradient descent with momentum.
+    /// Stochastic gradient descent with momentum
     Sgd,
 }
 
 /// How the learning rate changes over the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum), value(rename_all = "lowercase"))]
 pub enum Schedule {
-    /// It stays.
+    /// It stays
     Constant,
-    /// It falls to zero along half a cosine: "lowered to finalise the model", as the paper says without details.
+    /// It falls to zero along half a cosine
     Cosine,
 }
 
-/// The settings of a run, as written to `args.toml`.
+/// A number, or `None` for "as it fits". The flag says the latter with a word, which the name `Option` would hide from clap.
+type Automatic = Option<u32>;
+
+/// Every setting of a training run, defined once: `args.toml` holds the fields under their names, the program has a flag for
+/// each, with the texts below as help, and messages name them in backticks. [`Config::with`] changes some of them:
+///
+/// ```
+/// # use facenet_gpu::train::Config;
+/// let config = Config::default().with(|c| {
+///     c.people = 8;
+///     c.margin = 0.3;
+/// });
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "program", derive(clap::Args))]
+#[non_exhaustive]
 pub struct Config {
-    /// Name of the network.
+    /// Network: one of those that `summary` lists.
+    #[cfg_attr(feature = "program", arg(long = "net", value_name = "NAME", default_value_t = Self::default().network))]
     pub network: String,
-    /// Height and width of the images, pixels; `None` is the network's own.
+
+    /// Height and width of the images in pixels, such as 96x96 [default: the network's own].
+    #[cfg_attr(feature = "program", arg(long, value_name = "HxW", value_parser = flags::image_size))]
     pub input: Option<[u32; 2]>,
-    /// Floats of an embedding; `None` is the network's own.
+
+    /// Dimensions of an embedding [default: the network's own, 128 for most].
+    #[cfg_attr(feature = "program", arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096)))]
     pub embedding: Option<u32>,
-    /// P: people per batch.
+
+    /// P: people per batch; lowered, with a warning, where there are fewer [default: 16; with a given batch as many as fit].
+    #[cfg_attr(feature = "program",
+               arg(short = 'P', long, value_name = "P", default_value_t = Self::default().people, hide_default_value = true))]
     pub people: usize,
-    /// K: images per person.
+
+    /// K: images per person in a batch; who has fewer gives all, and other people fill the batch.
+    #[cfg_attr(feature = "program", arg(short = 'K', long, value_name = "K", default_value_t = Self::default().images))]
     pub images: usize,
-    /// M: random images of other people in each batch.
+
+    /// M: random images of other people in each batch, beside the P x K; lowered, with a warning, where there are fewer
+    /// [default: 0; with a given batch what P x K leaves].
+    #[cfg_attr(feature = "program",
+               arg(long, value_name = "M", default_value_t = Self::default().negatives, hide_default_value = true))]
     pub negatives: usize,
-    /// Images of a batch; `None` is P x K + M. If given, M is what P x K leaves of it, whatever P and K the data allow.
+
+    /// Images of a batch; what P x K leaves goes to images of other people, also where P or K are lowered
+    /// [default: P x K + M].
+    #[cfg_attr(feature = "program", arg(long, value_name = "B"))]
     pub batch: Option<usize>,
-    /// Images that go through the network at a time; `None` is as many as the device has memory for, the whole batch if
-    /// it can. A batch that is larger goes through in chunks: see [`Trainer`](super::Trainer).
-    pub chunk: Option<u32>,
-    /// Passes over the data. An epoch shows as many images as there are to train on, and lasts
-    /// [`Config::MIN_EPOCH`] steps at least, so that small folders are not measured at every other step.
+
+    /// Epochs: each shows as many images as there are to train on, in 20 steps at least.
+    #[cfg_attr(feature = "program", arg(long, value_name = "N", default_value_t = Self::default().epochs,
+                                        value_parser = flags::epochs))]
     pub epochs: u32,
-    /// The triplet loss's margin; the paper's is 0.2.
+
+    /// Margin of the triplet loss.
+    #[cfg_attr(feature = "program", arg(long, value_name = "ALPHA", default_value_t = Self::default().margin))]
     pub margin: f32,
-    /// Which negatives are selected.
+
+    /// Negatives of an anchor-positive pair; a pair without a candidate is skipped and counted.
+    #[cfg_attr(feature = "program", arg(long, value_enum, default_value_t = Self::default().mining))]
     pub mining: Mining,
-    /// Which positives make pairs; `None` is what the mining prescribes, else all.
+
+    /// Positives of an anchor [default: all; with batch-hard: hardest].
+    #[cfg_attr(feature = "program", arg(long, value_enum))]
     pub positives: Option<Positives>,
-    /// What happens if training collapses.
-    pub on_collapse: OnCollapse,
+
     /// Optimiser.
+    #[cfg_attr(feature = "program",
+               arg(long, visible_alias = "optimizer", value_enum, default_value_t = Self::default().optimiser))]
     pub optimiser: OptimiserKind,
+
     /// Learning rate at the start.
+    #[cfg_attr(feature = "program", arg(long, value_name = "RATE", default_value_t = Self::default().learning_rate))]
     pub learning_rate: f32,
-    /// How it changes.
+
+    /// How the learning rate changes over the run.
+    #[cfg_attr(feature = "program", arg(long, value_enum, default_value_t = Self::default().schedule))]
     pub schedule: Schedule,
+
     /// Momentum of SGD.
+    #[cfg_attr(feature = "program", arg(long, value_name = "M", default_value_t = Self::default().momentum))]
     pub momentum: f32,
-    /// Weight decay, on weights only.
+
+    /// Weight decay: L2 penalty on weights, not on biases.
+    #[cfg_attr(feature = "program", arg(long, value_name = "D", default_value_t = Self::default().weight_decay))]
     pub weight_decay: f32,
-    /// Share of the features before the embedding that dropout sets to zero, where the network has dropout.
+
+    /// Dropout before the embedding, for networks that have it: the part that is set to zero.
+    #[cfg_attr(feature = "program", arg(long, value_name = "PART", default_value_t = Self::default().dropout))]
     pub dropout: f32,
-    /// Batch normalisation uses the running statistics of the starting weights and leaves them alone.
-    pub frozen_statistics: bool,
-    /// Part of the people that is kept for measuring.
+
+    /// Part of the people that is held out for measuring, from 0 to below 1.
+    #[cfg_attr(feature = "program", arg(long, value_name = "PART", default_value_t = Self::default().held_out))]
     pub held_out: f64,
+
     /// Random changes of the training images.
+    #[cfg_attr(feature = "program", command(flatten))]
     pub augment: Augment,
-    /// Decides about everything random: starting weights, split, batches.
+
+    /// Decides about everything random; the same seed on the same device gives the same weights, byte for byte.
+    #[cfg_attr(feature = "program", arg(long, value_name = "SEED", default_value_t = Self::default().seed))]
     pub seed: u64,
-    /// Triplets are also chosen offline, over a part of the training set: see [`Offline`].
+
+    /// Images that go through the network at a time: a number, or auto, the whole batch if there is memory for it.
+    #[cfg_attr(feature = "program", arg(long, value_name = "C", default_value = "auto", value_parser = flags::chunk))]
+    pub chunk: Automatic,
+
+    /// Batch normalisation uses running statistics, those of fresh weights (mean 0, variance 1), and leaves them alone.
+    #[cfg_attr(feature = "program", arg(long))]
+    pub frozen_statistics: bool,
+
+    /// What to do if the embeddings fall onto one point or the loss stays at the margin.
+    #[cfg_attr(feature = "program", arg(long, value_enum, default_value_t = Self::default().on_collapse))]
+    pub on_collapse: OnCollapse,
+
+    /// Triplets are also chosen offline, over a part of the training set.
+    #[cfg_attr(feature = "program", command(flatten))]
     pub offline: Option<Offline>,
-    /// Weights of an old network that the new embeddings must stay comparable with.
+
+    /// Weights of an older network: new embeddings stay comparable with its embeddings (not with offline selection).
+    #[cfg_attr(feature = "program", arg(long, value_name = "OLD.safetensors"))]
     pub compatible_with: Option<PathBuf>,
-    /// The images, in words, for the weights file.
+
+    /// What the images are, kept in the weights file [default: the folder's name].
+    #[cfg_attr(feature = "program", arg(long, value_name = "TEXT"))]
     pub dataset: Option<String>,
-    /// The licence of the weights, for the weights file.
+
+    /// Licence of the weights, kept in the weights file.
+    #[cfg_attr(feature = "program", arg(long, value_name = "TEXT"))]
     pub license: Option<String>,
 }
 
@@ -106,22 +187,24 @@ impl Default for Config {
             images: 4,
             negatives: 0,
             batch: None,
-            chunk: None,
             epochs: 10,
+            // The paper's.
             margin: 0.2,
             mining: Mining::SemiHard,
             positives: None,
-            on_collapse: OnCollapse::Warn,
             optimiser: OptimiserKind::AdaGrad,
             learning_rate: 0.1,
+            // The paper lowers the rate "to finalise the model" and gives no details.
             schedule: Schedule::Cosine,
             momentum: 0.9,
             weight_decay: 0.0,
             dropout: 0.0,
-            frozen_statistics: false,
             held_out: 0.25,
-            augment: Augment { flip: true, shift: 3 },
+            augment: Augment::TRAINING,
             seed: 0,
+            chunk: None,
+            frozen_statistics: false,
+            on_collapse: OnCollapse::Warn,
             offline: None,
             compatible_with: None,
             dataset: None,
@@ -134,15 +217,22 @@ impl Config {
     /// Fewest steps of an epoch.
     pub const MIN_EPOCH: usize = 20;
 
+    /// These settings with changes.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Checks what the types cannot.
     ///
     /// # Errors
     /// A setting that makes no sense; the message names it and its range.
     pub fn check(&self) -> Result<()> {
-        let usage = |what: &str| Err(Error::Usage(what.to_string()));
+        let usage = |what: &str| Err(Error::Setting(what.to_string()));
         if self.people < 2 || self.images < 2 {
             return usage(&format!(
-                "batches with P = {} and K = {} hold no triplet; give at least 2 people (-P) and 2 images of each (-K)",
+                "batches with P = {} and K = {} hold no triplet; give at least 2 people (`people`) and 2 images of each (`images`)",
                 self.people, self.images
             ));
         }
@@ -152,7 +242,7 @@ impl Config {
         if let (Some(own), Some(asked)) = (self.mining.positives(), self.positives)
             && own != asked
         {
-            return usage("batch-hard takes the hardest positive of each anchor; for all positives take --mining hard");
+            return usage("batch-hard takes the hardest positive of each anchor; for all positives take `mining` hard");
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return usage("the learning rate must be a number above 0");
@@ -167,7 +257,9 @@ impl Config {
             return usage("the dropout must be at least 0 and below 1");
         }
         if !(0.0..1.0).contains(&self.held_out) {
-            return usage("the held-out part must be at least 0 and below 1");
+            let percent = self.held_out > 1.0 && self.held_out < 100.0;
+            let meant = if percent { format!("; did you mean {}?", self.held_out / 100.0) } else { String::new() };
+            return usage(&format!("the held-out part must be at least 0 and below 1{meant}"));
         }
         if self.chunk == Some(0) {
             return usage("a chunk must hold at least one image");
@@ -176,7 +268,7 @@ impl Config {
             offline.check()?;
             if self.compatible_with.is_some() {
                 return usage(
-                    "offline selection knows one network only; leave out --offline-every or --compatible-with",
+                    "offline selection knows one network only; leave out `offline.every` or `compatible_with`",
                 );
             }
         }
@@ -237,3 +329,6 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ mod trainer;
 pub use chunk::choose_chunk;
 pub use collapse::OnCollapse;
 pub use compatible::{Compatible, Versions};
+#[cfg(feature = "program")]
+pub(crate) use config::image_size;
 pub use config::{Config, OptimiserKind, Schedule};
 pub use evaluate::{Baselines, Evaluator, Measured};
 pub use offline::Offline;

@@ -22,26 +22,45 @@ use crate::session::Session;
 use crate::store::Store;
 use crate::{Engine, Error, Result};
 
-/// How triplets are chosen offline.
+/// How triplets are chosen offline: see [`Offline::every()`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "program", derive(clap::Args))]
+#[non_exhaustive]
 pub struct Offline {
-    /// Steps from one selection to the next.
+    /// Choose triplets offline every N steps: over many images at once, with the latest weights.
+    #[cfg_attr(feature = "program", arg(id = "offline.every", long = "offline-every", value_name = "N", required = false,
+                                        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..)))]
     pub every: usize,
-    /// Images of the part that is selected from, drawn anew each time; all training images if there are fewer.
+
+    /// Images that offline selection chooses from, drawn anew each time; all training images if there are fewer.
+    #[cfg_attr(feature = "program", arg(id = "offline.subset", long = "offline-subset", value_name = "N",
+                                        default_value_t = Self::every(1).subset, requires = "offline.every",
+                                        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(3..)))]
     pub subset: usize,
-    /// Part of the steps that train on these triplets, 0 to 1; the others choose theirs from their batch.
+
+    /// Part of the steps that train on triplets chosen offline; the others choose from their batch.
+    #[cfg_attr(feature = "program", arg(id = "offline.share", long = "offline-share", value_name = "PART",
+                                        default_value_t = Self::every(1).share, requires = "offline.every"))]
     pub share: f64,
-    /// The negative is the closest image of another person; else the closest one that is farther than the positive.
+
+    /// Choose the closest negative offline, also where it is closer than the positive.
+    #[cfg_attr(feature = "program", arg(id = "offline.hardest", long = "offline-hardest", requires = "offline.every"))]
     pub hardest: bool,
 }
 
 impl Offline {
+    /// A selection every so many steps, over 5,000 images, whose triplets all steps train on.
+    pub fn every(every: usize) -> Self {
+        Self { every, subset: 5000, share: 1.0, hardest: false }
+    }
+
     /// Checks what the types cannot.
     ///
     /// # Errors
     /// A setting that makes no sense.
     pub(super) fn check(&self) -> Result<()> {
-        let usage = |what: &str| Err(Error::Usage(what.to_string()));
+        let usage = |what: &str| Err(Error::Setting(what.to_string()));
         if self.every == 0 {
             return usage("offline selection needs at least one step from one selection to the next");
         }
@@ -177,7 +196,7 @@ struct Chosen {
 /// Tells how to select from fewer images where a selection does not fit the device: the batch has no part in it.
 fn too_many(error: Error) -> Error {
     match error {
-        Error::Memory(what) => Error::Device(format!("offline selection: {what}; lower --offline-subset")),
+        Error::Memory(what) => Error::Device(format!("offline selection: {what}; lower `offline.subset`")),
         other => other,
     }
 }

@@ -75,7 +75,7 @@ impl Prepared {
         if trainer.depends_on_chunk() {
             observer.warning(&format!(
                 "batch statistics and dropout are those of each chunk of {} images, not of the whole batch of {batch}; \
-                 --frozen-statistics lifts it for batch normalisation",
+                 `frozen_statistics` lifts it for batch normalisation",
                 trainer.chunk()
             ));
         }
@@ -122,5 +122,5 @@ pub fn check_data(config: &Config, set: &FaceSet) -> Result<u32> {
 }
 
 fn batch_of(sampler: &PkSampler) -> Result<u32> {
-    u32::try_from(sampler.batch_size()).map_err(|_| Error::Usage("the batch is too large".into()))
+    u32::try_from(sampler.batch_size()).map_err(|_| Error::Setting("the batch is too large".into()))
 }

@@ -343,7 +343,7 @@ impl<'a> Run<'a> {
         };
         Ok(Error::NotFinite(format!(
             "the loss is not a number at step {step}: the first tensor that is not finite is {source}; {kept} are in {}; \
-             try a lower --learning-rate than {:?}",
+             try a lower `learning_rate` than {:?}",
             self.output.last_place(),
             self.rate.start()
         )))

@@ -50,8 +50,8 @@ impl RunFolder {
     /// As [`create`](Self::create).
     pub fn check(root: &Path, name: &str) -> Result<PathBuf> {
         if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
-            let message = format!("--name \"{name}\" cannot name a run: give a plain folder name");
-            return Err(Error::Usage(message));
+            let message = format!("`name` \"{name}\" cannot name a run: give a plain folder name");
+            return Err(Error::Setting(message));
         }
         let parent = root.join("train");
         fs::create_dir_all(&parent).map_err(Error::io("create", &parent))?;

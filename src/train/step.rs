@@ -89,12 +89,12 @@ pub(super) fn plan(model: &Model, config: &Config, batch: u32) -> Result<Step> {
     let chunk = config.chunk.map_or(batch, |chunk| chunk.min(batch));
     let net = model.sized(chunk, config.purpose())?;
     if config.dropout > 0.0 && net.seed.is_none() {
-        return Err(Error::Usage(format!("the network {} has no dropout; leave --dropout out", model.name())));
+        return Err(Error::Setting(format!("the network {} has no dropout; leave `dropout` out", model.name())));
     }
     if config.frozen_statistics && !model.has_statistics() {
         let name = model.name();
-        let message = format!("the network {name} has no batch normalisation; leave --frozen-statistics out");
-        return Err(Error::Usage(message));
+        let message = format!("the network {name} has no batch normalisation; leave `frozen_statistics` out");
+        return Err(Error::Setting(message));
     }
     if chunk == batch { whole(net, config, batch) } else { in_chunks(net, config, batch) }
 }

@@ -72,7 +72,7 @@ pub fn guess_network(path: &Path) -> Result<&'static Network> {
     }
     let message = match dict.prefix(Family::OpenFace.embedding())? {
         Some(_) => {
-            "has the names of OpenFace, whose networks share them; say which one it is with --net, \
+            "has the names of OpenFace, whose networks share them; say which one it is with `network`, \
              openface-nn4-small2-v1 for the published weights"
         }
         None => "has the names of neither facenet-pytorch nor OpenFace; give a state dict of one of them",

@@ -71,7 +71,7 @@ fn strangers() -> HostBatch {
 }
 
 fn config(chunk: u32) -> Config {
-    Config { chunk: Some(chunk), schedule: Schedule::Constant, margin: 0.3, ..Config::default() }
+    Config::default().with(|c| (c.chunk, c.schedule, c.margin) = (Some(chunk), Schedule::Constant, 0.3))
 }
 
 fn trainer(engine: &Engine, network: &Network, config: &Config, batch: &HostBatch) -> Trainer {
@@ -149,7 +149,7 @@ fn weights_and_statistics_after_one_and_five_steps_are_those_of_the_whole_batch(
         for (optimiser, learning_rate) in [(OptimiserKind::Sgd, 0.01), (OptimiserKind::AdaGrad, 0.01)] {
             let batch = people();
             let run = |chunk: u32| {
-                let config = Config { optimiser, weight_decay: 1e-3, ..config(chunk) };
+                let config = config(chunk).with(|c| (c.optimiser, c.weight_decay) = (optimiser, 1e-3));
                 let mut trainer = trainer(&engine, &SMALL, &config, &batch);
                 let mut results = Vec::new();
                 for step in 1..=5 {
@@ -182,7 +182,7 @@ fn every_way_to_select_chooses_the_same_in_chunks_and_over_the_whole_batch() {
     let batch = people();
     for mining in Mining::EVERY {
         let run = |chunk: u32| {
-            let mut trainer = trainer(&Engine::Cpu, &SMALL, &Config { mining, ..config(chunk) }, &batch);
+            let mut trainer = trainer(&Engine::Cpu, &SMALL, &config(chunk).with(|c| c.mining = mining), &batch);
             let statistics = [0, 1, 2].map(|_| trainer.step(&batch, 0.01).unwrap().wait().unwrap());
             (statistics.to_vec(), weights(&mut trainer))
         };
@@ -217,7 +217,7 @@ fn a_batch_without_a_triplet_has_a_gradient_of_zero() {
     let nothing = batch(&SMALL, (0..BATCH).collect(), BATCH as usize);
     for engine in engines() {
         let run = |chunk: u32, weight_decay: f32| {
-            let config = Config { optimiser: OptimiserKind::Sgd, weight_decay, ..config(chunk) };
+            let config = config(chunk).with(|c| (c.optimiser, c.weight_decay) = (OptimiserKind::Sgd, weight_decay));
             let mut trainer = trainer(&engine, &SMALL, &config, &nothing);
             trainer.step(&nothing, 0.1).unwrap();
             assert_eq!(trainer.work(), Work { embedded: 4, trained: 0, skipped: 24 });
@@ -274,7 +274,7 @@ fn a_batch_of_another_size_is_refused() {
 fn a_chunk_is_the_batch_if_it_fits_and_never_more() {
     let zf64 = net::find("zf64").unwrap();
     let choose = |engine: &Engine, chunk, batch| {
-        choose_chunk(engine, zf64, &Config { chunk, ..Config::default() }, batch).unwrap()
+        choose_chunk(engine, zf64, &Config::default().with(|c| c.chunk = chunk), batch).unwrap()
     };
     assert_eq!(choose(&Engine::Cpu, None, 24), 24);
     assert_eq!(choose(&Engine::Cpu, Some(500), 24), 24);
@@ -283,7 +283,7 @@ fn a_chunk_is_the_batch_if_it_fits_and_never_more() {
     // Far more images than there is memory for, at more than a mebibyte each: a half, a quarter, ... of them is taken.
     let batch = u32::try_from(room.total.unwrap() / (400 << 10)).unwrap().min(20_000);
     let chunk = choose(&Engine::Cpu, None, batch);
-    let plan = |chunk| Trainer::plan(zf64, &Config { chunk: Some(chunk), ..Config::default() }, batch).unwrap();
+    let plan = |chunk| Trainer::plan(zf64, &Config::default().with(|c| c.chunk = Some(chunk)), batch).unwrap();
     assert!(chunk < batch || plan(batch).bytes() < 2 * room.total.unwrap());
     assert!(plan(chunk).bytes() < 2 * room.total.unwrap());
 }

@@ -30,7 +30,7 @@ fn a_run_leaves_settings_metrics_and_weights_and_the_next_one_gets_another_folde
     let dir = tempdir().unwrap();
     let said = run(dir.path(), TINY).success().stderr("").get_output().stdout.clone();
     let said = String::from_utf8(said).unwrap();
-    for part in ["6 people", "floors    raw pixels", "epoch 1/1", "done      20 steps", "best.safetensors"] {
+    for part in ["6 people", "baseline  raw pixels", "epoch 1/1", "done      20 steps", "best.safetensors"] {
         assert!(said.contains(part), "\"{part}\" is missing in: {said}");
     }
     run(dir.path(), TINY).success();
@@ -162,8 +162,10 @@ fn info_says_which_device_would_be_taken() {
     run(dir.path(), "info --device cpu").success().stdout(predicate::str::contains("--device cpu takes CPU"));
     let Some(gpu) = gpu() else { return };
     let said = run(dir.path(), &format!("info --device {gpu}")).success().stderr("");
-    said.stdout(predicate::str::contains("adapter 1: ").and(predicate::str::contains("fit for use")));
+    said.stdout(predicate::str::contains("gpu:0  ").and(predicate::str::contains("fit for use")));
     refused(run(dir.path(), "info --device gpu:no-such-adapter"), 1, &["no adapter matches", "there are: "]);
+    run(dir.path(), "info --device gpu:0").success().stdout(predicate::str::contains("--device gpu:0 takes "));
+    refused(run(dir.path(), "info --device gpu:99"), 1, &["there is no adapter gpu:99", "there are: gpu:0 "]);
 }
 
 #[test]
@@ -337,11 +339,16 @@ fn settings_that_make_no_sense_are_wrong_usage() {
         ("--learning-rate inf", "the learning rate must be"),
         ("--momentum 1", "the momentum must be"),
         ("--held-out 1", "the held-out part must be"),
+        ("--held-out 25", "did you mean 0.25?"),
         ("--net resnet", "there are: zf64"),
+        ("--net facenet", "did you mean inception-resnet-v1?"),
+        ("--net OpenFace", "did you mean openface-nn4-small2-v1?"),
         ("--plan -P 90000 -K 90000", "the batch is too large"),
     ] {
         refused(run(dir.path(), &format!("{TINY} {flags}")), 2, &[part]);
     }
+    let said = run(dir.path(), &format!("{TINY} --epochs -1")).code(2);
+    said.stderr(predicate::str::contains("'-1' for '--epochs <N>': give a whole number, at least 1"));
     for flags in ["--embedding 0", "--epochs many", "--device tpu", "--no-such-flag", "--data faces"] {
         let said = run(dir.path(), &format!("{TINY} {flags}")).code(2);
         said.stderr(predicate::str::starts_with("error: ").and(predicate::str::contains("panicked").not()));
@@ -356,6 +363,49 @@ fn help_names_every_flag_with_its_default() {
     let rate = format!("[default: {}]", default.learning_rate);
     help.stdout(predicate::str::contains(rate).and(predicate::str::contains("--held-out")));
     run(dir.path(), "").code(2).stderr(predicate::str::contains("Usage: facenet-gpu <COMMAND>"));
+}
+
+#[test]
+fn weights_that_are_none_point_to_what_was_meant() {
+    let dir = tempdir().unwrap();
+    run(dir.path(), TINY).success();
+    fs::write(dir.path().join("net.pt"), "a checkpoint").unwrap();
+    fs::write(dir.path().join("pairs.txt"), "1\nann\t1\t2\nann\t1\tbob\t1\n").unwrap();
+    for verb in ["eval --data . --pairs pairs.txt --device cpu", "export --out new.safetensors"] {
+        let best = "give its weights, runs/train/run/weights/best.safetensors";
+        refused(
+            run(dir.path(), &format!("{verb} runs/train/run")),
+            1,
+            &["runs/train/run: is the folder of a run", best],
+        );
+        refused(run(dir.path(), &format!("{verb} net.pt")), 1, &["`facenet-gpu import net.pt --out "]);
+    }
+    refused(run(dir.path(), &format!("{TINY} --compatible-with runs/train/run")), 1, &["is the folder of a run"]);
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_success() {
+    let dir = tempdir().unwrap();
+    for arguments in ["info --device cpu", "summary", "train --help", TINY] {
+        let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+        let output = Process::new(env!("CARGO_BIN_EXE_facenet-gpu"))
+            .args(arguments.split_whitespace())
+            .current_dir(dir.path())
+            .stdout(full)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("cannot write to the standard output"), "{said}");
+    }
+    good_weights(&dir.path().join("runs/train/run/weights/last.safetensors"));
+}
+
+#[test]
+fn names_of_files_cannot_steer_the_terminal() {
+    let dir = tempdir().unwrap();
+    let mut command = program(dir.path(), "eval --data . --pairs");
+    let assert = command.args(["no\u{1b}[2Jsuch\nerror: other", "w"]).assert();
+    refused(assert, 1, &["cannot read no\\u{1b}[2Jsuch\\nerror: other"]);
 }
 
 #[test]

@@ -31,8 +31,8 @@ fn plans() -> Vec<Plan> {
     let mut plans: Vec<Plan> = cases.map(|case| CasePlan::new(case).unwrap().plan).collect();
     plans.push(Selection::in_parts(1100, 16, 600).unwrap().plan);
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
-        let config = Config { optimiser, ..Config::default() };
-        for config in [config.clone(), Config { chunk: Some(3), ..config }] {
+        let config = Config::default().with(|c| c.optimiser = optimiser);
+        for config in [config.clone(), config.with(|c| c.chunk = Some(3))] {
             plans.extend(net::NETWORKS.iter().map(|network| Trainer::plan(network, &config, 8).unwrap()));
         }
     }

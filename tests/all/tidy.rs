@@ -172,3 +172,21 @@ fn the_documents_name_every_room() {
         assert!(architecture.contains(&format!("src/{room}")), "ARCHITECTURE.md does not mention src/{room}");
     }
 }
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut documents = [files("docs", &["md"]), files("benches", &["md"])].concat();
+    documents.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    let mut links = 0;
+    for path in documents {
+        for target in text(&path).split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)) {
+            let file = target.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            links += 1;
+            assert!(path.parent().unwrap().join(file).exists(), "{} links to {target}", name(&path));
+        }
+    }
+    assert!(links > 5, "only {links} links were found");
+}

@@ -140,7 +140,7 @@ fn inference_plans_have_the_statistics_too() {
 #[test]
 fn wrong_margins_and_shapes_are_refused() {
     for margin in [-0.1, f32::NAN, f32::INFINITY] {
-        assert!(matches!(TripletLoss::new(margin), Err(Error::Usage(_))), "{margin}");
+        assert!(matches!(TripletLoss::new(margin), Err(Error::Setting(_))), "{margin}");
     }
     assert_eq!(TripletLoss::default().margin(), 0.2);
     for (x, labels, message) in [

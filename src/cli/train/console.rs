@@ -45,12 +45,12 @@ pub(super) struct Console {
 impl Console {
     pub(super) fn new(config: &Config, model: &Model) -> Self {
         let [height, width] = model.input();
-        let dimensions = model.dimensions().unwrap_or_default();
+        let dim = model.dimensions().unwrap_or_default();
         Self {
             bar: ProgressBar::hidden(),
             terminal: std::io::stderr().is_terminal(),
             steps: 0,
-            banner: format!("{}, {height}x{width}, {dimensions} dimensions", model.name()),
+            banner: format!("{}, {height}x{width}, {dim} dimensions", model.name()),
             config: config.clone(),
             begin: Instant::now(),
             last_line: Instant::now(),
@@ -105,11 +105,11 @@ impl Observer for Console {
         self.say_loss(s.train_images);
         match &s.baselines {
             Some(f) => say!(
-                "baselines raw pixels {}, untrained network {}",
+                "baseline  raw pixels {}, untrained network {}",
                 percent(f.pixels.accuracy),
                 percent(f.untrained.accuracy)
             ),
-            None if s.held_out_people == 0 => say!("baselines nobody is held out, so nothing is measured"),
+            None if s.held_out_people == 0 => say!("baseline  nobody is held out, so nothing is measured"),
             None => {}
         }
         say!("training  {}, {}", counted(self.config.epochs as usize, "epoch"), counted(s.steps, "step"));

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use self::console::{Console, bar, farewell};
 pub(super) use self::flags::Train;
-use super::{INTERRUPTED, stop_on_ctrl_c};
+use super::{INTERRUPTED, stop_on_ctrl_c, weights};
 use crate::data::decode::prepare;
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
@@ -21,6 +21,7 @@ use crate::data::synth::{Identity, draw};
 use crate::model::Model;
 use crate::net;
 use crate::train::{Config, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
+use crate::weights::Weights;
 use crate::{Engine, Error, Result};
 
 /// What `args.toml` holds.
@@ -46,11 +47,14 @@ impl Train {
         if self.plan {
             return self.print_plan(&model, &config);
         }
+        if let Some(old) = &config.compatible_with {
+            weights::from_user(old, Weights::load(old))?;
+        }
         RunFolder::check(&self.runs, &self.name)?;
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let set = Arc::new(self.load(config.input.unwrap_or(network.input))?);
+        let set = Arc::new(self.load(config.input.unwrap_or(network.input), config.seed)?);
         let batch = check_data(&config, &set)?;
         // args.toml says what was used here, too: free memory differs from run to run.
         config.chunk = config.chunk.or(Some(choose_chunk(&engine, &model, &config, batch)?));
@@ -81,10 +85,7 @@ impl Train {
         set: &Arc<FaceSet>,
         folder: &mut RunFolder,
     ) -> Result<Summary> {
-        let data = self.data.as_ref().map_or_else(
-            || format!("synthetic: {} people x {} images", self.synth_people, self.synth_images),
-            |dir| dir.display().to_string(),
-        );
+        let data = self.data.as_ref().map_or_else(|| self.synthetic(), |dir| dir.display().to_string());
         let version = env!("CARGO_PKG_VERSION");
         folder.write_args(&Arguments { version, device: engine.describe(), data, config })?;
         if let Some(report) = folder.write_skipped(set)? {
@@ -101,14 +102,14 @@ impl Train {
     fn print_plan(&self, model: &Model, config: &Config) -> Result<ExitCode> {
         // --batch has given M its places already.
         let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives);
-        let batch = u32::try_from(batch).map_err(|_| Error::Usage("the batch is too large".into()))?;
+        let batch = u32::try_from(batch).map_err(|_| Error::Setting("the batch is too large".into()))?;
         let plan = Trainer::plan(model, config, batch)?;
         say!("{plan}");
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Reads the folder, or draws synthetic people.
-    fn load(&self, [height, width]: [u32; 2]) -> Result<FaceSet> {
+    /// Reads the folder, or draws the synthetic people of `seed`.
+    fn load(&self, [height, width]: [u32; 2], seed: u64) -> Result<FaceSet> {
         let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
         if let Some(dir) = &self.data {
             let folder = FaceFolder::scan(dir)?;
@@ -120,7 +121,7 @@ impl Train {
         }
         let bar = bar(self.synth_people as usize, "drawing   {bar:40} {pos}/{len} people");
         let person = |number: u32| {
-            let identity = Identity::new(self.seed, number);
+            let identity = Identity::new(seed, number);
             let face = |image| draw(&identity, image, height.max(width));
             let faces = (0..self.synth_images).map(|image| prepare(&face(image).into(), &preprocess)).collect();
             bar.inc(1);

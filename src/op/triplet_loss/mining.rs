@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// of anchor and positive, `d(a,n)` that of anchor and candidate. A pair without a candidate is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Mining {
     /// The closest with `d(a,p) < d(a,n) < d(a,p) + margin`: the paper's rule, and of its candidates the hardest.
     #[default]
@@ -25,8 +26,9 @@ pub enum Mining {
 /// Which positives of an anchor make pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Positives {
-    /// All: every two images of one person, both ways.
+    /// Every two images of one person, both ways.
     #[default]
     All,
     /// The farthest, of equally far ones the first in the batch.

@@ -46,7 +46,7 @@ impl Family {
         match network {
             "inception-resnet-v1" => Ok(Self::FacenetPytorch),
             name if name.starts_with("openface-") => Ok(Self::OpenFace),
-            name => Err(Error::Usage(format!(
+            name => Err(Error::Setting(format!(
                 "no other program has the network {name}; only inception-resnet-v1 and those that begin with openface- \
                  can be imported and exported"
             ))),
@@ -100,7 +100,7 @@ impl Family {
                     let shape = order.iter().map(|&axis| shape.dims()[axis] as usize).collect();
                     Ok(Foreign { name, shape, order })
                 }
-                _ => Err(Error::Usage(format!("the tensor {name} {shape} has no counterpart in {}", self.name()))),
+                _ => Err(Error::Setting(format!("the tensor {name} {shape} has no counterpart in {}", self.name()))),
             }
         };
         tensors.iter().map(foreign).collect()

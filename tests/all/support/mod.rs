@@ -5,7 +5,7 @@ pub mod paths;
 pub mod program;
 pub mod triplets;
 
-use facenet_gpu::gpu::Gpu;
+use facenet_gpu::gpu::{AdapterChoice, Gpu};
 use facenet_gpu::op::{CaseInput, Values};
 use facenet_gpu::plan::Family;
 use rand::{RngExt, SeedableRng};
@@ -18,8 +18,8 @@ pub fn gpus() -> Vec<Gpu> {
         eprintln!("skipped: FACENET_GPU_SKIP_GPU_TESTS=1");
         return Vec::new();
     }
-    let name = std::env::var("FACENET_GPU_TEST_ADAPTER").ok();
-    let gpu = Gpu::open(name.as_deref()).unwrap_or_else(|e| panic!("the tests need an adapter: {e}"));
+    let choice = std::env::var("FACENET_GPU_TEST_ADAPTER").map_or(AdapterChoice::Best, |name| name.as_str().into());
+    let gpu = Gpu::open(&choice).unwrap_or_else(|e| panic!("the tests need an adapter: {e}"));
     if gpu.info().family() == Family::Portable {
         return vec![gpu];
     }

@@ -1,0 +1,68 @@
+//! What the program prints. A reader that has closed the pipe, such as `head`, is no reason to fail: what was asked for,
+//! training above all, goes on. Any other failure, such as a full disk, is remembered and told at the end.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use super::words;
+use crate::Error;
+
+/// The first reason why something could not be printed.
+static FAILURE: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line to the standard output, settings as flags.
+macro_rules! say {
+    () => { $crate::cli::output::line(format_args!("")) };
+    ($($text:tt)*) => { $crate::cli::output::line(format_args!($($text)*)) };
+}
+
+/// Prints a line to standard error, settings as flags.
+macro_rules! hint {
+    ($($text:tt)*) => { $crate::cli::output::hint_line(format_args!($($text)*)) };
+}
+
+/// A line of the program's own, perhaps with names from files in it.
+fn ready(text: fmt::Arguments<'_>) -> String {
+    words::printable(&words::with_flags(&text.to_string()), true)
+}
+
+pub(super) fn line(text: fmt::Arguments<'_>) {
+    keep(writeln!(io::stdout(), "{}", ready(text)));
+}
+
+pub(super) fn hint_line(text: fmt::Arguments<'_>) {
+    // Where nobody can be told there is nobody to tell that to.
+    let _ = writeln!(io::stderr(), "{}", ready(text));
+}
+
+/// Prints what went wrong, as one line unless it is a compiler's report about a kernel.
+pub(super) fn error(error: &Error) {
+    let text = format!("error: {error}");
+    let text = words::printable(&words::with_flags(&text), matches!(error, Error::Kernel { .. }));
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Remembers why the standard output could not be written, unless nobody reads it any more.
+pub(super) fn keep(result: io::Result<()>) {
+    if let Err(e) = result
+        && e.kind() != ErrorKind::BrokenPipe
+    {
+        FAILURE.get_or_init(|| e);
+    }
+}
+
+/// The exit status, once all has been printed: `code`, unless that failed.
+pub(super) fn finish(code: ExitCode) -> ExitCode {
+    keep(io::stdout().flush());
+    match FAILURE.get() {
+        None => code,
+        Some(e) => {
+            hint!(
+                "error: cannot write to the standard output: {e}; what was asked for is done, only its report is cut short"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Weights files that the user names.
+
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Fails where `result`, which is about weights in `path`, has; with what to give instead if that lies nearby: a run's folder
+/// has weights in it, and another program's checkpoint can be imported.
+pub(super) fn from_user<T>(path: &Path, result: Result<T>) -> Result<T> {
+    result.map_err(|e| {
+        let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+        let best = ["weights/best.safetensors", "best.safetensors"].map(|inside| path.join(inside));
+        if let Some(best) = best.iter().find(|file| file.is_file()) {
+            return fail(format!("is the folder of a run; give its weights, {}", best.display()));
+        }
+        let checkpoint = path.extension().is_some_and(|x| ["pt", "pth", "t7", "bin"].iter().any(|pt| x == *pt));
+        match e {
+            Error::Weights { message, .. } if checkpoint => fail(format!(
+                "{message}; if it is a checkpoint of PyTorch, `facenet-gpu import {} --out WEIGHTS.safetensors` makes a \
+                 weights file of it",
+                path.display()
+            )),
+            e => e,
+        }
+    })
+}

@@ -1,0 +1,25 @@
+//! How the program reads settings that are no plain number or name.
+
+/// `96x96`, or `96` for both.
+pub(crate) fn image_size(text: &str) -> Result<[u32; 2], String> {
+    let (height, width) = text.split_once(['x', 'X']).unwrap_or((text, text));
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side));
+    match (side(height), side(width)) {
+        (Some(height), Some(width)) => Ok([height, width]),
+        _ => Err("give height and width from 1 to 8192 pixels, such as 96x96 or 96".to_string()),
+    }
+}
+
+/// A number of images, or `auto`.
+pub(super) fn chunk(text: &str) -> Result<Option<u32>, String> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(None),
+        (_, Ok(chunk)) if chunk > 0 => Ok(Some(chunk)),
+        _ => Err("give a number of images, at least 1, or auto".to_string()),
+    }
+}
+
+/// A number of epochs; none at all is for [`Config::check`](super::Config::check) to refuse.
+pub(super) fn epochs(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "give a whole number, at least 1".to_string())
+}

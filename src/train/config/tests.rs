@@ -1,0 +1,74 @@
+use super::*;
+
+/// Settings of which none has its default.
+fn all_changed() -> Config {
+    Config {
+        network: "nn4".to_string(),
+        input: Some([96, 80]),
+        embedding: Some(64),
+        people: 45,
+        images: 40,
+        negatives: 7,
+        batch: Some(1900),
+        epochs: 3,
+        margin: 0.1,
+        mining: Mining::RandomViolating,
+        positives: Some(Positives::Hardest),
+        optimiser: OptimiserKind::Sgd,
+        learning_rate: 0.037,
+        schedule: Schedule::Constant,
+        momentum: 0.7,
+        weight_decay: 1e-4,
+        dropout: 0.3,
+        held_out: 0.1,
+        augment: Augment { flip: false, shift: 7 },
+        seed: u64::MAX,
+        chunk: Some(32),
+        frozen_statistics: true,
+        on_collapse: OnCollapse::BackOff,
+        offline: Some(Offline { share: 0.3, hardest: true, ..Offline::every(200) }),
+        compatible_with: Some("old \"one\".safetensors".into()),
+        dataset: Some("LFW, # not a comment".to_string()),
+        license: Some("MIT".to_string()),
+    }
+}
+
+#[test]
+fn every_setting_survives_being_written_and_read() {
+    let (default, changed) = (Config::default(), all_changed());
+    let tables = [&default, &changed].map(|config| serde_json::to_value(config).unwrap());
+    for (key, value) in tables[1].as_object().unwrap() {
+        assert_ne!(tables[0].get(key), Some(value), "{key} still has its default");
+    }
+    for config in [default, changed] {
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(Config::from_toml(&text).unwrap(), config, "{text}");
+        let of_a_run = format!("version = \"0.1.0\"\ndevice = \"CPU\"\ndata = \"faces\"\n{text}");
+        assert_eq!(Config::from_toml(&of_a_run).unwrap(), config);
+    }
+}
+
+#[test]
+fn a_file_of_a_few_settings_leaves_the_others_at_their_defaults() {
+    let read = Config::from_toml("margin = 0.3\nmining = \"batch-all\"").unwrap();
+    assert_eq!(read, Config::default().with(|c| (c.margin, c.mining) = (0.3, Mining::BatchAll)));
+}
+
+#[test]
+fn what_is_no_setting_is_refused_with_the_nearest_one() {
+    for (text, parts) in [
+        ("marign = 0.3", ["no setting \"marign\"", "nearest is \"margin\""]),
+        ("optimizer = \"sgd\"", ["no setting \"optimizer\"", "nearest is \"optimiser\""]),
+        ("[augment]\nflips = true\nshift = 3", ["no setting \"augment.flips\"", "nearest is \"augment.flip\""]),
+        ("[offline]\nevry = 3", ["no setting \"offline.evry\"", "nearest is \"offline.every\""]),
+        ("margin = \"wide\"", ["expected f32", "line 1"]),
+        ("seed = 1\npeople = -1", ["-1", "line 2"]),
+        ("mining = \"easy\"", ["easy", "semi-hard"]),
+        ("[offline]\nevery = 3", ["missing field", "subset"]),
+        ("seed = 1\nmargin = = 2", ["line 2: ", ""]),
+    ] {
+        let error = Config::from_toml(text).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| error.contains(part)) && error.lines().count() == 1, "{text}: {error}");
+    }
+    assert!(Config::load("no/such/args.toml").unwrap_err().to_string().contains("cannot read no/such/args.toml"));
+}
