@@ -251,7 +251,7 @@ fn prepare(gpu: &Gpu, plan: &Plan, slots: &Slots, buffers: &[wgpu::Buffer]) -> R
             pipeline: compiled.pipeline,
             bind_group,
             offset: u32::try_from(offset).expect("parameters are small"),
-            grid: (variant.grid)(&step.params),
+            grid: variant.workgroups(&step.params)?,
         });
     }
     Ok(dispatches)

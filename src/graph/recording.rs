@@ -1,7 +1,7 @@
 //! From a graph to a plan: forward, then backward by reverse accumulation, then the update.
 
 use super::{Grad, Graph, Io, Optimiser, Recorder, Source, Tensor, Update};
-use crate::plan::reflect::{Access, interface};
+use crate::plan::reflect::Access;
 use crate::plan::{Buf, Plan, Role, Shape, Step, Type};
 
 /// A plan in the making. [`forward`](Self::forward), [`backward`](Self::backward) and [`update`](Self::update) make the
@@ -203,8 +203,7 @@ impl<'g> Recording<'g> {
 
 /// Whether a step writes one of `buffers`.
 fn writes(step: &Step, buffers: &[Buf]) -> bool {
-    let portable = step.kernel.variants.last().expect("every kernel has a portable variant");
-    let interface = interface(portable).expect("the kernels' files are valid: tests/shaders.rs");
+    let interface = step.kernel.interface();
     let storage = interface.bindings[1..].iter().zip(&step.buffers);
     storage.into_iter().any(|(binding, buf)| binding.access == Access::ReadWrite && buffers.contains(buf))
 }

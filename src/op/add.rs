@@ -7,7 +7,7 @@ use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// `y = a + scale * b`, elementwise; both have the same sizes. PyTorch's `torch.add(a, b, alpha=scale)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,11 +53,10 @@ params! {
     }
 }
 
-static ADD: Wide = wide!("add", ["add.wgsl", "index.wgsl"], AddParams, |p| p.len, add);
-static ADD_DX: Wide = wide!("add_dx", ["add.wgsl", "index.wgsl"], AddParams, |p| p.len, add_dx);
+static ADD: Wide = kernel!(wide, "add", ["add.wgsl", "index.wgsl"], AddParams, |p, w| w.floats(p.len), add);
+static ADD_DX: Wide = kernel!(wide, "add_dx", ["add.wgsl", "index.wgsl"], AddParams, |p, w| w.floats(p.len), add_dx);
 
-pub(super) static ENTRY: Entry =
-    Entry { name: "add", kernels: &[&ADD.one, &ADD.four, &ADD_DX.one, &ADD_DX.four], cases, bench_cases };
+pub(super) static ENTRY: Entry = Entry { name: "add", kernels: &[&ADD, &ADD_DX], cases, bench_cases };
 
 impl Op for Add {
     fn name(&self) -> &'static str {

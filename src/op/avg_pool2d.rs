@@ -7,7 +7,7 @@ use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Result, wide};
+use crate::{Result, kernel};
 
 /// The mean of each window, per channel: `[n, h_in, w_in, c]` to `[n, h_out, w_out, c]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,27 +26,25 @@ pub enum AvgPool2d {
     Global,
 }
 
-static AVG_POOL2D: Wide = wide!(
+static AVG_POOL2D: Wide = kernel!(
+    wide,
     "avg_pool2d",
     ["avg_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_out * p.w_out * p.c,
+    |p, w| w.floats(p.n * p.h_out * p.w_out * p.c),
     avg_pool2d
 );
-static AVG_POOL2D_DX: Wide = wide!(
+static AVG_POOL2D_DX: Wide = kernel!(
+    wide,
     "avg_pool2d_dx",
     ["avg_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_in * p.w_in * p.c,
+    |p, w| w.floats(p.n * p.h_in * p.w_in * p.c),
     avg_pool2d_dx
 );
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "avg_pool2d",
-    kernels: &[&AVG_POOL2D.one, &AVG_POOL2D.four, &AVG_POOL2D_DX.one, &AVG_POOL2D_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry =
+    Entry { name: "avg_pool2d", kernels: &[&AVG_POOL2D, &AVG_POOL2D_DX], cases, bench_cases };
 
 impl AvgPool2d {
     /// The mean over the whole image.

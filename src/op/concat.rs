@@ -6,7 +6,7 @@ use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Kernel, Shape, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// Two to eight tensors side by side along the last size; all other sizes are equal: `[.., c_0]`, `[.., c_1]`, ... to
 /// `[.., c_0 + c_1 + ..]`.
@@ -32,15 +32,12 @@ params! {
     }
 }
 
-static CONCAT: Wide = wide!("concat", ["concat.wgsl", "index.wgsl"], ConcatParams, |p| p.rows * p.c, concat);
-static CONCAT_DX: Wide = wide!("concat_dx", ["concat.wgsl", "index.wgsl"], ConcatParams, |p| p.rows * p.c, concat_dx);
+static CONCAT: Wide =
+    kernel!(wide, "concat", ["concat.wgsl", "index.wgsl"], ConcatParams, |p, w| w.floats(p.rows * p.c), concat);
+static CONCAT_DX: Wide =
+    kernel!(wide, "concat_dx", ["concat.wgsl", "index.wgsl"], ConcatParams, |p, w| w.floats(p.rows * p.c), concat_dx);
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "concat",
-    kernels: &[&CONCAT.one, &CONCAT.four, &CONCAT_DX.one, &CONCAT_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry = Entry { name: "concat", kernels: &[&CONCAT, &CONCAT_DX], cases, bench_cases };
 
 impl ConcatParams {
     fn kernel(&self, kernel: &'static Wide) -> &'static Kernel {

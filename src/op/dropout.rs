@@ -7,7 +7,7 @@ use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::philox::philox;
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// Inverted dropout, as PyTorch's `F.dropout` in training: `y = x / (1 - p)` where an element is kept, 0 where it is
 /// dropped, which happens to the share `p` of them. Inputs are `x` of any sizes and `seed` `[2]` (integers): the run's
@@ -37,17 +37,24 @@ params! {
     }
 }
 
-static DROPOUT: Wide =
-    wide!("dropout", ["dropout.wgsl", "index.wgsl", "philox.wgsl"], DropoutParams, |p| p.len, dropout);
-static DROPOUT_DX: Wide =
-    wide!("dropout_dx", ["dropout.wgsl", "index.wgsl", "philox.wgsl"], DropoutParams, |p| p.len, dropout_dx);
+static DROPOUT: Wide = kernel!(
+    wide,
+    "dropout",
+    ["dropout.wgsl", "index.wgsl", "philox.wgsl"],
+    DropoutParams,
+    |p, w| w.floats(p.len),
+    dropout
+);
+static DROPOUT_DX: Wide = kernel!(
+    wide,
+    "dropout_dx",
+    ["dropout.wgsl", "index.wgsl", "philox.wgsl"],
+    DropoutParams,
+    |p, w| w.floats(p.len),
+    dropout_dx
+);
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "dropout",
-    kernels: &[&DROPOUT.one, &DROPOUT.four, &DROPOUT_DX.one, &DROPOUT_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry = Entry { name: "dropout", kernels: &[&DROPOUT, &DROPOUT_DX], cases, bench_cases };
 
 impl Dropout {
     #[expect(clippy::cast_possible_truncation, reason = "p < 1 in f32 keeps the threshold below 2^32")]

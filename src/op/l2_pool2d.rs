@@ -7,7 +7,7 @@ use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Result, wide};
+use crate::{Result, kernel};
 
 /// The length of each `kernel` x `kernel` window, per channel, `y = sqrt(sum of x^2)`: `[n, h_in, w_in, c]` to
 /// `[n, h_out, w_out, c]` with `h_out = (h_in + 2 pad - kernel) / stride + 1`, rounded down. Padding counts as zeros.
@@ -26,27 +26,24 @@ pub struct L2Pool2d {
     pub pad: u32,
 }
 
-static L2_POOL2D: Wide = wide!(
+static L2_POOL2D: Wide = kernel!(
+    wide,
     "l2_pool2d",
     ["l2_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_out * p.w_out * p.c,
+    |p, w| w.floats(p.n * p.h_out * p.w_out * p.c),
     l2_pool2d
 );
-static L2_POOL2D_DX: Wide = wide!(
+static L2_POOL2D_DX: Wide = kernel!(
+    wide,
     "l2_pool2d_dx",
     ["l2_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_in * p.w_in * p.c,
+    |p, w| w.floats(p.n * p.h_in * p.w_in * p.c),
     l2_pool2d_dx
 );
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "l2_pool2d",
-    kernels: &[&L2_POOL2D.one, &L2_POOL2D.four, &L2_POOL2D_DX.one, &L2_POOL2D_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry = Entry { name: "l2_pool2d", kernels: &[&L2_POOL2D, &L2_POOL2D_DX], cases, bench_cases };
 
 impl L2Pool2d {
     fn params(&self, x: Shape) -> Result<Pool2dParams> {

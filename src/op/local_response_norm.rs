@@ -8,7 +8,7 @@ use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Type, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// `y = x / (k + alpha / size * sum of x^2)^beta`, the sum over the `size` channels around each one: `[.., c]` to
 /// `[.., c]`. Channels beyond the first and the last count as zeros; an even `size` reaches one further to the first.
@@ -51,29 +51,26 @@ params! {
     }
 }
 
-static LOCAL_RESPONSE_NORM: Wide = wide!(
+static LOCAL_RESPONSE_NORM: Wide = kernel!(
+    wide,
     "local_response_norm",
     ["local_response_norm.wgsl", "index.wgsl"],
     LocalResponseNormParams,
-    |p| p.rows * p.c,
+    |p, w| w.floats(p.rows * p.c),
     local_response_norm
 );
-static LOCAL_RESPONSE_NORM_DX: Wide = wide!(
+static LOCAL_RESPONSE_NORM_DX: Wide = kernel!(
+    wide,
     "local_response_norm_dx",
     ["local_response_norm.wgsl", "index.wgsl"],
     LocalResponseNormParams,
-    |p| p.rows * p.c,
+    |p, w| w.floats(p.rows * p.c),
     local_response_norm_dx
 );
 
 pub(super) static ENTRY: Entry = Entry {
     name: "local_response_norm",
-    kernels: &[
-        &LOCAL_RESPONSE_NORM.one,
-        &LOCAL_RESPONSE_NORM.four,
-        &LOCAL_RESPONSE_NORM_DX.one,
-        &LOCAL_RESPONSE_NORM_DX.four,
-    ],
+    kernels: &[&LOCAL_RESPONSE_NORM, &LOCAL_RESPONSE_NORM_DX],
     cases,
     bench_cases,
 };

@@ -7,7 +7,7 @@ use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Type, Wide};
-use crate::{Result, wide};
+use crate::{Result, kernel};
 
 /// The largest value of each `kernel` x `kernel` window, per channel: `[n, h_in, w_in, c]` to `[n, h_out, w_out, c]`
 /// with `h_out = (h_in + 2 pad - kernel) / stride + 1`, rounded down. Padding is never the largest. Of equal values
@@ -22,27 +22,25 @@ pub struct MaxPool2d {
     pub pad: u32,
 }
 
-static MAX_POOL2D: Wide = wide!(
+static MAX_POOL2D: Wide = kernel!(
+    wide,
     "max_pool2d",
     ["max_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_out * p.w_out * p.c,
+    |p, w| w.floats(p.n * p.h_out * p.w_out * p.c),
     max_pool2d
 );
-static MAX_POOL2D_DX: Wide = wide!(
+static MAX_POOL2D_DX: Wide = kernel!(
+    wide,
     "max_pool2d_dx",
     ["max_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_in * p.w_in * p.c,
+    |p, w| w.floats(p.n * p.h_in * p.w_in * p.c),
     max_pool2d_dx
 );
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "max_pool2d",
-    kernels: &[&MAX_POOL2D.one, &MAX_POOL2D.four, &MAX_POOL2D_DX.one, &MAX_POOL2D_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry =
+    Entry { name: "max_pool2d", kernels: &[&MAX_POOL2D, &MAX_POOL2D_DX], cases, bench_cases };
 
 impl MaxPool2d {
     fn params(&self, x: Shape) -> Result<Pool2dParams> {

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Variant, grid};
-use crate::{Error, Result, grid, params, shader, twin};
+use crate::plan::{Buf, Kernel, Shape};
+use crate::{Error, Result, kernel, params};
 
 /// The largest of every `pieces` neighbouring channels: `[.., c]` to `[.., c / pieces]`, where `c` is a multiple of
 /// `pieces`. Of equal values the first one gets the gradient. A NaN is larger than any number.
@@ -33,23 +33,11 @@ params! {
     }
 }
 
-const SOURCE: &str = shader!("maxout.wgsl", "index.wgsl");
-
-const fn variant(entry: &'static str) -> Variant {
-    let grid = grid!(MaxoutParams, |p| grid::linear(p.len, 256));
-    Variant { family: Family::Portable, file: "maxout.wgsl", source: SOURCE, entry, grid }
-}
-
 // One width only: the pieces of four neighbouring outputs lie apart. A fully connected layer takes hundreds of times
 // longer than what follows it.
-static MAXOUT: Kernel =
-    Kernel { name: "maxout", params: MaxoutParams::FIELDS, variants: &[variant("maxout")], twin: twin!(maxout) };
-static MAXOUT_DX: Kernel = Kernel {
-    name: "maxout_dx",
-    params: MaxoutParams::FIELDS,
-    variants: &[variant("maxout_dx")],
-    twin: twin!(maxout_dx),
-};
+static MAXOUT: Kernel = kernel!("maxout", ["maxout.wgsl", "index.wgsl"], MaxoutParams, |p, w| w.items(p.len), maxout);
+static MAXOUT_DX: Kernel =
+    kernel!("maxout_dx", ["maxout.wgsl", "index.wgsl"], MaxoutParams, |p, w| w.items(p.len), maxout_dx);
 
 pub(super) static ENTRY: Entry = Entry { name: "maxout", kernels: &[&MAXOUT, &MAXOUT_DX], cases, bench_cases };
 

@@ -45,7 +45,7 @@ pub use triplet_loss::{Mining, Positives, TripletLoss, stat};
 pub use triplet_margin_loss::TripletMarginLoss;
 pub use zero_pad2d::ZeroPad2d;
 
-use crate::plan::{Kernel, Shape};
+use crate::plan::{Declared, Shape};
 use crate::{Error, Result};
 
 /// One op as tests and benches see it.
@@ -53,8 +53,8 @@ use crate::{Error, Result};
 pub struct Entry {
     /// The op's name, its shader file's stem and its Rust file's stem.
     pub name: &'static str,
-    /// Its kernels.
-    pub kernels: &'static [&'static Kernel],
+    /// Its kernels, as they are declared.
+    pub kernels: &'static [&'static dyn Declared],
     /// Cases for the tests: small and awkward.
     pub cases: fn() -> Vec<Case>,
     /// Cases for the benches: the sizes of real networks.
@@ -82,14 +82,12 @@ pub static ENTRIES: &[&Entry] = &[
 ];
 
 /// Kernels of no op: what several ops use, how a batch is put together from chunks, and offline selection.
-pub static SHARED_KERNELS: &[&Kernel] = &[
+pub static SHARED_KERNELS: &[&dyn Declared] = &[
     &hard_triplets::NEGATIVES,
     &hard_triplets::POSITIVE,
     &rows::ACTIVE,
-    &rows::GATHER.one,
-    &rows::GATHER.four,
-    &rows::SCATTER.one,
-    &rows::SCATTER.four,
+    &rows::GATHER,
+    &rows::SCATTER,
     &sum_partials::SUM_PARTIALS,
 ];
 

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Variant, grid};
-use crate::{Result, grid, params, shader, twin};
+use crate::plan::{Buf, Kernel, Shape};
+use crate::{Result, kernel, params};
 
 /// `y = max(x, 0)`, elementwise.
 #[derive(Debug, Clone, Copy)]
@@ -20,28 +20,13 @@ params! {
     }
 }
 
-const SOURCE: &str = shader!("relu.wgsl", "index.wgsl");
-const GRID: fn(&[u8]) -> [u32; 3] = grid!(ReluParams, |p| grid::linear(p.len, 256));
-
-const fn variant(entry: &'static str) -> Variant {
-    Variant { family: Family::Portable, file: "relu.wgsl", source: SOURCE, entry, grid: GRID }
-}
-
-static RELU: Kernel =
-    Kernel { name: "relu", params: ReluParams::FIELDS, variants: &[variant("relu")], twin: twin!(relu) };
-static RELU_DX: Kernel =
-    Kernel { name: "relu_dx", params: ReluParams::FIELDS, variants: &[variant("relu_dx")], twin: twin!(relu_dx) };
+static RELU: Kernel = kernel!("relu", ["relu.wgsl", "index.wgsl"], ReluParams, |p, w| w.items(p.len), relu);
+static RELU_DX: Kernel = kernel!("relu_dx", ["relu.wgsl", "index.wgsl"], ReluParams, |p, w| w.items(p.len), relu_dx);
 /// Buffers `out`, `dz`.
-pub(super) static RELU_DY: Kernel =
-    Kernel { name: "relu_dy", params: ReluParams::FIELDS, variants: &[variant("relu_dy")], twin: twin!(relu_dy) };
-
+static RELU_DY: Kernel = kernel!("relu_dy", ["relu.wgsl", "index.wgsl"], ReluParams, |p, w| w.items(p.len), relu_dy);
 /// The same for lengths that are multiples of four.
-static RELU_DY4: Kernel = Kernel {
-    name: "relu_dy4",
-    params: ReluParams::FIELDS,
-    variants: &[Variant { grid: grid!(ReluParams, |p| grid::linear(p.len / 4, 64)), ..variant("relu_dy4") }],
-    twin: twin!(relu_dy),
-};
+static RELU_DY4: Kernel =
+    kernel!("relu_dy4", ["relu.wgsl", "index.wgsl"], ReluParams, |p, w| w.items(p.len / 4), relu_dy);
 
 /// Masks the gradient `dy` of an op with a fused ReLU and the output `y` in place.
 pub(super) fn mask_dy(r: &mut Recorder<'_>, y: Buf, dy: Buf, len: u32) {

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Recorder};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
-use crate::{grid, params, shader, twin};
+use crate::plan::{Buf, Kernel, Shape, Type};
+use crate::{kernel, params};
 
 params! {
     /// Parameters of `sum_partials`.
@@ -18,18 +18,13 @@ params! {
 }
 
 /// Sums parts: buffers `part`, `sum`.
-pub(super) static SUM_PARTIALS: Kernel = Kernel {
-    name: "sum_partials",
-    params: SumPartialsParams::FIELDS,
-    variants: &[Variant {
-        family: Family::Portable,
-        file: "sum_partials.wgsl",
-        source: shader!("sum_partials.wgsl", "index.wgsl"),
-        entry: "sum_partials",
-        grid: grid!(SumPartialsParams, |p| grid::linear(p.len, 64)),
-    }],
-    twin: twin!(sum_partials),
-};
+pub(super) static SUM_PARTIALS: Kernel = kernel!(
+    "sum_partials",
+    ["sum_partials.wgsl", "index.wgsl"],
+    SumPartialsParams,
+    |p, w| w.items(p.len),
+    sum_partials
+);
 
 /// Records a gradient that comes in `splits` parts of `len` elements: `record` writes the parts, or the gradient itself
 /// if there is but one. What `record` is given is where to write, and the overrides of the writer.

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values, stat};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
-use crate::{Error, Result, grid, params, shader, twin};
+use crate::plan::{Buf, Kernel, Shape, Type, grid};
+use crate::{Error, Result, kernel, params};
 
 /// Triplet loss of embeddings `[b, dim]` over triplets `[t, 3]` of integers: the positions of anchor, positive and
 /// negative in the batch; one that is not below `b` makes the triplet none, so that fewer than `t` can be given.
@@ -44,32 +44,18 @@ params! {
 
 /// Terms of each triplet: loss, active, distance of the positive, of the negative, hard, 1 if it is one.
 const SLOTS: usize = 6;
-/// Columns of the embeddings per workgroup of `triplet_margin_loss_dx`: `DX_LANES` * `DX_COLUMNS`.
-const DX_TILE: u32 = 128;
 
-const fn variant(entry: &'static str, grid: fn(&[u8]) -> [u32; 3]) -> Variant {
-    let source = shader!("triplet_margin_loss.wgsl");
-    Variant { family: Family::Portable, file: "triplet_margin_loss.wgsl", source, entry, grid }
-}
-
-static LOSS: Kernel = Kernel {
-    name: "triplet_margin_loss",
-    params: TripletMarginParams::FIELDS,
-    variants: &[variant("triplet_margin_loss", grid!(TripletMarginParams, |p| grid::linear(p.t, 64)))],
-    twin: twin!(terms),
-};
-static STATS: Kernel = Kernel {
-    name: "triplet_margin_stats",
-    params: TripletMarginParams::FIELDS,
-    variants: &[variant("triplet_margin_stats", grid!(TripletMarginParams, |_p| [1, 1, 1]))],
-    twin: twin!(stats),
-};
-static DX: Kernel = Kernel {
-    name: "triplet_margin_loss_dx",
-    params: TripletMarginParams::FIELDS,
-    variants: &[variant("triplet_margin_loss_dx", grid!(TripletMarginParams, |p| [p.b, p.dim.div_ceil(DX_TILE), 1]))],
-    twin: twin!(dx),
-};
+static LOSS: Kernel =
+    kernel!("triplet_margin_loss", ["triplet_margin_loss.wgsl"], TripletMarginParams, |p, w| w.items(p.t), terms);
+static STATS: Kernel =
+    kernel!("triplet_margin_stats", ["triplet_margin_loss.wgsl"], TripletMarginParams, |_p, _w| [1, 1, 1], stats);
+static DX: Kernel = kernel!(
+    "triplet_margin_loss_dx",
+    ["triplet_margin_loss.wgsl"],
+    TripletMarginParams,
+    |p, w| [p.b, p.dim.div_ceil(w.constant("DX_LANES") * w.constant("DX_COLUMNS")), 1],
+    dx
+);
 
 pub(super) static ENTRY: Entry =
     Entry { name: "triplet_margin_loss", kernels: &[&LOSS, &STATS, &DX], cases, bench_cases };
@@ -91,8 +77,9 @@ impl Op for TripletMarginLoss {
         super::expect_inputs(op, x, 2)?;
         let [b, _] = x[0].matrix(op)?;
         let [t, three] = x[1].matrix(op)?;
-        // The grids of 64 triplets and of one image a workgroup do not fold.
-        if three != 3 || b > grid::MAX_WORKGROUPS || t.div_ceil(64) > grid::MAX_WORKGROUPS {
+        // The grids of some triplets and of one image a workgroup do not fold.
+        let groups = t.div_ceil(LOSS.interface().invocations());
+        if three != 3 || b > grid::MAX_WORKGROUPS || groups > grid::MAX_WORKGROUPS {
             let message = format!("expected up to 65,535 embeddings and triplets [t, 3], got {} and {}", x[0], x[1]);
             return Err(Error::shape(op, message));
         }

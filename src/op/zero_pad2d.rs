@@ -6,7 +6,7 @@ use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// Rows and columns of zeros around an image batch: `[n, h, w, c]` to `[n, top + h + bottom, left + w + right, c]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,27 +43,25 @@ params! {
     }
 }
 
-static ZERO_PAD2D: Wide = wide!(
+static ZERO_PAD2D: Wide = kernel!(
+    wide,
     "zero_pad2d",
     ["zero_pad2d.wgsl", "index.wgsl"],
     ZeroPad2dParams,
-    |p| p.n * p.h_out * p.w_out * p.c,
+    |p, w| w.floats(p.n * p.h_out * p.w_out * p.c),
     zero_pad2d
 );
-static ZERO_PAD2D_DX: Wide = wide!(
+static ZERO_PAD2D_DX: Wide = kernel!(
+    wide,
     "zero_pad2d_dx",
     ["zero_pad2d.wgsl", "index.wgsl"],
     ZeroPad2dParams,
-    |p| p.n * p.h_in * p.w_in * p.c,
+    |p, w| w.floats(p.n * p.h_in * p.w_in * p.c),
     zero_pad2d_dx
 );
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "zero_pad2d",
-    kernels: &[&ZERO_PAD2D.one, &ZERO_PAD2D.four, &ZERO_PAD2D_DX.one, &ZERO_PAD2D_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry =
+    Entry { name: "zero_pad2d", kernels: &[&ZERO_PAD2D, &ZERO_PAD2D_DX], cases, bench_cases };
 
 impl ZeroPad2d {
     /// The padding that centres an image of `[h_in, w_in]` in one of `[h_out, w_out]`, as Torch's `DepthConcat` does:

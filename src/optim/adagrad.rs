@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::cpu::{Call, Float};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::plan::{Shape, Wide};
-use crate::{params, wide};
+use crate::{kernel, params};
 
 /// AdaGrad (Duchi et al., 2011), FaceNet's optimiser, in PyTorch's formula: `g = dw + weight_decay * w`,
 /// `sum += g^2`, `w -= learning_rate * g / (sqrt(sum) + eps)`, where the sum starts at `initial_accumulator`.
@@ -44,8 +44,14 @@ params! {
     }
 }
 
-pub(super) static ADAGRAD: Wide =
-    wide!("adagrad", ["adagrad.wgsl", "index.wgsl", "finite.wgsl"], AdaGradParams, |p| p.len, adagrad);
+pub(super) static ADAGRAD: Wide = kernel!(
+    wide,
+    "adagrad",
+    ["adagrad.wgsl", "index.wgsl", "finite.wgsl"],
+    AdaGradParams,
+    |p, w| w.floats(p.len),
+    adagrad
+);
 
 impl Optimiser for AdaGrad {
     fn record(&self, r: &mut Recorder<'_>, update: &Update) {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::cpu::{Call, Float};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::plan::{Shape, Wide};
-use crate::{params, wide};
+use crate::{kernel, params};
 
 /// Stochastic gradient descent with momentum, in PyTorch's formula: `g = dw + weight_decay * w`,
 /// `v = momentum * v + g`, `w -= learning_rate * v`.
@@ -39,7 +39,8 @@ params! {
     }
 }
 
-pub(super) static SGD: Wide = wide!("sgd", ["sgd.wgsl", "index.wgsl", "finite.wgsl"], SgdParams, |p| p.len, sgd);
+pub(super) static SGD: Wide =
+    kernel!(wide, "sgd", ["sgd.wgsl", "index.wgsl", "finite.wgsl"], SgdParams, |p, w| w.floats(p.len), sgd);
 
 impl Optimiser for Sgd {
     fn record(&self, r: &mut Recorder<'_>, update: &Update) {

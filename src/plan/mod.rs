@@ -18,7 +18,7 @@ pub use call::{Arg, Call, Float};
 pub use kernel::{Family, Field, Kernel, Params, Twin, Variant, grid};
 pub use memory::{Slots, assign_slots};
 pub use shape::Shape;
-pub use wide::Wide;
+pub use wide::{Declared, Wide};
 
 /// Number of a buffer in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
