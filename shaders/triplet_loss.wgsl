@@ -20,17 +20,10 @@
 // needs      nothing beyond default limits; three barriers
 // order      sums PARTS interleaved parts of the anchors, then the parts, so results repeat bit for bit
 
-struct Params {
-    b: u32,
-    dim: u32,
-    margin: f32,
-}
-
 const SLOTS: u32 = 8u; // of each of the two kinds of sums
 const PARTS: u32 = 16u;
 const LANES: u32 = 256u; // PARTS * 2 * SLOTS
 
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> pairs: array<f32>;
 @group(0) @binding(2) var<storage, read> triplets: array<f32>;
 @group(0) @binding(3) var<storage, read> centre: array<f32>;

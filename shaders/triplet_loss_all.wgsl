@@ -20,13 +20,6 @@
 // needs      nothing beyond default limits; one barrier
 // order      sums the positives of a negative, the negatives of a lane, then the lanes, so results repeat bit for bit
 
-struct Params {
-    b: u32,
-    dim: u32,
-    margin: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;

@@ -21,13 +21,6 @@
 // needs      nothing beyond default limits; one barrier; integer atomics, whose sums do not depend on the order
 // order      sums the positives of a lane, then the lanes, so results repeat bit for bit
 
-struct Params {
-    b: u32,
-    dim: u32,
-    margin: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;

@@ -88,7 +88,7 @@ params! {
 static BATCH_NORM: Wide = kernel!(
     wide,
     "batch_norm",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c * p.rows.div_ceil(w.constant("ROWS"))),
     twins::forward
@@ -97,7 +97,7 @@ static BATCH_NORM: Wide = kernel!(
 static MOMENTS: Wide = kernel!(
     wide,
     "batch_norm_moments",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.splits * p.c),
     twins::moments
@@ -106,7 +106,7 @@ static MOMENTS: Wide = kernel!(
 static MERGE: Wide = kernel!(
     wide,
     "batch_norm_merge",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c),
     twins::merge
@@ -115,7 +115,7 @@ static MERGE: Wide = kernel!(
 static UPDATE: Wide = kernel!(
     wide,
     "batch_norm_update",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c),
     twins::update
@@ -124,7 +124,7 @@ static UPDATE: Wide = kernel!(
 static SUMS: Wide = kernel!(
     wide,
     "batch_norm_sums",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.splits * p.c),
     twins::sums
@@ -133,7 +133,7 @@ static SUMS: Wide = kernel!(
 static DW: Wide = kernel!(
     wide,
     "batch_norm_dw",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c),
     twins::dw
@@ -142,7 +142,7 @@ static DW: Wide = kernel!(
 static DX: Wide = kernel!(
     wide,
     "batch_norm_dx",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c * p.rows.div_ceil(w.constant("ROWS"))),
     twins::dx

@@ -39,14 +39,14 @@ params! {
 
 static L2_NORMALIZE: Kernel = kernel!(
     "l2_normalize",
-    ["l2_normalize.wgsl", "index.wgsl", "finite.wgsl"],
+    ["l2_normalize.wgsl", "row.wgsl", "index.wgsl", "finite.wgsl"],
     L2NormalizeParams,
     |p, _w| grid::fold(p.rows),
     l2_normalize
 );
 static L2_NORMALIZE_DX: Kernel = kernel!(
     "l2_normalize_dx",
-    ["l2_normalize.wgsl", "index.wgsl", "finite.wgsl"],
+    ["l2_normalize.wgsl", "row.wgsl", "index.wgsl", "finite.wgsl"],
     L2NormalizeParams,
     |p, _w| grid::fold(p.rows),
     l2_normalize_dx

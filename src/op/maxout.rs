@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::rowwise::at_once;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
@@ -79,9 +80,6 @@ impl Op for Maxout {
     }
 }
 
-/// Outputs that one thread of the CPU device takes at a time, at least.
-const CHUNK: usize = 1 << 12;
-
 /// The largest of a group and where it lies, the first one of equals.
 fn largest<T: Float>(group: &[T]) -> (usize, T) {
     let better = |best: (usize, T), at: usize, x: T| if (x > best.1) | x.is_nan() { (at, x) } else { best };
@@ -91,7 +89,7 @@ fn largest<T: Float>(group: &[T]) -> (usize, T) {
 fn maxout<T: Float>(call: Call<'_, T>) {
     let MaxoutParams { pieces, .. } = call.params();
     let [x, y] = call.args();
-    let groups = x.f().par_chunks_exact(pieces as usize).zip(y.f_mut()).with_min_len(CHUNK);
+    let groups = x.f().par_chunks_exact(pieces as usize).zip(y.f_mut()).with_min_len(at_once(pieces as usize));
     groups.for_each(|(x, y)| *y = largest(x).1);
 }
 
@@ -100,7 +98,7 @@ fn maxout_dx<T: Float>(call: Call<'_, T>) {
     let accumulate = call.flag("ACCUMULATE");
     let [x, dy, dx] = call.args();
     let inputs = x.f().par_chunks_exact(pieces as usize).zip(dy.f());
-    let groups = inputs.zip(dx.f_mut().par_chunks_exact_mut(pieces as usize)).with_min_len(CHUNK);
+    let groups = inputs.zip(dx.f_mut().par_chunks_exact_mut(pieces as usize)).with_min_len(at_once(pieces as usize));
     groups.for_each(|((x, &dy), dx)| {
         let (found, _) = largest(x);
         for (at, dx) in dx.iter_mut().enumerate() {

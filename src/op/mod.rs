@@ -1,13 +1,46 @@
 //! The ops, one file each. Tests, benches and validation iterate over [`ENTRIES`].
 
+/// Implements [`Op`](crate::graph::Op) for an op that is as a module describes it: [`elementwise`] (one input, and a
+/// gradient that follows from the output), [`channelwise`] (one learned number per channel, whose name comes last) or
+/// [`rowwise`] (rows that know nothing of one another). `op!(Relu, "relu", elementwise, FORWARD, BACKWARD)`.
+macro_rules! op {
+    ($op:ty, $name:literal, $like:ident, $forward:ident, $backward:ident $(, $input:literal)*) => {
+        impl crate::graph::Op for $op {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn output_shape(&self, x: &[crate::plan::Shape]) -> crate::Result<crate::plan::Shape> {
+                $like::output_shape($name, x $(, $input)*)
+            }
+
+            fn forward(&self, r: &mut crate::graph::Recorder<'_>, io: &crate::graph::Io<'_>) {
+                $like::forward(r, &$forward, io);
+            }
+
+            fn backward(
+                &self,
+                r: &mut crate::graph::Recorder<'_>,
+                io: &crate::graph::Io<'_>,
+                dy: crate::plan::Buf,
+                dx: &[Option<crate::graph::Grad>],
+            ) {
+                $like::backward(r, &$backward, io, dy, dx);
+            }
+        }
+    };
+}
+
 mod add;
 mod avg_pool2d;
 mod batch_norm;
 mod case;
 mod case_plan;
+mod channelwise;
 mod concat;
 mod conv2d;
 mod dropout;
+pub(crate) mod elementwise;
 mod hard_triplets;
 mod l2_normalize;
 mod l2_pool2d;
@@ -17,8 +50,12 @@ mod max_pool2d;
 mod maxout;
 mod philox;
 mod pool2d;
+mod prelu;
 mod relu;
 mod rows;
+mod rowwise;
+mod sigmoid;
+mod softmax;
 mod sum_partials;
 mod triplet_loss;
 mod triplet_margin_loss;
@@ -39,8 +76,11 @@ pub use linear::Linear;
 pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
+pub use prelu::Prelu;
 pub use relu::Relu;
 pub use rows::{active_rows, gather_rows, scatter_rows};
+pub use sigmoid::Sigmoid;
+pub use softmax::Softmax;
 pub use triplet_loss::{Mining, Positives, TripletLoss, stat};
 pub use triplet_margin_loss::TripletMarginLoss;
 pub use zero_pad2d::ZeroPad2d;
@@ -75,7 +115,10 @@ pub static ENTRIES: &[&Entry] = &[
     &local_response_norm::ENTRY,
     &max_pool2d::ENTRY,
     &maxout::ENTRY,
+    &prelu::ENTRY,
     &relu::ENTRY,
+    &sigmoid::ENTRY,
+    &softmax::ENTRY,
     &triplet_loss::ENTRY,
     &triplet_margin_loss::ENTRY,
     &zero_pad2d::ENTRY,

@@ -22,10 +22,10 @@ params! {
 
 /// Buffers `x`, `at`, `y`.
 pub(super) static GATHER: Wide =
-    kernel!(wide, "gather_rows", ["rows.wgsl", "index.wgsl"], RowsParams, |p, w| w.floats(p.rows * p.dim), gather);
+    kernel!(wide, "gather_rows", ["rows.wgsl"], RowsParams, |p, w| w.floats(p.rows * p.dim), gather);
 /// Buffers `x`, `at`, `y`.
 pub(super) static SCATTER: Wide =
-    kernel!(wide, "scatter_rows", ["rows.wgsl", "index.wgsl"], RowsParams, |p, w| w.floats(p.rows * p.dim), scatter);
+    kernel!(wide, "scatter_rows", ["rows.wgsl"], RowsParams, |p, w| w.floats(p.rows * p.dim), scatter);
 /// Buffers `x`, `active`.
 pub(super) static ACTIVE: Kernel =
     kernel!("active_rows", ["active_rows.wgsl", "index.wgsl"], RowsParams, |p, w| w.items(p.total), active);

@@ -1,5 +1,7 @@
 //! Adds up partial sums in a fixed order: the second half of every long sum that is split over workgroups.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cpu::{Call, Float, put};
@@ -52,6 +54,13 @@ pub(super) fn splits(len: u32, groups: u32, terms: u32, shortest: u32) -> u32 {
     const GROUPS: u32 = 512;
     const MOST_FLOATS: u32 = 4 << 20;
     (GROUPS / groups).min(terms / shortest).min(MOST_FLOATS / len).max(1)
+}
+
+/// The rows in part `t` of `splits`, as `part_start` of `shaders/lib/index.wgsl` has them.
+pub(super) fn part_rows(rows: u32, splits: u32, t: usize) -> Range<usize> {
+    let (rows, splits) = (rows as usize, splits as usize);
+    let start = |t: usize| t * (rows / splits) + t.min(rows % splits);
+    start(t)..start(t + 1)
 }
 
 /// Elements that one thread of the CPU device sums at a time.

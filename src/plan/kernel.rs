@@ -156,11 +156,11 @@ macro_rules! shader {
 /// 5. its twin, a function that is generic over the float type.
 ///
 /// ```ignore
-/// static SUM: Kernel = kernel!("sum", ["sum.wgsl", "item.wgsl"], SumParams, |p, w| w.items(p.len), sum);
+/// static SUM: Kernel = kernel!("sum", ["sum.wgsl", "index.wgsl"], SumParams, |p, w| w.items(p.len), sum);
 /// ```
 ///
-/// `wide` before the name makes it a [`Wide`](super::Wide), one text for one float at a time and for four: `lanes1.wgsl`
-/// or `lanes4.wgsl` is joined to it. In place of one text there may be one for each family, the portable one last:
+/// `wide` before the name makes it a [`Wide`](super::Wide), one text for one float at a time and for four: `index.wgsl` and
+/// `lanes1.wgsl` or `lanes4.wgsl` are joined to it. In place of one text there may be one for each family, the portable one last:
 /// `{ Subgroup8: [..], Portable: [..] }`; they share the grid, which finds the size of their tiles in their constants.
 #[macro_export]
 #[doc(hidden)]
@@ -170,8 +170,8 @@ macro_rules! kernel {
         |$p:ident, $w:ident| $grid:expr, $twin:path $(,)?
     ) => {
         $crate::plan::Wide {
-            one: $crate::kernel!($name, [$file $(, $lib)*, "lanes1.wgsl"], $params, |$p, $w| $grid, $twin),
-            four: $crate::kernel!($name, [$file $(, $lib)*, "lanes4.wgsl"], $params, |$p, $w| $grid, $twin),
+            one: $crate::kernel!($name, [$file $(, $lib)*, "lanes1.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $twin),
+            four: $crate::kernel!($name, [$file $(, $lib)*, "lanes4.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $twin),
         }
     };
     (

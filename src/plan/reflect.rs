@@ -64,7 +64,7 @@ impl Interface {
     }
 
     /// The grid with one invocation for each of `count` items, folded into rows: the kernel finds its item with
-    /// `item_index` of `shaders/lib/item.wgsl` and must check it against their number.
+    /// `item_index` of `shaders/lib/index.wgsl` and must check it against their number.
     pub fn items(&self, count: u32) -> [u32; 3] {
         grid::linear(count, self.invocations())
     }

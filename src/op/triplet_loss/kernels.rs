@@ -11,14 +11,14 @@ use crate::plan::Kernel;
 
 pub(super) static TRANSPOSE: Kernel = kernel!(
     "triplet_transpose",
-    ["triplet_loss_distances.wgsl", "index.wgsl"],
+    ["triplet_loss_distances.wgsl", "triplet_params.wgsl", "index.wgsl"],
     TripletParams,
     |p, w| w.items(p.b * p.dim),
     twins::transpose
 );
 pub(super) static DISTANCES: Kernel = kernel!(
     "triplet_distances",
-    ["triplet_loss_distances.wgsl", "index.wgsl"],
+    ["triplet_loss_distances.wgsl", "triplet_params.wgsl", "index.wgsl"],
     TripletParams,
     |p, w| {
         let columns = w.constant("LANES") * w.constant("COLUMNS");
@@ -28,38 +28,63 @@ pub(super) static DISTANCES: Kernel = kernel!(
 );
 pub(super) static CENTRE: Kernel = kernel!(
     "triplet_centre",
-    ["triplet_loss_distances.wgsl", "index.wgsl"],
+    ["triplet_loss_distances.wgsl", "triplet_params.wgsl", "index.wgsl"],
     TripletParams,
     |p, w| w.items(p.dim),
     twins::centre
 );
-pub(super) static ORDER: Kernel =
-    kernel!("triplet_order", ["triplet_loss_pairs.wgsl"], TripletParams, |p, w| w.items(p.b), twins::order);
-pub(super) static HARDEST: Kernel =
-    kernel!("triplet_hardest", ["triplet_loss_pairs.wgsl"], TripletParams, |p, w| w.items(p.b), twins::hardest);
-pub(super) static PAIRS: Kernel =
-    kernel!("triplet_pairs", ["triplet_loss_pairs.wgsl"], TripletParams, |p, _w| [p.b, 1, 1], twins::pairs);
+pub(super) static ORDER: Kernel = kernel!(
+    "triplet_order",
+    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl"],
+    TripletParams,
+    |p, w| w.items(p.b),
+    twins::order
+);
+pub(super) static HARDEST: Kernel = kernel!(
+    "triplet_hardest",
+    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl"],
+    TripletParams,
+    |p, w| w.items(p.b),
+    twins::hardest
+);
+pub(super) static PAIRS: Kernel = kernel!(
+    "triplet_pairs",
+    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl"],
+    TripletParams,
+    |p, _w| [p.b, 1, 1],
+    twins::pairs
+);
 pub(super) static CLOSEST: Kernel = kernel!(
     "triplet_closest",
-    ["triplet_loss_closest.wgsl", "triplet.wgsl"],
+    ["triplet_loss_closest.wgsl", "triplet_params.wgsl", "triplet.wgsl"],
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::closest
 );
 pub(super) static RANDOM: Kernel = kernel!(
     "triplet_random",
-    ["triplet_loss_random.wgsl", "triplet.wgsl", "philox.wgsl"],
+    ["triplet_loss_random.wgsl", "triplet_params.wgsl", "triplet.wgsl", "philox.wgsl"],
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::random
 );
-pub(super) static ALL: Kernel =
-    kernel!("triplet_all", ["triplet_loss_all.wgsl", "triplet.wgsl"], TripletParams, |p, _w| [p.b, 1, 1], twins::all);
-pub(super) static STATS: Kernel =
-    kernel!("triplet_stats", ["triplet_loss.wgsl"], TripletParams, |_p, _w| [1, 1, 1], twins::stats);
+pub(super) static ALL: Kernel = kernel!(
+    "triplet_all",
+    ["triplet_loss_all.wgsl", "triplet_params.wgsl", "triplet.wgsl"],
+    TripletParams,
+    |p, _w| [p.b, 1, 1],
+    twins::all
+);
+pub(super) static STATS: Kernel = kernel!(
+    "triplet_stats",
+    ["triplet_loss.wgsl", "triplet_params.wgsl"],
+    TripletParams,
+    |_p, _w| [1, 1, 1],
+    twins::stats
+);
 pub(super) static DX: Kernel = kernel!(
     "triplet_loss_dx",
-    ["triplet_loss.wgsl"],
+    ["triplet_loss.wgsl", "triplet_params.wgsl"],
     TripletParams,
     |p, w| [p.b, p.dim.div_ceil(w.constant("DX_LANES") * w.constant("DX_COLUMNS")), 1],
     twins::dx
