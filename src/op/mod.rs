@@ -31,6 +31,9 @@ macro_rules! op {
     };
 }
 
+#[macro_use]
+mod slots;
+
 mod add;
 mod avg_pool2d;
 mod batch_norm;
@@ -81,7 +84,7 @@ pub use relu::Relu;
 pub use rows::{active_rows, gather_rows, scatter_rows};
 pub use sigmoid::Sigmoid;
 pub use softmax::Softmax;
-pub use triplet_loss::{Mining, Positives, TripletLoss, stat};
+pub use triplet_loss::{Mining, Positives, Stat, TripletLoss};
 pub use triplet_margin_loss::TripletMarginLoss;
 pub use zero_pad2d::ZeroPad2d;
 

@@ -9,7 +9,7 @@ use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::model::{load_weights, save_weights};
 use crate::net::Network;
-use crate::op::stat;
+use crate::op::Stat;
 use crate::plan::{Plan, Role};
 use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
@@ -74,8 +74,8 @@ impl Trainer {
         let pixels = vec![0.0; plan.spec(buffers.images).shape.len()];
         let mut executor = engine.executor(plan, &Options::default())?;
         // The mean over active triplets is what is minimised; the other statistics are watched only.
-        let mut dloss = vec![0.0; stat::COUNT];
-        dloss[stat::LOSS] = 1.0;
+        let mut dloss = vec![0.0; Stat::COUNT];
+        dloss[Stat::Loss] = 1.0;
         executor.write(buffers.dloss, &dloss)?;
         // Both halves of the run's seed count.
         let [low, high] = bytemuck::cast::<u64, [u32; 2]>(config.seed);
@@ -113,7 +113,7 @@ impl Trainer {
         self.work
     }
 
-    /// Runs one step. The statistics (see [`stat`]) arrive later, without a wait in between. A step in chunks waits once,
+    /// Runs one step. The statistics (see [`Stat`]) arrive later, without a wait in between. A step in chunks waits once,
     /// for the list of images that have a gradient.
     ///
     /// # Errors
@@ -150,7 +150,7 @@ impl Trainer {
         let Some(old) = self.buffers.old else { return Ok(all) };
         let new = self.executor.read_later(old.statistics)?;
         Ok(all.joined(new, |all, new| {
-            for slot in [stat::DIFFERENT_DISTANCE, stat::MEAN_LENGTH] {
+            for slot in [Stat::DifferentDistance, Stat::MeanLength] {
                 all[slot] = new[slot];
             }
         }))

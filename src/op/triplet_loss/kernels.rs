@@ -35,56 +35,56 @@ pub(super) static CENTRE: Kernel = kernel!(
 );
 pub(super) static ORDER: Kernel = kernel!(
     "triplet_order",
-    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl"],
+    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl"],
     TripletParams,
     |p, w| w.items(p.b),
     twins::order
 );
 pub(super) static HARDEST: Kernel = kernel!(
     "triplet_hardest",
-    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl"],
+    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl"],
     TripletParams,
     |p, w| w.items(p.b),
     twins::hardest
 );
 pub(super) static PAIRS: Kernel = kernel!(
     "triplet_pairs",
-    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl"],
+    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl"],
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::pairs
 );
 pub(super) static CLOSEST: Kernel = kernel!(
     "triplet_closest",
-    ["triplet_loss_closest.wgsl", "triplet_params.wgsl", "triplet.wgsl"],
+    ["triplet_loss_closest.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl"],
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::closest
 );
 pub(super) static RANDOM: Kernel = kernel!(
     "triplet_random",
-    ["triplet_loss_random.wgsl", "triplet_params.wgsl", "triplet.wgsl", "philox.wgsl"],
+    ["triplet_loss_random.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl", "philox.wgsl"],
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::random
 );
 pub(super) static ALL: Kernel = kernel!(
     "triplet_all",
-    ["triplet_loss_all.wgsl", "triplet_params.wgsl", "triplet.wgsl"],
+    ["triplet_loss_all.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl"],
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::all
 );
 pub(super) static STATS: Kernel = kernel!(
     "triplet_stats",
-    ["triplet_loss.wgsl", "triplet_params.wgsl"],
+    ["triplet_loss.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet_dx.wgsl", "stat.wgsl"],
     TripletParams,
     |_p, _w| [1, 1, 1],
     twins::stats
 );
 pub(super) static DX: Kernel = kernel!(
     "triplet_loss_dx",
-    ["triplet_loss.wgsl", "triplet_params.wgsl"],
+    ["triplet_loss.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet_dx.wgsl", "stat.wgsl"],
     TripletParams,
     |p, w| [p.b, p.dim.div_ceil(w.constant("DX_LANES") * w.constant("DX_COLUMNS")), 1],
     twins::dx
