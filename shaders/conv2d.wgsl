@@ -26,6 +26,8 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(4) var<storage, read> b: array<f32>;
 
 const TILE = 64u;
+const ROWS = TILE;
+const COLS = TILE;
 const DEPTH = 16u;
 // Rows of the left tile are one vector longer than the tile, so that the transposing stores spread over the banks.
 const PITCH = 17u;

@@ -19,15 +19,10 @@ struct Params {
     eps: f32,
 }
 
-// A subgroup on most GPUs; and software adapters unroll a sum over 32 lanes, not one over 64 (four times slower).
-const WIDTH = 32u;
-
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> norm: array<f32>;
-
-var<workgroup> partial: array<f32, WIDTH>;
 
 @compute @workgroup_size(WIDTH)
 fn l2_normalize(
@@ -55,18 +50,6 @@ fn l2_normalize(
     if lane == 0u && row < p.rows {
         norm[row] = length;
     }
-}
-
-// The sum of every lane's value, in the order of the lanes. One barrier and a broadcast read per lane instead of a
-// tree with a barrier per level: barriers are what software adapters pay most for, and GPUs read ahead.
-fn sum_of_lanes(lane: u32, value: f32) -> f32 {
-    partial[lane] = value;
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var l = 0u; l < WIDTH; l++) {
-        sum += partial[l];
-    }
-    return sum;
 }
 
 // l2_normalize_dx: gradient of l2_normalize with respect to its input; zero for rows shorter than eps

@@ -5,8 +5,8 @@ mod twins;
 
 use crate::executor::Options;
 use crate::graph::Recorder;
-use crate::plan::{Buf, Family, Kernel, Params, Phase, Plan, Role, Shape, Type, Variant};
-use crate::{Engine, Error, Result, grid, params, shader, twin};
+use crate::plan::{Buf, Kernel, Phase, Plan, Role, Shape, Type};
+use crate::{Engine, Error, Result, kernel, params};
 
 /// What was chosen for one anchor: indices of images, and their squared distances from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,35 +39,27 @@ params! {
     }
 }
 
-/// Anchors that a workgroup takes.
-const GROUP: u32 = 8;
 /// Anchors of one dispatch: drivers end dispatches that take seconds.
 const BLOCK: u32 = 1024;
 /// Bytes of one part of the embeddings, half of what every adapter can bind, so that a dispatch stays short as well.
 const PART_BYTES: u64 = 64 << 20;
 const NONE: u32 = u32::MAX;
 
-/// A search of one part of the set for the anchors of a block: name and entry point, twin. Buffers `anchors`, `images`,
-/// `labels`, `chosen`, `reach`.
-macro_rules! search {
-    ($name:literal, $twin:path) => {
-        Kernel {
-            name: $name,
-            params: HardTripletsParams::FIELDS,
-            variants: &[Variant {
-                family: Family::Portable,
-                file: "hard_triplets.wgsl",
-                source: shader!("hard_triplets.wgsl"),
-                entry: $name,
-                grid: grid!(HardTripletsParams, |p| [p.count.div_ceil(GROUP), 1, 1]),
-            }],
-            twin: twin!($twin),
-        }
-    };
-}
-
-pub(super) static POSITIVE: Kernel = search!("hard_triplets_positive", twins::positive);
-pub(super) static NEGATIVES: Kernel = search!("hard_triplets_negatives", twins::negatives);
+/// Searches of one part of the set for the anchors of a block: buffers `anchors`, `images`, `labels`, `chosen`, `reach`.
+pub(super) static POSITIVE: Kernel = kernel!(
+    "hard_triplets_positive",
+    ["hard_triplets.wgsl"],
+    HardTripletsParams,
+    |p, w| [p.count.div_ceil(w.constant("ROWS")), 1, 1],
+    twins::positive
+);
+pub(super) static NEGATIVES: Kernel = kernel!(
+    "hard_triplets_negatives",
+    ["hard_triplets.wgsl"],
+    HardTripletsParams,
+    |p, w| [p.count.div_ceil(w.constant("ROWS")), 1, 1],
+    twins::negatives
+);
 
 /// The plan of a selection, with the buffers that a caller fills and reads.
 #[derive(Debug)]

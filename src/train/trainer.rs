@@ -9,7 +9,7 @@ use super::{Compatible, Config, TrainingState, choose_chunk};
 use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::model::Model;
-use crate::op::stat;
+use crate::op::Stat;
 use crate::plan::{Plan, Role};
 use crate::session::{WEIGHTS, load_weights, store_of, weights_of};
 use crate::store::Store;
@@ -84,8 +84,8 @@ impl Trainer {
         store.add_from(&plan, &[Role::State])?;
         let mut executor = Store::executor(&[&store], plan, &Options::default())?;
         // The mean over active triplets is what is minimised; the other statistics are watched only.
-        let mut dloss = vec![0.0; stat::COUNT];
-        dloss[stat::LOSS] = 1.0;
+        let mut dloss = vec![0.0; Stat::COUNT];
+        dloss[Stat::Loss] = 1.0;
         executor.write(buffers.dloss, &dloss)?;
         let metadata = Metadata { origin: config.origin(), ..Metadata::of(model)? };
         let (work, in_flight) = (Work::default(), VecDeque::new());
@@ -134,7 +134,7 @@ impl Trainer {
         self.work
     }
 
-    /// Runs one step. The statistics (see [`stat`]) arrive later, without a wait in between. A step in chunks waits once,
+    /// Runs one step. The statistics (see [`Stat`]) arrive later, without a wait in between. A step in chunks waits once,
     /// for the list of images that have a gradient.
     ///
     /// # Errors
@@ -172,7 +172,7 @@ impl Trainer {
         let Some(old) = self.buffers.old else { return Ok(all) };
         let new = self.executor.download(old.statistics)?;
         Ok(all.join(new).map(|(mut all, new)| {
-            for slot in [stat::DIFFERENT_DISTANCE, stat::MEAN_LENGTH] {
+            for slot in [Stat::DifferentDistance, Stat::MeanLength] {
                 all[slot] = new[slot];
             }
             all

@@ -10,7 +10,7 @@ use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
 use facenet_gpu::net::{self, Blocks, Build, Network};
-use facenet_gpu::op::{Mining, TripletLoss, stat};
+use facenet_gpu::op::{Mining, Stat, TripletLoss};
 use facenet_gpu::plan::Shape;
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer, Work, choose_chunk};
 use facenet_gpu::weights::{Metadata, Origin, Weights};
@@ -108,8 +108,8 @@ fn whole_gradients(engine: &Engine, batch: &HostBatch) -> Vec<Vec<f32>> {
     batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats);
     executor.write(images, &floats).unwrap();
     executor.write_u32(labels, &batch.labels).unwrap();
-    let mut seed = vec![0.0; stat::COUNT];
-    seed[stat::LOSS] = 1.0;
+    let mut seed = vec![0.0; Stat::COUNT];
+    seed[Stat::Loss] = 1.0;
     executor.write(dloss, &seed).unwrap();
     executor.run_all().unwrap();
     gradients.into_iter().map(|buf| executor.read(buf).unwrap()).collect()
@@ -162,8 +162,8 @@ fn weights_and_statistics_after_one_and_five_steps_are_those_of_the_whole_batch(
             };
             let expected = run(BATCH);
             assert!(
-                expected[0].0[stat::ACTIVE] > 10.0
-                    && expected[1].0[stat::LOSS_PER_PAIR] != expected[0].0[stat::LOSS_PER_PAIR]
+                expected[0].0[Stat::Active] > 10.0
+                    && expected[1].0[Stat::LossPerPair] != expected[0].0[Stat::LossPerPair]
             );
             for chunk in &CHUNKS[1..] {
                 for ((statistics, weights), (expected_statistics, expected)) in run(*chunk).iter().zip(&expected) {
@@ -255,7 +255,7 @@ fn a_loss_that_is_not_a_number_leaves_the_weights_alone() {
     for engine in engines() {
         let mut trainer = trainer(&engine, &SMALL, &config(7), &broken);
         let statistics = trainer.step(&broken, 0.1).unwrap().wait().unwrap();
-        assert!(statistics[stat::LOSS].is_nan(), "{}", engine.describe());
+        assert!(statistics[Stat::Loss].is_nan(), "{}", engine.describe());
         let before: Vec<Vec<f32>> = start(&SMALL).tensors.into_iter().map(|(_, _, data)| data).collect();
         assert_eq!(weights(&mut trainer), before, "{}", engine.describe());
     }

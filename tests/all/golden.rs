@@ -9,7 +9,7 @@ use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
 use facenet_gpu::net::{Blocks, Build, Network};
-use facenet_gpu::op::{TripletLoss, stat};
+use facenet_gpu::op::{Stat, TripletLoss};
 use facenet_gpu::plan::Shape;
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer};
 use facenet_gpu::weights::{Metadata, Origin, Weights};
@@ -115,8 +115,8 @@ fn embeddings_and_gradients_after_one_step_are_those_of_pytorch() {
         batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats);
         executor.write(images, &floats).unwrap();
         executor.write_u32(labels, &batch.labels).unwrap();
-        let mut seed = vec![0.0; stat::COUNT];
-        seed[stat::LOSS] = 1.0;
+        let mut seed = vec![0.0; Stat::COUNT];
+        seed[Stat::Loss] = 1.0;
         executor.write(dloss, &seed).unwrap();
         executor.run_all().unwrap();
         let device = engine.describe();
@@ -144,7 +144,7 @@ fn ten_losses_with_each_optimiser_are_those_of_pytorch_on_every_device_and_in_f6
             trainer.load(&weights, Path::new("the formula")).unwrap();
             let mut losses = Vec::new();
             for _ in 0..10 {
-                losses.push(trainer.step(&batch, learning_rate).unwrap().wait().unwrap()[stat::LOSS]);
+                losses.push(trainer.step(&batch, learning_rate).unwrap().wait().unwrap()[Stat::Loss]);
             }
             let error = relative_error(&losses, &expected);
             // Ten steps multiply the differences of single sums; a wrong gradient shows at 1e-2.

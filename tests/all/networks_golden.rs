@@ -9,7 +9,7 @@ use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
 use facenet_gpu::net::{self, Build, Network};
-use facenet_gpu::op::{TripletLoss, stat};
+use facenet_gpu::op::{Stat, TripletLoss};
 use facenet_gpu::plan::Shape;
 use facenet_gpu::weights::{Metadata, Origin, Weights};
 use facenet_gpu::{Engine, Model};
@@ -169,14 +169,14 @@ fn every_gradient_of_nn4_after_a_triplet_step_is_that_of_pytorch() {
         }
         executor.write(x, &images(96)).unwrap();
         executor.write_u32(labels, &LABELS).unwrap();
-        let mut seed = vec![0.0; stat::COUNT];
-        seed[stat::LOSS] = 1.0;
+        let mut seed = vec![0.0; Stat::COUNT];
+        seed[Stat::Loss] = 1.0;
         executor.write(dloss, &seed).unwrap();
         executor.run_all().unwrap();
         let device = engine.describe();
         let statistics = executor.read(loss).unwrap();
-        assert_eq!(statistics[stat::ACTIVE], 3.0, "{device}");
-        let error = (f64::from(statistics[stat::LOSS]) - golden.get("nn4:loss")[0]).abs();
+        assert_eq!(statistics[Stat::Active], 3.0, "{device}");
+        let error = (f64::from(statistics[Stat::Loss]) - golden.get("nn4:loss")[0]).abs();
         assert!(error < 1e-4, "{device}: the loss is off by {error:.1e}");
         for (buf, name) in &gradients {
             let data: Vec<f64> = executor.read(*buf).unwrap().into_iter().map(f64::from).collect();

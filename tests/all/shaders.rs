@@ -7,7 +7,7 @@ use std::path::Path;
 
 use facenet_gpu::op::{CasePlan, ENTRIES, SHARED_KERNELS, Selection};
 use facenet_gpu::plan::reflect::{Access, capabilities, interface, parse};
-use facenet_gpu::plan::{Kernel, Plan, Variant};
+use facenet_gpu::plan::{Kernel, Plan, Variant, grid};
 use facenet_gpu::train::{Config, OptimiserKind, Trainer};
 use facenet_gpu::wgpu::naga;
 use facenet_gpu::{net, optim};
@@ -18,7 +18,8 @@ const MAX_WORKGROUP_MEMORY: u32 = 16_352;
 const MAX_STORAGE_BINDINGS: usize = 8;
 
 fn kernels() -> Vec<&'static Kernel> {
-    ENTRIES.iter().flat_map(|e| e.kernels).chain(SHARED_KERNELS).chain(optim::KERNELS).copied().collect()
+    let declared = ENTRIES.iter().flat_map(|e| e.kernels).chain(SHARED_KERNELS).chain(optim::KERNELS);
+    declared.flat_map(|d| d.kernels()).collect()
 }
 
 fn variants() -> Vec<(&'static Kernel, &'static Variant)> {
@@ -90,6 +91,22 @@ fn every_step_of_every_plan_binds_what_its_kernel_declares_and_nothing_twice() {
             }
         }
     }
+}
+
+#[test]
+fn every_grid_follows_from_its_shader_and_can_be_dispatched() {
+    let mut seen = BTreeSet::new();
+    for step in plans().iter().flat_map(|p| &p.steps) {
+        for variant in step.kernel.variants {
+            // A constant that the shader does not have ends the test here.
+            let groups = variant.workgroups(&step.params).unwrap();
+            let good = groups.iter().all(|n| (1..=grid::MAX_WORKGROUPS).contains(n));
+            assert!(good, "{} in {} for {}: {groups:?}", variant.entry, variant.file, step.layer);
+            seen.insert((variant.file, variant.entry));
+        }
+    }
+    let all: BTreeSet<_> = variants().iter().map(|(_, v)| (v.file, v.entry)).collect();
+    assert_eq!(all, seen, "kernels, and those of them that a plan runs");
 }
 
 #[test]
@@ -205,7 +222,7 @@ fn every_shader_file_is_used_and_named_after_its_op() {
         assert!(variants().iter().any(|(_, v)| v.source.contains(&text)), "shaders/lib/{name} is used by no kernel");
     }
     for entry in ENTRIES {
-        for kernel in entry.kernels {
+        for kernel in entry.kernels.iter().flat_map(|d| d.kernels()) {
             let own = kernel.variants.iter().all(|v| v.file.starts_with(entry.name));
             assert!(own, "{} of op {} lies in another op's file", kernel.name, entry.name);
         }
