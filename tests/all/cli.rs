@@ -30,7 +30,7 @@ fn a_run_leaves_settings_metrics_and_weights_and_the_next_one_gets_another_folde
     let dir = tempdir().unwrap();
     let said = run(dir.path(), TINY).success().stderr("").get_output().stdout.clone();
     let said = String::from_utf8(said).unwrap();
-    for part in ["6 people", "floors    raw pixels", "epoch 1/1", "done      20 steps", "best.safetensors"] {
+    for part in ["6 people", "baselines raw pixels", "epoch 1/1", "done      20 steps", "best.safetensors"] {
         assert!(said.contains(part), "\"{part}\" is missing in: {said}");
     }
     run(dir.path(), TINY).success();
