@@ -6,7 +6,7 @@ use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::op::{Case, CasePlan, ENTRIES};
-use facenet_gpu::plan::{Buf, Plan};
+use facenet_gpu::plan::{Buf, Phase, Plan};
 use rand::RngExt;
 
 /// One case as a plan, with its name and bound.
@@ -125,7 +125,7 @@ fn every_gradient_agrees_with_central_differences_of_the_f64_forward() {
         let mut reference = oracle(&bench.case.plan);
         bench.write(&mut reference, content, dy);
         reference.run_all().unwrap();
-        let forward = bench.case.plan.phase("forward");
+        let forward = bench.case.plan.phase(Phase::Forward).unwrap();
         let weighted = |r: &mut CpuExecutor<f64>| -> f64 {
             r.run(forward.clone()).unwrap();
             // Backward is given all of dy: what flows into an output without a gradient must not show.

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use facenet_gpu::model::derive_plan;
 use facenet_gpu::op::{CasePlan, ENTRIES, SHARED_KERNELS, Selection};
 use facenet_gpu::plan::reflect::{Access, capabilities, interface, parse};
 use facenet_gpu::plan::{Kernel, Plan, Variant, grid};
 use facenet_gpu::train::{Config, OptimiserKind, Trainer};
 use facenet_gpu::wgpu::naga;
-use facenet_gpu::{net, optim};
+use facenet_gpu::{Model, net, optim};
 
 /// Limits that every adapter has (WebGPU's defaults, less what drivers keep of workgroup memory).
 const MAX_INVOCATIONS: u32 = 256;
@@ -26,7 +27,11 @@ fn variants() -> Vec<(&'static Kernel, &'static Variant)> {
     kernels().into_iter().flat_map(|k| k.variants.iter().map(move |v| (k, v))).collect()
 }
 
-/// Plans of every case and of a training step with every optimiser.
+fn models() -> impl Iterator<Item = Model> {
+    net::NETWORKS.iter().map(|network| network.model().unwrap())
+}
+
+/// Plans of every case, of a training step with every optimiser, and of what inference derives from the parameters.
 fn plans() -> Vec<Plan> {
     let cases = ENTRIES.iter().flat_map(|e| (e.cases)().into_iter().chain((e.bench_cases)()));
     let mut plans: Vec<Plan> = cases.map(|case| CasePlan::new(case).unwrap().plan).collect();
@@ -34,9 +39,10 @@ fn plans() -> Vec<Plan> {
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
         let config = Config::default().with(|c| c.optimiser = optimiser);
         for config in [config.clone(), config.with(|c| c.chunk = Some(3))] {
-            plans.extend(net::NETWORKS.iter().map(|network| Trainer::plan(network, &config, 8).unwrap()));
+            plans.extend(models().map(|model| Trainer::plan(&model, &config, 8).unwrap()));
         }
     }
+    plans.extend(models().map(|model| derive_plan(&model.inference(8).unwrap().folds)));
     plans
 }
 

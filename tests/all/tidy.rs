@@ -68,9 +68,9 @@ fn only_the_gpu_room_names_wgpu() {
 }
 
 /// Rooms from the bottom up; a room may use those before it.
-const ROOMS: [&str; 17] = [
-    "error", "plan", "executor", "cpu", "gpu", "engine", "graph", "op", "optim", "net", "data", "eval", "weights",
-    "model", "train", "bench", "cli",
+const ROOMS: [&str; 19] = [
+    "error", "plan", "executor", "cpu", "gpu", "engine", "store", "data", "graph", "op", "optim", "model", "net",
+    "eval", "weights", "session", "train", "bench", "cli",
 ];
 
 /// What the code of `own` uses of rooms above it. `reexports` says which room an item of the crate's root comes from.
