@@ -17,7 +17,8 @@ use crate::executor::{Executor, Options};
 use crate::graph::{Graph, Init, Recording};
 use crate::net::{self, Build, Fold, Network};
 use crate::plan::{Buf, Plan};
-use crate::weights::{Metadata, Weights};
+use crate::text::shown;
+use crate::weights::{Metadata, Weights, unusable};
 use crate::{Engine, Error, Result};
 
 use self::fold::folded;
@@ -100,8 +101,8 @@ impl Model {
     /// The device is lost.
     pub fn embed(&mut self, images: &[DynamicImage]) -> Result<Vec<Vec<f32>>> {
         let preprocess = self.metadata.preprocess.clone();
-        let faces: Vec<_> = images.par_iter().map(|image| prepare(image, &preprocess)).collect();
-        self.embed_faces(&faces)
+        let faces: Result<Vec<_>> = images.par_iter().map(|image| prepare(image, &preprocess)).collect();
+        self.embed_faces(&faces?)
     }
 
     /// Embeds image files.
@@ -126,7 +127,7 @@ impl Model {
             // A ragged last batch keeps old pixels in its free rows: rows do not influence each other.
             let rows = pixels.par_chunks_exact_mut(len).zip(chunk.par_iter());
             let preprocess: &Preprocess = &self.metadata.preprocess;
-            rows.for_each(|(row, face)| preprocess.write_f32(face.as_ref(), row));
+            rows.map(|(row, face)| preprocess.write_f32(face.as_ref(), row)).collect::<Result<()>>()?;
             embeddings.extend(self.run(&pixels)?.into_iter().take(chunk.len()));
         }
         Ok(embeddings)
@@ -177,25 +178,27 @@ pub(crate) fn build(metadata: &Metadata, build: Build) -> Build {
 
 /// The network that weights were made for.
 fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
-    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+    let fail = |message: String| unusable(path, &message);
     let Metadata { network: name, version, .. } = &weights.metadata;
     net::find(name).map_err(|_| {
         let names: Vec<_> = net::NETWORKS.iter().map(|n| n.name).collect();
         fail(format!(
-            "holds weights of the network {name}, this version knows {}; update facenet-gpu (the file was written by \
-             version {version})",
-            names.join(", ")
+            "holds weights of the network {}, this version knows {}; update facenet-gpu (the file was written by \
+             version {})",
+            shown(name),
+            names.join(", "),
+            shown(version)
         ))
     })
 }
 
 /// Checks that weights fit a network: everything that a device would choke on is found out here.
 fn check_fit(network: &Network, weights: &Weights, path: &Path) -> Result<()> {
-    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+    let fail = |message: String| unusable(path, &message);
     let Metadata { network: name, embedding, preprocess, .. } = &weights.metadata;
     let Preprocess { height, width, .. } = preprocess;
     if name != network.name {
-        return Err(fail(format!("holds weights of the network {name}, not of {}", network.name)));
+        return Err(fail(format!("holds weights of the network {}, not of {}", shown(name), network.name)));
     }
     let net = network.graph(&build(&weights.metadata, Build::training(2)));
     let net = net.map_err(|e| {
@@ -210,7 +213,11 @@ fn check_fit(network: &Network, weights: &Weights, path: &Path) -> Result<()> {
         }
     }
     if let Some((name, ..)) = weights.tensors.iter().find(|(name, ..)| !known.contains(name.as_str())) {
-        return Err(fail(format!("has the tensor {name}, which {} does not know; the file is damaged", network.name)));
+        return Err(fail(format!(
+            "has the tensor {}, which {} does not know; the file is damaged",
+            shown(name),
+            network.name
+        )));
     }
     if !weights.is_finite() {
         return Err(fail("holds values that are not numbers; train again with a lower learning rate".into()));

@@ -17,6 +17,7 @@ pub use inception::{Inception, Order};
 pub use summary::{Layer, Summary};
 
 use crate::graph::{Graph, Tensor};
+use crate::text::shown;
 use crate::{Error, Result};
 
 /// Writes a network's layers into a graph: from images to embeddings.
@@ -65,7 +66,7 @@ pub fn find(name: &str) -> Result<&'static Network> {
         let near = names.iter().map(|n| (strsim::jaro_winkler(&wanted, n), n));
         let nearest = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
         let hint = nearest.map_or_else(String::new, |(_, name)| format!("did you mean {name}? "));
-        Error::Usage(format!("unknown network \"{name}\"; {hint}there are: {}", names.join(", ")))
+        Error::Usage(format!("unknown network \"{}\"; {hint}there are: {}", shown(name), names.join(", ")))
     })
 }
 

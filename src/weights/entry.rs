@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::text::shown;
+
 /// A tensor in the file.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -35,5 +37,5 @@ impl Entry {
 
 /// What is said of a file that contradicts itself.
 pub(super) fn damaged(detail: &str) -> String {
-    format!("is cut short or damaged ({}); copy it again", detail.lines().next().unwrap_or_default())
+    format!("is cut short or damaged ({}); copy it again", shown(detail.lines().next().unwrap_or_default()))
 }
