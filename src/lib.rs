@@ -35,6 +35,7 @@ pub mod net;
 pub mod op;
 pub mod optim;
 pub mod plan;
+pub mod search;
 pub mod text;
 pub mod train;
 pub mod weights;

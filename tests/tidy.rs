@@ -49,9 +49,9 @@ fn only_the_gpu_room_names_wgpu() {
 }
 
 /// Rooms from the bottom up; a room may use those before it.
-const ROOMS: [&str; 18] = [
-    "error", "text", "plan", "executor", "cpu", "gpu", "engine", "graph", "op", "optim", "net", "data", "eval",
-    "weights", "model", "train", "bench", "cli",
+const ROOMS: [&str; 19] = [
+    "error", "text", "plan", "executor", "cpu", "gpu", "engine", "graph", "op", "search", "optim", "net", "data",
+    "eval", "weights", "model", "train", "bench", "cli",
 ];
 
 #[test]

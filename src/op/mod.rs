@@ -8,13 +8,13 @@ mod case_plan;
 mod concat;
 mod conv2d;
 mod dropout;
-mod hard_triplets;
 mod l2_normalize;
 mod l2_pool2d;
 mod linear;
 mod local_response_norm;
 mod max_pool2d;
 mod maxout;
+mod nearest;
 mod philox;
 mod pool2d;
 mod relu;
@@ -32,13 +32,13 @@ pub use case_plan::CasePlan;
 pub use concat::{Concat, ConcatRows};
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
-pub use hard_triplets::{HardTriplet, Selection, hard_triplets};
 pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
 pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
+pub use nearest::{Buffers as NearestBuffers, Pairs, Question, nearest};
 pub use relu::Relu;
 pub use rows::{active_rows, gather_rows, scatter_rows};
 pub use triplet_loss::{Mining, Positives, TripletLoss, stat};
@@ -81,10 +81,10 @@ pub static ENTRIES: &[&Entry] = &[
     &zero_pad2d::ENTRY,
 ];
 
-/// Kernels of no op: what several ops use, how a batch is put together from chunks, and offline selection.
+/// Kernels of no op: what several ops use, how a batch is put together from chunks, and searches.
 pub static SHARED_KERNELS: &[&Kernel] = &[
-    &hard_triplets::NEGATIVES,
-    &hard_triplets::POSITIVE,
+    &nearest::MANY,
+    &nearest::ONE,
     &rows::ACTIVE,
     &rows::GATHER.one,
     &rows::GATHER.four,

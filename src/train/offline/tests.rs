@@ -1,7 +1,5 @@
 //! What offline selection chooses, held against distances computed anew, and when.
 
-use std::sync::atomic::Ordering;
-
 use super::*;
 use crate::data::augment::Augment;
 use crate::data::sampler::PkConfig;
