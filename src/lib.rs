@@ -35,8 +35,10 @@ pub mod net;
 pub mod op;
 pub mod optim;
 pub mod plan;
+pub mod search;
 mod session;
 pub mod store;
+pub mod text;
 pub mod train;
 pub mod weights;
 

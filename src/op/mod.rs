@@ -46,13 +46,13 @@ mod conv2d;
 mod dropout;
 pub(crate) mod elementwise;
 mod fold_batch_norm;
-mod hard_triplets;
 mod l2_normalize;
 mod l2_pool2d;
 mod linear;
 mod local_response_norm;
 mod max_pool2d;
 mod maxout;
+mod nearest;
 mod philox;
 mod pool2d;
 mod prelu;
@@ -76,13 +76,13 @@ pub use concat::{Concat, ConcatRows};
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use fold_batch_norm::fold_batch_norm;
-pub use hard_triplets::{HardTriplet, Selection, hard_triplets};
 pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
 pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
+pub use nearest::{Buffers as NearestBuffers, Pairs, Question, nearest};
 pub use prelu::Prelu;
 pub use relu::Relu;
 pub use rows::{active_rows, gather_rows, scatter_rows};
@@ -131,12 +131,12 @@ pub static ENTRIES: &[&Entry] = &[
     &zero_pad2d::ENTRY,
 ];
 
-/// Kernels of no op: what several ops use, how a batch is put together from chunks, and offline selection.
+/// Kernels of no op: what several ops use, how a batch is put together from chunks, and searches.
 pub static SHARED_KERNELS: &[&dyn Declared] = &[
     &fold_batch_norm::FOLD_B,
     &fold_batch_norm::FOLD_W,
-    &hard_triplets::NEGATIVES,
-    &hard_triplets::POSITIVE,
+    &nearest::MANY,
+    &nearest::ONE,
     &rows::ACTIVE,
     &rows::GATHER,
     &rows::SCATTER,

@@ -13,7 +13,8 @@ use crate::op::Stat;
 use crate::plan::{Plan, Role};
 use crate::session::{WEIGHTS, load_weights, store_of, weights_of};
 use crate::store::Store;
-use crate::weights::{Metadata, Weights};
+use crate::text::shown;
+use crate::weights::{Metadata, Weights, unusable};
 use crate::{Engine, Error, Result};
 
 /// Chunks that may wait for the device: enough to keep it busy, few enough that their images take little memory.
@@ -156,7 +157,7 @@ impl Trainer {
             return self.step_in_chunks(batch, &chunks);
         }
         let everyone: Vec<usize> = (0..batch.labels.len()).collect();
-        batch.images.write(&everyone, &mut self.pixels);
+        batch.images.write(&everyone, &mut self.pixels)?;
         self.executor.write(b.images, &self.pixels)?;
         self.write_seed(0)?;
         self.dropout = self.dropout.wrapping_add(1);
@@ -269,7 +270,7 @@ impl Trainer {
         let place = |&image: &usize| u32::try_from(image).expect("a batch fits 32 bits");
         let mut rows: Vec<u32> = own.iter().map(place).collect();
         rows.resize(size, NOWHERE);
-        batch.images.write(&images, &mut self.pixels);
+        batch.images.write(&images, &mut self.pixels)?;
         self.executor.write(self.buffers.images, &self.pixels)?;
         self.executor.write_u32(chunks.rows, &rows)?;
         self.write_seed(u32::try_from(number).expect("a batch fits 32 bits"))
@@ -288,10 +289,8 @@ impl Trainer {
     /// They belong to another network.
     pub fn load(&mut self, weights: &Weights, path: &std::path::Path) -> Result<()> {
         if weights.metadata.network != self.metadata.network {
-            return Err(Error::Weights {
-                path: path.to_path_buf(),
-                message: format!("holds {}, not {}", weights.metadata.network, self.metadata.network),
-            });
+            let message = format!("holds {}, not {}", shown(&weights.metadata.network), self.metadata.network);
+            return Err(unusable(path, &message));
         }
         load_weights(&self.store, weights, path)
     }

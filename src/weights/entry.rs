@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::pytorch::Tensor;
+use crate::text::shown;
 
 /// A tensor in the file.
 #[derive(Debug)]
@@ -38,5 +39,5 @@ impl Entry {
 
 /// What is said of a file that contradicts itself.
 pub(super) fn damaged(detail: &str) -> String {
-    format!("is cut short or damaged ({}); copy it again", detail.lines().next().unwrap_or_default())
+    format!("is cut short or damaged ({}); copy it again", shown(detail.lines().next().unwrap_or_default()))
 }

@@ -94,7 +94,7 @@ fn whole_gradients(engine: &Engine, batch: &HostBatch) -> Vec<Vec<f32>> {
         executor.write(buf, data).unwrap();
     }
     let mut floats = vec![0.0; batch.images.len()];
-    batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats);
+    batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats).unwrap();
     executor.write(images, &floats).unwrap();
     executor.write_u32(labels, &batch.labels).unwrap();
     let mut seed = vec![0.0; Stat::COUNT];

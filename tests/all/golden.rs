@@ -104,7 +104,7 @@ fn embeddings_and_gradients_after_one_step_are_those_of_pytorch() {
             executor.write(plan.find(name).unwrap(), data).unwrap();
         }
         let mut floats = vec![0.0; BATCH as usize * IMAGE];
-        batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats);
+        batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats).unwrap();
         executor.write(images, &floats).unwrap();
         executor.write_u32(labels, &batch.labels).unwrap();
         let mut seed = vec![0.0; Stat::COUNT];

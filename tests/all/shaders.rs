@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use facenet_gpu::model::derive_plan;
-use facenet_gpu::op::{CasePlan, ENTRIES, SHARED_KERNELS, Selection};
+use facenet_gpu::op::{CasePlan, ENTRIES, Pairs, Question, SHARED_KERNELS};
 use facenet_gpu::plan::reflect::{Access, capabilities, interface, parse};
 use facenet_gpu::plan::{Kernel, Plan, Variant, grid};
+use facenet_gpu::search::SearchPlan;
 use facenet_gpu::train::{Config, OptimiserKind, Trainer};
 use facenet_gpu::wgpu::naga;
 use facenet_gpu::{Model, net, optim};
@@ -35,7 +36,12 @@ fn models() -> impl Iterator<Item = Model> {
 fn plans() -> Vec<Plan> {
     let cases = ENTRIES.iter().flat_map(|e| (e.cases)().into_iter().chain((e.bench_cases)()));
     let mut plans: Vec<Plan> = cases.map(|case| CasePlan::new(case).unwrap().plan).collect();
-    plans.push(Selection::in_parts(1100, 16, 600).unwrap().plan);
+    for pairs in [Pairs::Any, Pairs::SameLabel, Pairs::OtherLabel] {
+        for (k, farthest) in [(1, false), (1, true), (5, false), (5, true)] {
+            let question = Question { k, farthest, pairs };
+            plans.push(SearchPlan::in_parts(1100, 16, question, 64, 600).unwrap().plan);
+        }
+    }
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
         let config = Config::default().with(|c| c.optimiser = optimiser);
         for config in [config.clone(), config.with(|c| c.chunk = Some(3))] {

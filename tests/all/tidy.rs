@@ -60,23 +60,23 @@ fn sources() -> Vec<(PathBuf, Vec<Vec<String>>)> {
 
 /// naga reads what a kernel says of itself, and comes with wgpu.
 #[test]
-fn only_the_gpu_room_names_wgpu() {
+fn only_the_gpu_layer_names_wgpu() {
     for (path, paths) in sources().iter().filter(|(path, _)| !["gpu", "lib"].contains(&room(path).as_str())) {
         let named = paths.iter().find(|p| p[0] == "wgpu" && p.get(1).is_none_or(|inner| inner != "naga"));
         assert!(named.is_none(), "{} uses {}", name(path), named.unwrap().join("::"));
     }
 }
 
-/// Rooms from the bottom up; a room may use those before it.
-const ROOMS: [&str; 19] = [
-    "error", "plan", "executor", "cpu", "gpu", "engine", "store", "data", "graph", "op", "optim", "model", "net",
-    "eval", "weights", "session", "train", "bench", "cli",
+/// Layers from the bottom up; a layer may use those before it.
+const LAYERS: [&str; 21] = [
+    "error", "text", "plan", "executor", "cpu", "gpu", "engine", "store", "data", "graph", "op", "search", "optim",
+    "model", "net", "eval", "weights", "session", "train", "bench", "cli",
 ];
 
-/// What the code of `own` uses of rooms above it. `reexports` says which room an item of the crate's root comes from.
+/// What the code of `own` uses of layers above it. `reexports` says which layer an item of the crate's root comes from.
 fn from_above(own: &str, paths: &[Vec<String>], reexports: &BTreeMap<String, String>) -> Vec<String> {
-    let at = |room: &str| ROOMS.iter().position(|r| *r == room);
-    let own_at = at(own).unwrap_or_else(|| panic!("a room that ROOMS does not know: {own}"));
+    let at = |room: &str| LAYERS.iter().position(|r| *r == room);
+    let own_at = at(own).unwrap_or_else(|| panic!("a layer that LAYERS does not know: {own}"));
     let is_above = |path: &&Vec<String>| {
         let [root, item, ..] = &path[..] else { return false };
         let room = reexports.get(item).unwrap_or(item);
@@ -89,12 +89,12 @@ fn from_above(own: &str, paths: &[Vec<String>], reexports: &BTreeMap<String, Str
 /// The items of the crate's root, each with the room that it comes from.
 fn reexports() -> BTreeMap<String, String> {
     let paths = paths(&text(&root().join("src/lib.rs")), &[]);
-    let is_item = |path: &Vec<String>| path.len() > 1 && ROOMS.contains(&path[0].as_str());
+    let is_item = |path: &Vec<String>| path.len() > 1 && LAYERS.contains(&path[0].as_str());
     paths.into_iter().filter(is_item).map(|path| (path.last().unwrap().clone(), path[0].clone())).collect()
 }
 
 #[test]
-fn rooms_use_only_the_rooms_below_them() {
+fn layers_use_only_the_layers_below_them() {
     let reexports = reexports();
     assert_eq!(reexports.get("Error").map(String::as_str), Some("error"), "{reexports:?}");
     let mut failures = Vec::new();
@@ -166,9 +166,9 @@ fn integer_division_is_not_done_with_reciprocals() {
 }
 
 #[test]
-fn the_documents_name_every_room() {
+fn the_documents_name_every_layer() {
     let architecture = text(&root().join("ARCHITECTURE.md"));
-    for room in ROOMS {
+    for room in LAYERS {
         assert!(architecture.contains(&format!("src/{room}")), "ARCHITECTURE.md does not mention src/{room}");
     }
 }

@@ -1,7 +1,6 @@
 //! What offline selection chooses, held against distances computed anew, and when.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::data::augment::Augment;
