@@ -63,7 +63,8 @@ pub struct Buffers {
 }
 
 /// One image for each query. Buffers `queries`, `gallery`, `about`, `labels`, `beyond`, `index`, `distance`.
-pub(super) static ONE: Kernel = kernel!("nearest_one", ["nearest.wgsl"], NearestParams, |p, w| groups(&p, w), twin::search);
+pub(super) static ONE: Kernel =
+    kernel!("nearest_one", ["nearest.wgsl"], NearestParams, |p, w| groups(&p, w), twin::search);
 /// Any number of them.
 pub(super) static MANY: Kernel =
     kernel!("nearest_many", ["nearest.wgsl"], NearestParams, |p, w| groups(&p, w), twin::search);

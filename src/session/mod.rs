@@ -189,7 +189,11 @@ impl Session {
     }
 
     /// Embeds images in batches; `write` writes one as floats.
-    fn embed_with<F: Sync>(&mut self, images: &[F], write: impl Fn(&F, &mut [f32]) -> Result<()> + Sync) -> Result<Embeddings> {
+    fn embed_with<F: Sync>(
+        &mut self,
+        images: &[F],
+        write: impl Fn(&F, &mut [f32]) -> Result<()> + Sync,
+    ) -> Result<Embeddings> {
         let (len, dim) = (self.model.preprocess().face_len(), self.model.dimensions()? as usize);
         let mut data = Vec::with_capacity(images.len() * dim);
         let mut left = images;

@@ -97,7 +97,11 @@ pub(crate) fn check_fit(model: &Model, weights: &Weights, path: &Path) -> Result
         }
     }
     if let Some((name, ..)) = weights.tensors.iter().find(|(name, ..)| !known.contains(name.as_str())) {
-        return Err(fail(format!("has the tensor {}, which {} does not know; the file is damaged", shown(name), model.name())));
+        return Err(fail(format!(
+            "has the tensor {}, which {} does not know; the file is damaged",
+            shown(name),
+            model.name()
+        )));
     }
     if !weights.is_finite() {
         return Err(fail("holds values that are not numbers; train again with a lower learning rate".into()));

@@ -1,12 +1,11 @@
 //! The program on files that were made to do harm.
 
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use facenet_gpu::weights::Weights;
 use crate::support::program::{TINY, refused, run};
+use facenet_gpu::weights::Weights;
 use tempfile::tempdir;
 
 /// Runs the program with so many KiB of address space.

@@ -3,10 +3,10 @@
 
 use std::ops::ControlFlow;
 
+use crate::support::{gpus, integers, normals, rng};
 use facenet_gpu::search::{Neighbours, Pairs, Points, Queries, Question, SearchPlan, Searcher};
 use facenet_gpu::{Engine, Error, Result};
 use rand::RngExt;
-use crate::support::{gpus, integers, normals, rng};
 
 /// What offline selection chooses for one anchor: indices of images, and their squared distances from it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -36,8 +36,8 @@ fn name(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/")
 }
 
-/// The room of a source file: the folder or file right below `src`.
-fn room(path: &Path) -> String {
+/// The layer of a source file: the folder or file right below `src`.
+fn layer(path: &Path) -> String {
     let inside = path.strip_prefix(root().join("src")).unwrap();
     inside.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_string()
 }
@@ -61,7 +61,7 @@ fn sources() -> Vec<(PathBuf, Vec<Vec<String>>)> {
 /// naga reads what a kernel says of itself, and comes with wgpu.
 #[test]
 fn only_the_gpu_layer_names_wgpu() {
-    for (path, paths) in sources().iter().filter(|(path, _)| !["gpu", "lib"].contains(&room(path).as_str())) {
+    for (path, paths) in sources().iter().filter(|(path, _)| !["gpu", "lib"].contains(&layer(path).as_str())) {
         let named = paths.iter().find(|p| p[0] == "wgpu" && p.get(1).is_none_or(|inner| inner != "naga"));
         assert!(named.is_none(), "{} uses {}", name(path), named.unwrap().join("::"));
     }
@@ -75,18 +75,18 @@ const LAYERS: [&str; 21] = [
 
 /// What the code of `own` uses of layers above it. `reexports` says which layer an item of the crate's root comes from.
 fn from_above(own: &str, paths: &[Vec<String>], reexports: &BTreeMap<String, String>) -> Vec<String> {
-    let at = |room: &str| LAYERS.iter().position(|r| *r == room);
+    let at = |layer: &str| LAYERS.iter().position(|r| *r == layer);
     let own_at = at(own).unwrap_or_else(|| panic!("a layer that LAYERS does not know: {own}"));
     let is_above = |path: &&Vec<String>| {
         let [root, item, ..] = &path[..] else { return false };
-        let room = reexports.get(item).unwrap_or(item);
-        // All of the root is all rooms.
-        root == "crate" && (item == "*" || at(room).is_some_and(|used_at| used_at > own_at))
+        let layer = reexports.get(item).unwrap_or(item);
+        // All of the root is all layers.
+        root == "crate" && (item == "*" || at(layer).is_some_and(|used_at| used_at > own_at))
     };
     paths.iter().filter(is_above).map(|path| path.join("::")).collect()
 }
 
-/// The items of the crate's root, each with the room that it comes from.
+/// The items of the crate's root, each with the layer that it comes from.
 fn reexports() -> BTreeMap<String, String> {
     let paths = paths(&text(&root().join("src/lib.rs")), &[]);
     let is_item = |path: &Vec<String>| path.len() > 1 && LAYERS.contains(&path[0].as_str());
@@ -99,12 +99,12 @@ fn layers_use_only_the_layers_below_them() {
     assert_eq!(reexports.get("Error").map(String::as_str), Some("error"), "{reexports:?}");
     let mut failures = Vec::new();
     for (path, paths) in sources() {
-        let own = room(&path);
+        let own = layer(&path);
         if own != "main" && own != "lib" {
             failures.extend(from_above(&own, &paths, &reexports).iter().map(|used| format!("{}: {used}", name(&path))));
         }
     }
-    assert!(failures.is_empty(), "these use rooms above their own:\n{}", failures.join("\n"));
+    assert!(failures.is_empty(), "these use layers above their own:\n{}", failures.join("\n"));
 }
 
 #[test]
@@ -168,8 +168,8 @@ fn integer_division_is_not_done_with_reciprocals() {
 #[test]
 fn the_documents_name_every_layer() {
     let architecture = text(&root().join("ARCHITECTURE.md"));
-    for room in LAYERS {
-        assert!(architecture.contains(&format!("src/{room}")), "ARCHITECTURE.md does not mention src/{room}");
+    for layer in LAYERS {
+        assert!(architecture.contains(&format!("src/{layer}")), "ARCHITECTURE.md does not mention src/{layer}");
     }
 }
 
