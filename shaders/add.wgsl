@@ -11,6 +11,8 @@
 // overrides  RELU
 // needs      nothing beyond default limits; no barrier
 // order      no sums beyond a + scale * b
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
     len: u32,

@@ -15,6 +15,9 @@
 // overrides  FROZEN, RELU
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       finite.wgsl: is_finite
+// uses       index.wgsl: ITEMS, Invocation, item_index, part_start
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
     rows: u32,

@@ -11,6 +11,8 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       conv2d.wgsl: p, phase_first, phase_taps
+// uses       index.wgsl: group_index
 
 // A workgroup of conv2d_flip moves LANES input channels of ROWS output channels, one of conv2d_db sums LANES channels.
 const LANES = 32u;

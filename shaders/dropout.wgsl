@@ -12,6 +12,9 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, U, own
+// uses       philox.wgsl: philox
 
 struct Params {
     len: u32,

@@ -12,6 +12,7 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
 
 struct Params {
     rows: u32,

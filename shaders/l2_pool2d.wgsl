@@ -10,6 +10,9 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums r, s in that order, so results repeat bit for bit
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       pool.wgsl: p, window, windows_around
 
 @group(0) @binding(1) var<storage, read> x: array<F>;
 @group(0) @binding(2) var<storage, read_write> y: array<F>;

@@ -12,6 +12,8 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums m in order, so results repeat bit for bit
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANE, LANES, U, float_of
 
 struct Params {
     rows: u32,

@@ -10,6 +10,7 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      visits t in order; no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
 
 struct Params {
     len: u32,

@@ -10,6 +10,8 @@
 // overrides  none
 // needs      nothing beyond default limits; two barriers
 // order      lane l sums j = l, l+WIDTH, ... in that order, then every lane sums the lanes in order
+// uses       index.wgsl: group_index
+// uses       row.wgsl: WIDTH, sum_of_lanes
 
 struct Params {
     rows: u32,

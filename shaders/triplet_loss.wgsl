@@ -21,6 +21,10 @@
 // overrides  none
 // needs      nothing beyond default limits; three barriers
 // order      sums PARTS interleaved parts of the anchors, then the parts, so results repeat bit for bit
+// uses       stat.wgsl: STAT_*, loss_or_nan, mean
+// uses       triplet_dx.wgsl: DX_COLUMNS, DX_LANES
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: PAIR_*, SLOTS, TRIPLET_*
 
 const PARTS: u32 = 16u;
 const LANES: u32 = 256u; // PARTS * 2 * SLOTS

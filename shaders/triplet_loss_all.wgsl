@@ -18,6 +18,9 @@
 // overrides  HARD
 // needs      nothing beyond default limits; one barrier
 // order      sums the positives of a negative, the negatives of a lane, then the lanes, so results repeat bit for bit
+// uses       triplet.wgsl: LANES, PER_LANE, distances_of, is_candidate, pivot_of, positives, write_share
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: HUGE, PAIR_COUNT, PAIR_OTHERS, SLOTS, TRIPLET_*
 
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;

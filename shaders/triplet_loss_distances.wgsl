@@ -10,6 +10,8 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: group_index
+// uses       triplet_params.wgsl: p
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> xt: array<f32>;

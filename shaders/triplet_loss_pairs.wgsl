@@ -12,6 +12,8 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums of integers
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: HUGE, PAIR_*, SLOTS
 
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read_write> members: array<u32>;

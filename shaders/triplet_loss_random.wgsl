@@ -20,6 +20,10 @@
 // overrides  HARD
 // needs      nothing beyond default limits; one barrier; integer atomics, whose sums do not depend on the order
 // order      sums the positives of a lane, then the lanes, so results repeat bit for bit
+// uses       philox.wgsl: philox
+// uses       triplet.wgsl: LANES, NONE, PER_LANE, distances_of, is_candidate, pivot_of, positives, write_share
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: SLOTS, TRIPLET_*
 
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;

@@ -1,18 +1,21 @@
 // triplet_margin_loss: the loss of triplets that were chosen before, and what makes its statistics
 //
-//   share[t] = (LOSS: hinge, ACTIVE: active, POSITIVE: d[a,p], NEGATIVE: d[a,n], HARD: hard, COUNT: 1)  with  (a,p,n) = triplets[t],  active = 1 where hinge > 0,
+//   share[t] = (LOSS: hinge, ACTIVE: active, POSITIVE: d[a,p], NEGATIVE: d[a,n], HARD: hard, COUNT: 1)
+//              with  (a,p,n) = triplets[t],  active = 1 where hinge > 0,
 //              hinge = max(d[a,p] - d[a,n] + margin, 0),  hard = 1 where d[a,n] <= d[a,p];  zeros where any of a, p, n is
 //              not below b: such a triplet is none;  d[i,j] = sum over k of (x[i,k] - x[j,k])^2
 //
 //   p         Params
 //   x         [b, dim]    read
 //   triplets  [t, 3]      read (u32): indices of anchor, positive, negative
-//   share     [t, SLOTS]      read_write, set
+//   share     [t, SLOTS]  read_write, set
 //
 // dispatch   [ceil(t/64)]
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums k in order, so results repeat bit for bit
+// uses       stat.wgsl: STAT_*, loss_or_nan, mean
+// uses       triplet_dx.wgsl: DX_COLUMNS, DX_LANES
 
 struct Params {
     b: u32,
@@ -110,9 +113,9 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
         for (var s = 0u; s < SLOTS; s++) {
             sums[s] += shares[SLOTS * t + s];
         }
-        let active = shares[SLOTS * t + TERM_ACTIVE];
-        sums[ACTIVE_NEGATIVE] += active * shares[SLOTS * t + TERM_NEGATIVE];
-        sums[ACTIVE_SEMI_HARD] += active * (1.0 - shares[SLOTS * t + TERM_HARD]);
+        let is_active = shares[SLOTS * t + TERM_ACTIVE];
+        sums[ACTIVE_NEGATIVE] += is_active * shares[SLOTS * t + TERM_NEGATIVE];
+        sums[ACTIVE_SEMI_HARD] += is_active * (1.0 - shares[SLOTS * t + TERM_HARD]);
     }
     for (var s = 0u; s < TOTALS; s++) {
         parts[s * LANES + lane] = sums[s];

@@ -1,4 +1,6 @@
 // The parameters of kernels that are elementwise but for one learned number per channel.
+//
+// uses       index.wgsl: part_start
 
 struct Params {
     rows: u32,

@@ -1,4 +1,7 @@
 // What the kernels share that choose the negatives of the triplet loss.
+//
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: HUGE, PAIR_OTHERS, PAIR_OTHER_DISTANCE, SLOTS, TRIPLET_*
 
 const LANES: u32 = 8u;
 const PER_LANE: u32 = 5u;

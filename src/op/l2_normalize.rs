@@ -118,7 +118,7 @@ fn l2_normalize_dx<T: Float>(call: Call<'_, T>) {
     for (((out, dy), &norm), dx) in rows.zip(dx.f_mut().chunks_exact_mut(dim)) {
         let along: T = out.iter().zip(dy).map(|(&out, &dy)| out * dy).sum();
         for ((dx, &out), &dy) in dx.iter_mut().zip(out).zip(dy) {
-            put(accumulate, dx, if norm > eps { (dy - out * along) / norm } else { T::zero() });
+            put(accumulate, dx, if norm <= eps { T::zero() } else { (dy - out * along) / norm });
         }
     }
 }

@@ -10,12 +10,13 @@ use crate::plan::Wide;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prelu;
 
-static Y: Wide = kernel!(wide, "prelu", ["prelu.wgsl", "channelwise.wgsl"], Channels, |p, w| w.floats(p.len()), prelu);
-static DX: Wide =
+static PRELU: Wide =
+    kernel!(wide, "prelu", ["prelu.wgsl", "channelwise.wgsl"], Channels, |p, w| w.floats(p.len()), prelu);
+static PRELU_DX: Wide =
     kernel!(wide, "prelu_dx", ["prelu.wgsl", "channelwise.wgsl"], Channels, |p, w| w.floats(p.parts()), prelu_dx);
 
-pub(super) static ENTRY: Entry = Entry { name: "prelu", kernels: &[&Y, &DX], cases, bench_cases };
-op!(Prelu, "prelu", channelwise, Y, DX, "slope");
+pub(super) static ENTRY: Entry = Entry { name: "prelu", kernels: &[&PRELU, &PRELU_DX], cases, bench_cases };
+op!(Prelu, "prelu", channelwise, PRELU, PRELU_DX, "slope");
 
 fn prelu<T: Float>(call: Call<'_, T>) {
     channelwise::map(call, |x, slope| if x > T::zero() { x } else { slope * x });

@@ -251,3 +251,115 @@ fn every_kernel_name_belongs_to_one_file_and_one_entry_point() {
         assert_eq!(*place, (portable.file, portable.entry), "two kernels are called {}", kernel.name);
     }
 }
+
+/// WGSL without its comments and without the address spaces of its variables.
+fn code(text: &str) -> String {
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let spaces = ["<storage, read>", "<storage, read_write>", "<uniform>", "<workgroup>"];
+    spaces.iter().fold(code.join("\n"), |code, space| code.replace(space, ""))
+}
+
+/// Every word of a text, with the word or sign before it and the sign behind it.
+fn words(code: &str) -> Vec<(String, String, Option<char>)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    let (mut before, mut rest) = (String::new(), code.trim_start());
+    while let Some(first) = rest.chars().next() {
+        let end = if is_word(first) { rest.find(|c| !is_word(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
+        let (word, behind) = (rest[..end].to_string(), rest[end..].trim_start());
+        if is_word(first) && !first.is_numeric() {
+            found.push((before, word.clone(), behind.chars().next()));
+        }
+        (before, rest) = (word, behind);
+    }
+    found
+}
+
+/// The names that a library file gives: what it declares outside of functions.
+fn given(text: &str) -> BTreeSet<String> {
+    let code = code(text);
+    let outside = code.lines().filter(|line| !line.starts_with(' '));
+    let keyword = |word: &str| ["fn", "const", "alias", "struct", "override", "var"].contains(&word);
+    let declared = outside.filter_map(|line| words(line).into_iter().find(|(before, ..)| keyword(before)));
+    declared.map(|(_, name, _)| name).collect()
+}
+
+/// The names that a text takes from elsewhere, as far as it does not declare them itself, as locals or parameters either.
+fn taken(text: &str) -> BTreeSet<String> {
+    let words = words(&code(text));
+    let declares = |(before, _, behind): &&(String, String, Option<char>)| {
+        ["let", "var", "fn", "const", "override", "alias", "struct"].contains(&before.as_str())
+            || (*behind == Some(':') && ["(", ")", ",", "{"].contains(&before.as_str()))
+    };
+    let own: BTreeSet<&String> = words.iter().filter(declares).map(|(_, word, _)| word).collect();
+    let all = words.iter().filter(|(before, word, _)| before != "." && !own.contains(word));
+    all.map(|(_, word, _)| word.clone()).collect()
+}
+
+/// The lines `uses  FILE or FILE: names` of a file's first comment.
+fn uses(text: &str) -> Vec<(Vec<String>, Vec<String>)> {
+    let mut found: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    let list =
+        |names: &str| names.split(',').map(|n| n.trim().to_string()).filter(|n| !n.is_empty()).collect::<Vec<_>>();
+    for line in text.lines().map_while(|line| line.strip_prefix("//")) {
+        if let Some((files, names)) = line.strip_prefix(" uses ").and_then(|rest| rest.split_once(": ")) {
+            found.push((files.split(" or ").map(|file| file.trim().to_string()).collect(), list(names)));
+        } else if let Some((_, names)) = found.last_mut() {
+            names.extend(list(line));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_file_says_what_it_uses_of_the_library_and_uses_what_it_says() {
+    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let library: BTreeMap<String, String> = fs::read_dir(shaders.join("lib"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), read(&path)))
+        .collect();
+    let mut failures = BTreeSet::new();
+    for (_, variant) in variants() {
+        let linked: BTreeMap<&str, &str> = library
+            .iter()
+            .filter(|(_, text)| variant.source.contains(&format!("\n{text}")))
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .collect();
+        let mut wanted = BTreeSet::new();
+        let own = read(&shaders.join(variant.file));
+        let libraries = linked.iter().map(|(name, text)| (format!("lib/{name}"), *text));
+        for (name, text) in libraries.chain([(variant.file.to_string(), own.as_str())]) {
+            let (taken, mut said) = (taken(text), BTreeSet::new());
+            for (files, names) in uses(text) {
+                let mut present = files.iter().filter(|file| linked.contains_key(file.as_str()));
+                let (Some(file), None) = (present.next(), present.next()) else {
+                    failures.insert(format!("{name} says that it uses {files:?}: not one of them is linked"));
+                    continue;
+                };
+                wanted.insert(file.clone());
+                let given = given(linked[file.as_str()]);
+                for entry in names {
+                    // STAT_* stands for all names that begin so.
+                    let of_it =
+                        |n: &&String| entry.strip_suffix('*').map_or(**n == entry, |start| n.starts_with(start));
+                    let found: Vec<&String> = given.intersection(&taken).filter(of_it).collect();
+                    if found.is_empty() {
+                        failures.insert(format!("{name} says that it uses {entry} of {file}, and does not"));
+                    }
+                    said.extend(found.into_iter().cloned());
+                }
+            }
+            for (file, text) in linked.iter().filter(|(file, _)| name != format!("lib/{file}")) {
+                for unsaid in given(text).intersection(&taken).filter(|n| !said.contains(*n)) {
+                    failures.insert(format!("{name} uses {unsaid} of lib/{file} and does not say so"));
+                }
+            }
+        }
+        for file in linked.keys().filter(|file| !wanted.contains(**file)) {
+            failures.insert(format!("{} is linked to lib/{file}, which nothing there uses", variant.file));
+        }
+    }
+    fail_if(failures.into_iter().collect());
+}
