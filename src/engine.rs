@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::cpu::{CpuExecutor, available_memory};
 use crate::executor::{Executor, Options};
 use crate::gpu::{AdapterChoice, DeviceKind, Gpu, adapters};
-use crate::plan::{Plan, assign_slots};
+use crate::plan::{Plan, assign_slots_except};
 use crate::{Error, Result};
 
 /// Which device to use: `auto`, `gpu`, `gpu:NUMBER`, `gpu:NAME` or `cpu`.
@@ -64,9 +64,9 @@ pub struct Room {
 }
 
 impl Room {
-    /// Whether a plan's allocations fit, or may.
-    pub fn holds(&self, plan: &Plan) -> bool {
-        let bytes = assign_slots(plan, true).bytes;
+    /// Whether a plan's allocations fit, or may. With `stored`, what is persistent has its memory already.
+    pub fn holds(&self, plan: &Plan, stored: bool) -> bool {
+        let bytes = assign_slots_except(plan, true, |buf| stored && plan.spec(buf).role.is_persistent()).bytes;
         bytes.iter().all(|&b| b <= self.largest) && self.total.is_none_or(|total| bytes.iter().sum::<u64>() <= total)
     }
 }

@@ -2,14 +2,13 @@
 //! squared distance of two embeddings says whether they show one person.
 //!
 //! ```no_run
-//! use facenet_gpu::eval::verification::squared_distance;
-//! use facenet_gpu::{DeviceChoice, Engine, Model};
+//! use facenet_gpu::{DeviceChoice, Engine, Session};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::open(&DeviceChoice::Auto)?;
-//! let mut model = Model::load(&engine, "runs/train/run/weights/best.safetensors")?;
-//! let embeddings = model.embed(&[image::open("one.jpg")?, image::open("other.jpg")?])?;
-//! let distance = squared_distance(&embeddings[0], &embeddings[1]);
+//! let mut session = Session::open(&engine, "runs/train/run/weights/best.safetensors")?;
+//! let embeddings = session.embed_files(&["one.jpg", "other.jpg"])?;
+//! let distance = embeddings.squared_distance(0, 1);
 //! println!("squared distance {distance:.3}: below the threshold that training printed, they are one person");
 //! # Ok(())
 //! # }
@@ -30,14 +29,18 @@ pub mod eval;
 pub mod executor;
 pub mod gpu;
 pub mod graph;
-mod model;
+pub mod model;
 pub mod net;
 pub mod op;
 pub mod optim;
 pub mod plan;
+mod session;
+pub mod store;
 pub mod train;
 pub mod weights;
 
 pub use engine::{DeviceChoice, Engine, Room};
 pub use error::{Error, Result};
-pub use model::{Model, initial_weights};
+pub use model::Model;
+pub use session::{Embeddings, Output, Session, initial_weights};
+pub use weights::Weights;

@@ -26,9 +26,9 @@ pub(super) fn fill(executor: &mut dyn Executor, buf: Buf, values: Values) -> Res
     executor.write(buf, &data)
 }
 
-/// Fills everything that a caller writes: inputs, parameters and running statistics.
+/// Fills everything that a step reads without having written it: inputs, parameters, running statistics.
 pub(super) fn fill_all(executor: &mut dyn Executor) -> Result<()> {
-    let buffers: Vec<_> = [Role::Input, Role::Param, Role::Statistic]
+    let buffers: Vec<_> = [Role::Input, Role::Constant, Role::Param, Role::Statistic, Role::Derived]
         .into_iter()
         .flat_map(|role| executor.plan().with_role(role).map(|(buf, _)| buf).collect::<Vec<_>>())
         .collect();

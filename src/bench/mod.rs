@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use self::fill::{fill, fill_all};
 use crate::executor::{Executor, Options};
 use crate::graph::Recording;
-use crate::net::{Build, Mode, Network};
+use crate::model::Model;
 use crate::op::{Case, CasePlan, Concat, Linear, Selection, Values};
-use crate::plan::{Plan, Type};
+use crate::plan::Plan;
 use crate::train::{Config, Trainer};
 use crate::{Engine, Result};
 
@@ -152,22 +152,22 @@ pub fn offline_selection(engine: &Engine, ceilings: Ceilings) -> Result<Vec<Row>
 ///
 /// # Errors
 /// The device fails or lacks memory.
-pub fn network(engine: &Engine, network: &Network, config: &Config, ceilings: Ceilings) -> Result<Vec<Row>> {
+pub fn network(engine: &Engine, model: &Model, config: &Config, ceilings: Ceilings) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for batch in [1, 32] {
-        let net = network.graph(&Build { mode: Mode::Inference, ..config.build(batch) })?;
-        let plan = Recording::forward(&net.graph, &[net.embeddings]).finish();
+        let net = model.inference(batch)?;
+        let plan = Recording::forward(&net.graph, &[net.embeddings()]).finish();
         let mut executor = engine.executor(plan, &Options::default())?;
         fill_all(executor.as_mut())?;
         let timing = time(executor.as_mut())?;
-        let label = format!("{} inference, batch {batch}", network.name);
+        let label = format!("{} inference, batch {batch}", model.name());
         rows.push(whole_row(&label, executor.plan(), &timing, ceilings, batch));
     }
     let batch = u32::try_from(config.people * config.images).unwrap_or(u32::MAX);
-    let mut executor = engine.executor(Trainer::plan(network, config, batch)?, &Options::default())?;
+    let mut executor = engine.executor(Trainer::plan(model, config, batch)?, &Options::default())?;
     fill_all(executor.as_mut())?;
     let timing = time(executor.as_mut())?;
-    let label = format!("{} training step, batch {batch}", network.name);
+    let label = format!("{} training step, batch {batch}", model.name());
     rows.push(whole_row(&label, executor.plan(), &timing, ceilings, batch));
     rows.extend(kernel_rows(&label, executor.plan(), &timing, ceilings));
     Ok(rows)
@@ -178,7 +178,6 @@ fn time(executor: &mut dyn Executor) -> Result<Timing> {
     let all = 0..executor.plan().steps.len();
     let names: Vec<&'static str> = executor.plan().steps.iter().map(|s| s.kernel.name).collect();
     let mut timing = Timing { kernels: Vec::new(), whole: Vec::new() };
-    let watched = executor.plan().steps.last().and_then(|s| s.buffers.last().copied());
     executor.time(all.clone())?;
     let begin = Instant::now();
     for run in 0..RUNS.1 {
@@ -198,10 +197,7 @@ fn time(executor: &mut dyn Executor) -> Result<Timing> {
         }
         let start = Instant::now();
         executor.run_all()?;
-        // Reading the last buffer waits for the device.
-        if let Some(buf) = watched.filter(|&b| executor.plan().spec(b).ty == Type::F32) {
-            executor.read_later(buf)?.wait()?;
-        }
+        executor.fence()?.wait()?;
         timing.whole.push(start.elapsed().as_secs_f64());
     }
     Ok(timing)

@@ -1,17 +1,13 @@
 //! One plan on two devices, step by step: which step is the first whose results differ, and by how much.
 
-use std::path::Path;
-
 use super::fill::fill;
-use crate::data::preprocess::{Normalise, Preprocess};
 use crate::executor::{Executor, Options};
-use crate::model::{initial_weights, load_weights};
-use crate::net::Network;
+use crate::model::Model;
 use crate::op::Values;
-use crate::plan::reflect::{Access, interface};
 use crate::plan::{Buf, Role, Type};
+use crate::session::initial_weights;
 use crate::train::{Config, Trainer};
-use crate::weights::{Metadata, Origin};
+use crate::weights::Metadata;
 use crate::{Engine, Error, Result};
 
 /// How far one step's results lie apart on two devices.
@@ -77,21 +73,16 @@ pub fn side_by_side(
 ///
 /// # Errors
 /// The device fails or lacks memory.
-pub fn training_step(engine: &Engine, network: &Network, people: u32) -> Result<Box<dyn Executor>> {
+pub fn training_step(engine: &Engine, model: &Model, people: u32) -> Result<Box<dyn Executor>> {
     let config = Config::default();
-    let plan = Trainer::plan(network, &config, people * 2)?;
+    let plan = Trainer::plan(model, &config, people * 2)?;
     let mut executor = engine.executor(plan, &Options { share: false, ..Options::default() })?;
-    let [height, width] = network.input;
-    let metadata = Metadata {
-        network: network.name.to_string(),
-        embedding: network.embedding,
-        preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
-        version: String::new(),
-        origin: Origin::default(),
-    };
-    let weights = initial_weights(&network.graph(&config.build(2))?.graph, metadata, 0);
-    load_weights(executor.as_mut(), &weights, Path::new("starting weights"))?;
-    let inputs: Vec<Buf> = executor.plan().with_role(Role::Input).map(|(buf, _)| buf).collect();
+    for (name, _, data) in initial_weights(model, Metadata::of(model)?, 0).tensors {
+        let buf = executor.plan().find(&name).expect("a training step has every parameter of its model");
+        executor.write(buf, &data)?;
+    }
+    let written = |role: Role| executor.plan().with_role(role).map(|(buf, _)| buf).collect::<Vec<Buf>>();
+    let inputs = [written(Role::Input), written(Role::Constant)].concat();
     for buf in inputs {
         fill(executor.as_mut(), buf, Values::Labels { people })?;
     }
@@ -100,11 +91,7 @@ pub fn training_step(engine: &Engine, network: &Network, people: u32) -> Result<
 
 /// The buffers that a step writes.
 fn written(executor: &dyn Executor, step: usize) -> Result<Vec<Buf>> {
-    let step = &executor.plan().steps[step];
-    let portable = step.kernel.variants.last().expect("every kernel has a portable variant");
-    let interface = interface(portable)?;
-    let storage = interface.bindings[1..].iter().zip(&step.buffers);
-    Ok(storage.filter(|(binding, _)| binding.access == Access::ReadWrite).map(|(_, &buf)| buf).collect())
+    executor.plan().steps[step].written()
 }
 
 fn read(executor: &mut dyn Executor, buf: Buf) -> Result<Vec<f64>> {

@@ -40,6 +40,7 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn run(self) -> Result<()> {
         let network = net::find(&self.network)?;
+        let model = network.model()?;
         let old = self.compare.as_deref().map(read_table).transpose()?;
         if let Some(path) = &self.json {
             check_writable(path.parent().unwrap_or(Path::new("")))?;
@@ -65,7 +66,7 @@ impl Bench {
             printer.measure("hard_triplets", || bench::offline_selection(&engine, ceilings))?;
         }
         if wanted(&format!("{} inference training step", network.name)) {
-            printer.measure(network.name, || bench::network(&engine, network, &Config::default(), ceilings))?;
+            printer.measure(network.name, || bench::network(&engine, &model, &Config::default(), ceilings))?;
         }
         let rows = printer.rows;
         if rows.is_empty() {

@@ -42,11 +42,11 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let network = net::find(&self.network)?;
+        let model = net::find(&self.network)?.model()?;
         let ((left, _), right) = (self.device.open()?, Engine::open(&self.against)?);
         say!("{} against {}", left.describe(), right.describe());
-        let mut a = training_step(&left, network, self.people)?;
-        let mut b = training_step(&right, network, self.people)?;
+        let mut a = training_step(&left, &model, self.people)?;
+        let mut b = training_step(&right, &model, self.people)?;
         let mut first: Option<StepDifference> = None;
         let mut worst: Option<StepDifference> = None;
         side_by_side(a.as_mut(), b.as_mut(), !self.inherit, &mut |d| {

@@ -10,7 +10,7 @@ use super::{DeviceFlag, table, weights};
 use crate::data::decode::decode_face;
 use crate::eval::pairs_file::{ImageName, NamedPair, PairsFile};
 use crate::eval::verification::{Pair, cross_validated, squared_distance, verification_accuracy};
-use crate::{Error, Model, Result};
+use crate::{Error, Result, Session};
 
 /// Measure weights on a list of pairs in LFW's format
 #[derive(Debug, Args)]
@@ -40,8 +40,8 @@ impl Eval {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let mut model = weights::from_user(&self.weights, Model::load(&engine, &self.weights))?;
-        let metadata = model.metadata().clone();
+        let mut session = weights::from_user(&self.weights, Session::open(&engine, &self.weights))?;
+        let metadata = session.metadata().clone();
         let (height, width) = (metadata.preprocess.height, metadata.preprocess.width);
         say!("weights   {}, {height}x{width}, {} dimensions", metadata.network, metadata.embedding);
 
@@ -77,7 +77,7 @@ impl Eval {
             }
             hint!("warning: {} of {} images cannot be used; the first: {e}", names.len() - faces.len(), names.len());
         }
-        let embeddings = model.embed_faces(&faces)?;
+        let embeddings = session.embed_faces(&faces)?;
         let rows_of = |pair: &NamedPair| rows[&pair.a].zip(rows[&pair.b]);
         let usable = |set: &Vec<NamedPair>| -> Vec<(Pair, f32, f32)> {
             let measure = |pair: &NamedPair| {

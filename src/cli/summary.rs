@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::table;
 use crate::graph::Recording;
-use crate::net::{self, Build, NETWORKS, Summary};
+use crate::model::Model;
+use crate::net::{self, NETWORKS, Summary};
 use crate::train::{Config, Trainer, image_size};
 use crate::{Error, Result};
 
@@ -36,8 +37,8 @@ impl SummaryVerb {
     pub(super) fn run(self) -> Result<()> {
         let Some(name) = &self.net else { return list() };
         let network = net::find(name)?;
-        let build = Build { input: self.input, embedding: self.embedding, ..Build::inference(self.batch) };
-        let summary = Summary::new(network, &build, !self.layers)?;
+        let model = network.sized(self.input, self.embedding)?;
+        let summary = Summary::new(&model, !self.layers)?;
         let [height, width] = self.input.unwrap_or(network.input);
         say!("{}, {height}x{width}: {}\n", network.name, network.about);
         print_layers(&summary);
@@ -50,14 +51,14 @@ impl SummaryVerb {
             },
             table::count(summary.macs)
         );
-        self.print_memory(network, &build)
+        self.print_memory(&model)
     }
 
     /// What the plans for this batch allocate. A batch that no plan can hold is no reason to withhold the table.
-    fn print_memory(&self, network: &net::Network, build: &Build) -> Result<()> {
-        let inference = network.graph(build).map(|net| Recording::forward(&net.graph, &[net.embeddings]).finish());
-        let config = Config::default().with(|c| (c.input, c.embedding) = (self.input, self.embedding));
-        let training = Trainer::plan(network, &config, self.batch);
+    fn print_memory(&self, model: &Model) -> Result<()> {
+        let inference = model.inference(self.batch);
+        let inference = inference.map(|net| Recording::forward(&net.graph, &[net.embeddings()]).finish());
+        let training = Trainer::plan(model, &Config::default(), self.batch);
         for (what, plan) in [("embed", inference), ("train with AdaGrad", training)] {
             match plan {
                 Ok(plan) => {
@@ -77,7 +78,7 @@ impl SummaryVerb {
 fn list() -> Result<()> {
     say!("{:<24} {:>9} {:>10} {:>12} {:>15}", "network", "input", "dimensions", "parameters", "multiply-adds");
     for network in NETWORKS {
-        let summary = Summary::new(network, &Build::inference(1), true)?;
+        let summary = Summary::new(&network.model()?, true)?;
         let [height, width] = network.input;
         say!(
             "{:<24} {:>9} {:>10} {:>12} {:>15}",

@@ -29,7 +29,7 @@ pub(super) fn check(plan: &Plan, slots: &Slots, size: usize, available: u64) -> 
 /// The error for the allocation that does not fit: it names the largest tensor in it.
 pub(super) fn exhausted(plan: &Plan, slots: &Slots, slot: usize) -> Error {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let tenants = plan.buffers.iter().zip(&slots.of).filter(|(_, of)| **of == slot);
+    let tenants = plan.buffers.iter().zip(&slots.of).filter(|(_, of)| **of == Some(slot));
     let (spec, _) = tenants.max_by_key(|(spec, _)| spec.bytes()).expect("every slot belongs to a buffer");
     let kind = if spec.role == Role::Temporary { "activation" } else { "tensor" };
     Error::Memory(format!(

@@ -5,12 +5,15 @@ pub(crate) mod conv2d;
 mod executor;
 mod memory;
 mod scratch;
+mod store;
 mod tile;
 
 pub(crate) use self::memory::available as available_memory;
 pub(crate) use crate::plan::put;
 pub use crate::plan::{Arg, Call, Float};
 pub use executor::CpuExecutor;
+pub(crate) use executor::CpuShelf;
+pub(crate) use store::{add, download, upload};
 
 /// Name of the instruction set that the matrix products of this processor use.
 pub fn instruction_set() -> &'static str {

@@ -77,9 +77,9 @@ impl HostBatch {
         Self { images: Images::Floats(images), labels, indices, views, triplets: Vec::new() }
     }
 
-    /// What this batch was made from: enough to make it again.
-    pub fn description(&self) -> Batch {
-        let Self { labels, indices, views, triplets, .. } = self.clone();
+    /// What this batch was made from: enough to make it again. Its pixels are let go.
+    pub fn into_description(self) -> Batch {
+        let Self { labels, indices, views, triplets, .. } = self;
         Batch { images: indices, labels, views, triplets }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use wgpu::{Backends, DeviceType, Features};
 
+use super::wait::block_on;
 use crate::plan::Family;
 use crate::{Error, Result};
 
@@ -84,7 +85,7 @@ pub struct AdapterInfo {
     pub f16: bool,
 }
 
-/// Invocations of our largest workgroup; `tests/shaders.rs` holds every kernel against it.
+/// Invocations of our largest workgroup; `tests/all/shaders.rs` holds every kernel against it.
 const INVOCATIONS: u32 = 256;
 /// Workgroup memory of our hungriest kernel, bytes: the 16 KiB that every adapter has, less what drivers keep.
 const WORKGROUP_MEMORY: u32 = 16_352;
@@ -156,12 +157,12 @@ impl AdapterInfo {
     }
 }
 
-pub(super) fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
+pub(super) async fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     // OpenGL adapters lack what the kernels need and would list every GPU twice.
     descriptor.backends &= Backends::PRIMARY;
     let instance = wgpu::Instance::new(descriptor);
-    let adapters = pollster::block_on(instance.enumerate_adapters(Backends::PRIMARY));
+    let adapters = instance.enumerate_adapters(Backends::PRIMARY).await;
     let mut found: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::of(&a), a)).map(|(i, a)| (a, i)).collect();
     found.sort_by_key(|(_, info)| info.rank());
     found
@@ -170,7 +171,7 @@ pub(super) fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
 /// All adapters that wgpu finds, the most capable kind first, otherwise in the order of the drivers. The place in this
 /// list is the number of [`AdapterChoice::Number`].
 pub fn adapters() -> Vec<AdapterInfo> {
-    open_all().into_iter().map(|(_, info)| info).collect()
+    block_on(open_all()).into_iter().map(|(_, info)| info).collect()
 }
 
 /// What to do where there is no adapter.
@@ -179,8 +180,8 @@ pub const NO_ADAPTER: &str = "no GPU adapter found: install your GPU's Vulkan dr
                               GPU through, or compute on the CPU with `device` cpu";
 
 /// Picks an adapter.
-pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
-    let mut found = open_all();
+pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
+    let mut found = open_all().await;
     let infos: Vec<&AdapterInfo> = found.iter().map(|(_, info)| info).collect();
     let at = pick(&infos, choice)?;
     Ok(found.swap_remove(at))

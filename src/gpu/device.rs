@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, Features, ShaderStages};
 
 use super::adapter::{self, AdapterChoice, AdapterInfo};
+use super::wait::block_on;
 use crate::plan::reflect::{Access, interface};
 use crate::plan::{Family, Kernel, Variant};
 use crate::{Error, Result};
@@ -42,15 +43,25 @@ impl Gpu {
     /// # Errors
     /// There is no adapter, none matches, or none has the limits that the engine needs; the message says what to do.
     pub fn open(choice: &AdapterChoice) -> Result<Self> {
-        let (adapter, info) = adapter::choose(choice)?;
+        block_on(Self::open_async(choice))
+    }
+
+    /// As [`open`](Self::open), without waiting.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_async(choice: &AdapterChoice) -> Result<Self> {
+        let (adapter, info) = adapter::choose(choice).await?;
         let wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY;
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        let descriptor = wgpu::DeviceDescriptor {
             label: Some("facenet-gpu"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
             ..Default::default()
-        }))
-        .map_err(|e| Error::Device(format!("cannot open {}: {e}; try another `device`", info.name)))?;
+        };
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) =
+            opened.map_err(|e| Error::Device(format!("cannot open {}: {e}; try another `device`", info.name)))?;
         let failure: Arc<Mutex<Option<String>>> = Arc::default();
         let (lost, uncaptured) = (failure.clone(), failure.clone());
         device.set_device_lost_callback(move |reason, message| {
@@ -114,10 +125,9 @@ impl Gpu {
     }
 
     /// Compiles a variant with its overrides; compiled pipelines are kept.
-    pub(super) fn pipeline(&self, variant: &Variant, overrides: &[(&'static str, f64)]) -> Result<Pipeline> {
+    pub(super) async fn pipeline(&self, variant: &Variant, overrides: &[(&'static str, f64)]) -> Result<Pipeline> {
         let key = (variant.source, variant.entry, format!("{overrides:?}"));
-        let mut pipelines = guard(&self.inner.pipelines);
-        if let Some(found) = pipelines.get(&key) {
+        if let Some(found) = guard(&self.inner.pipelines).get(&key) {
             return Ok(found.clone());
         }
         let interface = interface(variant)?;
@@ -172,16 +182,21 @@ impl Gpu {
             },
             cache: None,
         });
-        if let Some(e) = pollster::block_on(scope.pop()) {
+        if let Some(e) = scope.pop().await {
             return Err(Error::Kernel { kernel: variant.entry.to_string(), message: e.to_string() });
         }
         let compiled = Pipeline { pipeline, layout };
-        pipelines.insert(key, compiled.clone());
+        guard(&self.inner.pipelines).insert(key, compiled.clone());
         Ok(compiled)
     }
 
     /// Allocates a buffer of `bytes` bytes for the tensor `name`.
     pub(super) fn buffer(&self, name: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer> {
+        block_on(self.buffer_async(name, bytes, usage))
+    }
+
+    /// As [`buffer`](Self::buffer), without waiting.
+    pub(super) async fn buffer_async(&self, name: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer> {
         let mib = |b: u64| b as f64 / f64::from(1 << 20);
         let info = &self.inner.info;
         if usage.contains(BufferUsages::STORAGE) && bytes > info.max_binding.min(info.max_buffer) {
@@ -199,7 +214,7 @@ impl Gpu {
             usage,
             mapped_at_creation: false,
         });
-        match pollster::block_on(scope.pop()) {
+        match scope.pop().await {
             None => Ok(buffer),
             Some(_) => Err(Error::Memory(format!(
                 "{} is out of memory: the tensor {name} needs {:.1} MiB",

@@ -1,14 +1,17 @@
 //! Runs a plan on the GPU: a loop over pipelines and bind groups that knows no op.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
-use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages, PollType};
+use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
 
 use super::Gpu;
-use super::readback::Readback;
-use crate::executor::{Executor, Options, Pending};
-use crate::plan::{Buf, Plan, Slots, Type, assign_slots};
+use super::download::{Download, fence};
+use super::store::{GpuShelf, STORAGE};
+use super::wait::block_on;
+use crate::executor::{Drive, Executor, Options, Pending, Place, find_in, places};
+use crate::plan::{Buf, Plan, Type};
 use crate::{Error, Result};
 
 /// Floats behind each buffer that no kernel may touch, and what they hold.
@@ -22,9 +25,14 @@ const POISON: u32 = 0x7FC0_0BAD;
 pub struct GpuExecutor {
     gpu: Gpu,
     plan: Plan,
-    slots: Slots,
-    buffers: Vec<wgpu::Buffer>,
+    /// For each buffer of the plan its memory, and where that lies.
+    buffers: Vec<(wgpu::Buffer, Place)>,
+    /// Bytes of each allocation of the plan's own.
+    bytes: Vec<u64>,
     dispatches: Vec<Dispatch>,
+    /// The stores that the plan writes.
+    written: Vec<Arc<GpuShelf>>,
+    stores: Vec<Arc<GpuShelf>>,
     guarded: bool,
 }
 
@@ -42,15 +50,30 @@ impl GpuExecutor {
     /// # Errors
     /// A tensor is larger than the device can bind, memory runs out, or a kernel does not compile.
     pub fn new(gpu: &Gpu, plan: Plan, options: &Options) -> Result<Self> {
-        let slots = assign_slots(&plan, options.share);
-        let storage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+        Self::bound(gpu, plan, options, Vec::new())
+    }
+
+    /// Allocates a plan's buffers but for the persistent ones, which `stores` hold, and compiles its kernels.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or a tensor is in no store or has other sizes there.
+    pub(crate) fn bound(gpu: &Gpu, plan: Plan, options: &Options, stores: Vec<Arc<GpuShelf>>) -> Result<Self> {
+        block_on(Self::bound_async(gpu, plan, options, stores))
+    }
+
+    /// As [`bound`](Self::bound), without waiting.
+    async fn bound_async(gpu: &Gpu, plan: Plan, options: &Options, stores: Vec<Arc<GpuShelf>>) -> Result<Self> {
+        plan.check()?;
+        let shelves = || stores.iter().map(|store| &**store);
+        let (places, slots) = places(&plan, options.share, |spec| find_in(shelves(), spec))?;
         let guard = if options.guard { GUARD_WORDS as u64 * 4 } else { 0 };
-        let mut buffers = Vec::with_capacity(slots.bytes.len());
+        let mut own = Vec::with_capacity(slots.bytes.len());
         for (slot, &bytes) in slots.bytes.iter().enumerate() {
-            let tenants = plan.buffers.iter().zip(&slots.of).filter(|(_, s)| **s == slot);
+            let tenants = plan.buffers.iter().zip(&slots.of).filter(|(_, s)| **s == Some(slot));
             let largest = tenants.max_by_key(|(spec, _)| spec.bytes()).map(|(spec, _)| spec);
             let largest = largest.expect("every slot belongs to a buffer");
-            let buffer = gpu.buffer(&format!("{} {}", largest.name, largest.shape), bytes + guard, storage)?;
+            let name = format!("{} {}", largest.name, largest.shape);
+            let buffer = gpu.buffer_async(&name, bytes + guard, STORAGE).await?;
             if options.poison || options.guard {
                 let word = if !options.poison {
                     0
@@ -63,15 +86,30 @@ impl GpuExecutor {
                 words.resize(words.len() + usize::try_from(guard / 4).unwrap_or(0), GUARD);
                 gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
             }
-            buffers.push(buffer);
+            own.push(buffer);
         }
-        let dispatches = prepare(gpu, &plan, &slots, &buffers)?;
+        let memory = |place: &Place| match *place {
+            Place::Own(slot) => own[slot].clone(),
+            Place::Shared { store, tensor } => stores[store].read().memory[tensor].clone(),
+        };
+        let buffers: Vec<_> = places.iter().map(|place| (memory(place), *place)).collect();
+        let dispatches = prepare(gpu, &plan, &buffers).await?;
         gpu.check()?;
-        Ok(Self { gpu: gpu.clone(), plan, slots, buffers, dispatches, guarded: options.guard })
+        let mut writes = vec![false; stores.len()];
+        for step in &plan.steps {
+            for buf in step.written()? {
+                if let Place::Shared { store, .. } = places[buf.index()] {
+                    writes[store] = true;
+                }
+            }
+        }
+        let written = stores.iter().zip(writes).filter(|(_, write)| *write).map(|(store, _)| store.clone()).collect();
+        let (gpu, bytes, guarded) = (gpu.clone(), slots.bytes, options.guard);
+        Ok(Self { gpu, plan, buffers, bytes, dispatches, written, stores, guarded })
     }
 
     fn wgpu_buffer(&self, buf: Buf) -> &wgpu::Buffer {
-        &self.buffers[self.slots.of[buf.index()]]
+        &self.buffers[buf.index()].0
     }
 
     fn record(&self, pass: &mut wgpu::ComputePass<'_>, at: usize) {
@@ -82,6 +120,7 @@ impl GpuExecutor {
     }
 
     fn submit(&self, steps: Range<usize>, timestamps: Option<&wgpu::QuerySet>) {
+        self.written.iter().for_each(|store| store.touch());
         let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if let Some(query_set) = timestamps {
             for (at, query) in steps.zip((0u32..).step_by(2)) {
@@ -102,15 +141,18 @@ impl GpuExecutor {
         self.gpu.queue().submit([encoder.finish()]);
     }
 
-    fn read_words<W: bytemuck::Pod>(&self, buf: Buf, ty: Type) -> Result<Vec<W>> {
+    fn download_words<W: bytemuck::Pod + Send>(&self, buf: Buf, ty: Type) -> Result<Pending<Vec<W>>> {
         let spec = self.plan.spec(buf);
         self.plan.check_len(buf, ty, spec.shape.len())?;
-        let bytes = Readback::start(&self.gpu, self.wgpu_buffer(buf), 0..spec.bytes())?.wait()?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        let download = Download::start(&self.gpu, &[(self.wgpu_buffer(buf), 0..spec.bytes())])?;
+        Ok(Pending::new(Arc::new(self.gpu.clone()), download).map(|bytes| bytemuck::pod_collect_to_vec(&bytes[0])))
     }
 
     fn write_words<W: bytemuck::Pod>(&self, buf: Buf, ty: Type, data: &[W]) -> Result<()> {
         self.plan.check_len(buf, ty, data.len())?;
+        if let Place::Shared { store, .. } = self.buffers[buf.index()].1 {
+            self.stores[store].touch();
+        }
         self.gpu.queue().write_buffer(self.wgpu_buffer(buf), 0, bytemuck::cast_slice(data));
         self.gpu.check()
     }
@@ -129,27 +171,22 @@ impl Executor for GpuExecutor {
         self.write_words(buf, Type::U32, data)
     }
 
-    fn read(&mut self, buf: Buf) -> Result<Vec<f32>> {
-        self.read_words(buf, Type::F32)
-    }
-
-    fn read_u32(&mut self, buf: Buf) -> Result<Vec<u32>> {
-        self.read_words(buf, Type::U32)
-    }
-
-    fn read_later(&mut self, buf: Buf) -> Result<Pending> {
-        let spec = self.plan.spec(buf);
-        self.plan.check_len(buf, Type::F32, spec.shape.len())?;
-        let readback = Readback::start(&self.gpu, self.wgpu_buffer(buf), 0..spec.bytes())?;
-        Ok(Pending::new(move |wait| Ok(readback.poll(wait)?.map(|bytes| bytemuck::pod_collect_to_vec(&bytes)))))
-    }
-
     fn run(&mut self, steps: Range<usize>) -> Result<()> {
         self.submit(steps, None);
-        // Polling gives finished staging memory back; the result says only whether anything is still under way.
-        let polled = self.gpu.device().poll(PollType::Poll);
-        self.gpu.check()?;
-        polled.map(drop).map_err(|e| Error::Device(format!("{}: {e}", self.gpu.info().name)))
+        // Polling gives finished staging memory back.
+        self.gpu.advance(false)
+    }
+
+    fn download(&mut self, buf: Buf) -> Result<Pending<Vec<f32>>> {
+        self.download_words(buf, Type::F32)
+    }
+
+    fn download_u32(&mut self, buf: Buf) -> Result<Pending<Vec<u32>>> {
+        self.download_words(buf, Type::U32)
+    }
+
+    fn fence(&mut self) -> Result<Pending<()>> {
+        Ok(Pending::new(Arc::new(self.gpu.clone()), fence(&self.gpu)))
     }
 
     fn time(&mut self, steps: Range<usize>) -> Result<Vec<f64>> {
@@ -158,10 +195,12 @@ impl Executor for GpuExecutor {
 
     fn check_guards(&mut self) -> Result<Vec<String>> {
         let mut broken = Vec::new();
-        for (spec, &slot) in self.plan.buffers.iter().zip(&self.slots.of).filter(|_| self.guarded) {
-            let end = self.slots.bytes[slot];
-            let zone = Readback::start(&self.gpu, &self.buffers[slot], end..end + GUARD_WORDS as u64 * 4)?.wait()?;
-            if bytemuck::pod_collect_to_vec::<u8, u32>(&zone).iter().any(|&word| word != GUARD) {
+        for (spec, (buffer, place)) in self.plan.buffers.iter().zip(&self.buffers).filter(|_| self.guarded) {
+            let Place::Own(slot) = *place else { continue };
+            let end = self.bytes[slot];
+            let zone = Download::start(&self.gpu, &[(buffer, end..end + GUARD_WORDS as u64 * 4)])?;
+            let zone = Pending::new(Arc::new(self.gpu.clone()), zone).wait()?;
+            if bytemuck::pod_collect_to_vec::<u8, u32>(&zone[0]).iter().any(|&word| word != GUARD) {
                 broken.push(spec.name.clone());
             }
         }
@@ -188,8 +227,9 @@ impl GpuExecutor {
             let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.resolve_query_set(&query_set, 0..queries, &resolved, 0);
             self.gpu.queue().submit([encoder.finish()]);
-            let bytes = Readback::start(&self.gpu, &resolved, 0..u64::from(queries) * 8)?.wait()?;
-            let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+            let download = Download::start(&self.gpu, &[(&resolved, 0..u64::from(queries) * 8)])?;
+            let bytes = Pending::new(Arc::new(self.gpu.clone()), download).wait()?;
+            let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes[0]);
             seconds.extend(ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period));
             start = end;
         }
@@ -197,23 +237,20 @@ impl GpuExecutor {
     }
 
     fn time_from_outside(&self, steps: Range<usize>) -> Result<Vec<f64>> {
-        let wait = || self.gpu.device().poll(PollType::wait_indefinitely());
         let mut seconds = Vec::with_capacity(steps.len());
         for at in steps {
-            let failed = |e| Error::Device(format!("{}: {e}", self.gpu.info().name));
-            wait().map_err(failed)?;
+            self.gpu.advance(true)?;
             let start = Instant::now();
             self.submit(at..at + 1, None);
-            wait().map_err(failed)?;
+            self.gpu.advance(true)?;
             seconds.push(start.elapsed().as_secs_f64());
-            self.gpu.check()?;
         }
         Ok(seconds)
     }
 }
 
 /// Compiles every step's kernel and binds its buffers. The parameters of all steps lie in one uniform buffer.
-fn prepare(gpu: &Gpu, plan: &Plan, slots: &Slots, buffers: &[wgpu::Buffer]) -> Result<Vec<Dispatch>> {
+async fn prepare(gpu: &Gpu, plan: &Plan, buffers: &[(wgpu::Buffer, Place)]) -> Result<Vec<Dispatch>> {
     let align = gpu.device().limits().min_uniform_buffer_offset_alignment as usize;
     let mut packed: Vec<u8> = Vec::new();
     let mut offsets = Vec::with_capacity(plan.steps.len());
@@ -222,17 +259,18 @@ fn prepare(gpu: &Gpu, plan: &Plan, slots: &Slots, buffers: &[wgpu::Buffer]) -> R
         packed.extend(&step.params);
         packed.resize(packed.len().next_multiple_of(align.max(16)), 0);
     }
-    let uniform = gpu.buffer("params", packed.len().max(16) as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST)?;
+    let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
+    let uniform = gpu.buffer_async("params", packed.len().max(16) as u64, usage).await?;
     gpu.queue().write_buffer(&uniform, 0, &packed);
     let mut dispatches = Vec::with_capacity(plan.steps.len());
     for (step, offset) in plan.steps.iter().zip(offsets) {
         let variant = gpu.variant(step.kernel);
-        let compiled = gpu.pipeline(variant, &step.overrides)?;
+        let compiled = gpu.pipeline(variant, &step.overrides).await?;
         let size = std::num::NonZeroU64::new(step.params.len().next_multiple_of(16) as u64);
         let params = BindingResource::Buffer(BufferBinding { buffer: &uniform, offset: 0, size });
         let mut entries = vec![BindGroupEntry { binding: 0, resource: params }];
         for (number, buf) in (1u32..).zip(&step.buffers) {
-            let resource = buffers[slots.of[buf.index()]].as_entire_binding();
+            let resource = buffers[buf.index()].0.as_entire_binding();
             entries.push(BindGroupEntry { binding: number, resource });
         }
         let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
@@ -241,7 +279,7 @@ fn prepare(gpu: &Gpu, plan: &Plan, slots: &Slots, buffers: &[wgpu::Buffer]) -> R
             layout: &compiled.layout,
             entries: &entries,
         });
-        if let Some(e) = pollster::block_on(scope.pop()) {
+        if let Some(e) = scope.pop().await {
             return Err(Error::Kernel {
                 kernel: format!("{} in {}", variant.entry, step.layer),
                 message: e.to_string(),

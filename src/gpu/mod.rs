@@ -2,9 +2,12 @@
 
 mod adapter;
 mod device;
+mod download;
 mod executor;
-mod readback;
+mod store;
+mod wait;
 
 pub use adapter::{AdapterChoice, AdapterInfo, DeviceKind, NO_ADAPTER, adapters};
 pub use device::Gpu;
 pub use executor::GpuExecutor;
+pub(crate) use store::{GpuShelf, add, download, upload};

@@ -4,9 +4,11 @@ mod op;
 mod recorder;
 mod recording;
 
-pub use op::{Grad, Io, Op, Optimiser, Saved, Update};
+pub use op::{Adapted, Grad, Io, Op, Optimiser, Purpose, Saved, Update};
 pub use recorder::Recorder;
 pub use recording::Recording;
+
+use std::sync::Arc;
 
 use crate::plan::{Shape, Type};
 use crate::{Error, Result};
@@ -42,7 +44,7 @@ pub enum Init {
 }
 
 /// Where a value comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Source {
     /// Written by the caller.
     Input(Type),
@@ -58,17 +60,19 @@ pub enum Source {
         /// How it starts.
         init: Init,
     },
+    /// Computed from parameters and statistics by a plan of its own, before this one is run.
+    Derived,
     /// Computed.
     Op {
         /// The op.
-        op: Box<dyn Op>,
+        op: Arc<dyn Op>,
         /// What it reads, parameters included.
         inputs: Vec<Tensor>,
     },
 }
 
 /// One value of a graph.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Node {
     /// Layer name, as in the paper's tables; parameters are `layer/w` and `layer/b`.
     pub name: String,
@@ -78,10 +82,12 @@ pub struct Node {
     pub source: Source,
 }
 
-/// Ops and values in the order in which they are computed.
-#[derive(Debug, Default)]
+/// Ops and values in the order in which they are computed, and the names of those that a caller reads. An input is found
+/// by the name of its node.
+#[derive(Debug, Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
+    outputs: Vec<(String, Tensor)>,
 }
 
 impl Graph {
@@ -110,19 +116,50 @@ impl Graph {
         self.push(name.into(), shape, Source::Statistic { init })
     }
 
+    /// A tensor that a plan of its own computes from parameters and statistics.
+    pub fn derived(&mut self, name: impl Into<String>, shape: Shape) -> Tensor {
+        self.push(name.into(), shape, Source::Derived)
+    }
+
+    /// Names a value as an output.
+    pub fn set_output(&mut self, name: impl Into<String>, tensor: Tensor) {
+        self.outputs.push((name.into(), tensor));
+    }
+
+    /// The outputs with their names, in the order in which they were named.
+    pub fn outputs(&self) -> impl Iterator<Item = (&str, Tensor)> {
+        self.outputs.iter().map(|(name, tensor)| (name.as_str(), *tensor))
+    }
+
+    /// The output of that name.
+    pub fn output(&self, name: &str) -> Option<Tensor> {
+        self.outputs().find(|(n, _)| *n == name).map(|(_, tensor)| tensor)
+    }
+
+    /// The inputs, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = (Tensor, &Node)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter(|(_, n)| matches!(n.source, Source::Input(_))).map(|(i, n)| (Tensor(i), n))
+    }
+
+    /// The input of that name.
+    pub fn find_input(&self, name: &str) -> Option<Tensor> {
+        self.inputs().find(|(_, node)| node.name == name).map(|(tensor, _)| tensor)
+    }
+
     /// The result of an op. Every shape error is born here.
     ///
     /// # Errors
     /// The op cannot take these inputs; the message names the layer.
     pub fn op(&mut self, name: impl Into<String>, op: impl Op + 'static, inputs: &[Tensor]) -> Result<Tensor> {
-        self.boxed_op(name, Box::new(op), inputs)
+        self.shared_op(name, Arc::new(op), inputs)
     }
 
-    /// As [`op`](Self::op), for an op in a box.
+    /// As [`op`](Self::op), for an op that other graphs may hold as well.
     ///
     /// # Errors
     /// The op cannot take these inputs.
-    pub fn boxed_op(&mut self, name: impl Into<String>, op: Box<dyn Op>, inputs: &[Tensor]) -> Result<Tensor> {
+    pub fn shared_op(&mut self, name: impl Into<String>, op: Arc<dyn Op>, inputs: &[Tensor]) -> Result<Tensor> {
         let name = name.into();
         let shapes: Vec<Shape> = inputs.iter().map(|&t| self.shape(t)).collect();
         let shape = op.output_shape(&shapes).map_err(|e| match e {
@@ -176,6 +213,12 @@ impl Graph {
     /// Whether any op gives an image another result in another batch: see [`Op::depends_on_batch`].
     pub fn depends_on_batch(&self) -> bool {
         self.nodes.iter().any(|n| matches!(&n.source, Source::Op { op, .. } if op.depends_on_batch()))
+    }
+
+    /// A copy of a node of another graph that is computed from nothing: an input, a parameter, a statistic.
+    pub(crate) fn copy(&mut self, node: &Node) -> Tensor {
+        debug_assert!(!matches!(node.source, Source::Op { .. }), "an op's inputs are those of its own graph");
+        self.push(node.name.clone(), node.shape, node.source.clone())
     }
 
     fn push(&mut self, name: String, shape: Shape, source: Source) -> Tensor {

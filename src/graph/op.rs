@@ -1,6 +1,7 @@
 //! What an op is to the graph: a shape rule and two recipes, forward and backward.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use super::Recorder;
 use crate::Result;
@@ -40,6 +41,42 @@ impl Grad {
     }
 }
 
+/// What a graph is for: see [`Op::adapt`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Purpose {
+    /// Outputs only.
+    Inference,
+    /// Gradients too.
+    Training {
+        /// Part of the features that dropout sets to zero; below 1.
+        dropout: f32,
+        /// Batch normalisation uses its running statistics and leaves them alone.
+        frozen: bool,
+    },
+}
+
+/// What becomes of an op in a graph of a certain purpose.
+#[derive(Debug, Clone)]
+pub enum Adapted {
+    /// The op stays.
+    Same,
+    /// The op is left out: its first input passes.
+    Identity,
+    /// Another op takes its place.
+    Replaced(Arc<dyn Op>),
+    /// `y = (x - mean) / sqrt(var + eps) * gamma + beta` on constants, inputs in the order of
+    /// [`BatchNorm`](crate::op::BatchNorm): it is folded into the weights and the bias of the layer before, where there
+    /// is one that [can be followed by a ReLU](Op::with_relu), and else replaced.
+    Folded {
+        /// Added to the variance.
+        eps: f32,
+        /// `max(y, 0)` follows.
+        relu: bool,
+        /// What takes its place where it cannot be folded.
+        otherwise: Arc<dyn Op>,
+    },
+}
+
 /// One differentiable operation.
 pub trait Op: Debug + Send + Sync {
     /// The WGSL file stem; the same word names the kernels, the profile's rows and the tests.
@@ -67,6 +104,23 @@ pub trait Op: Debug + Send + Sync {
     /// statistics of batch normalisation, or on its place in it. Such an op must meet the same batch whenever an image
     /// goes through it again.
     fn depends_on_batch(&self) -> bool {
+        false
+    }
+
+    /// What becomes of the op in a graph that is made for `purpose`. Models hold their graphs as they are trained, without
+    /// dropout.
+    fn adapt(&self, _purpose: Purpose) -> Adapted {
+        Adapted::Same
+    }
+
+    /// The op with `max(y, 0)` fused behind it, if it is a layer with inputs `x`, `w` and perhaps a bias that is linear so
+    /// far: such a layer can take over what follows it.
+    fn with_relu(&self, _relu: bool) -> Option<Arc<dyn Op>> {
+        None
+    }
+
+    /// Whether of input number `input` only the sizes are used: it then has no gradient from here, and no kernel reads it.
+    fn reads_shape_only(&self, _input: usize) -> bool {
         false
     }
 

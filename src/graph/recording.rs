@@ -1,8 +1,7 @@
 //! From a graph to a plan: forward, then backward by reverse accumulation, then the update.
 
 use super::{Grad, Graph, Io, Optimiser, Recorder, Source, Tensor, Update};
-use crate::plan::reflect::{Access, interface};
-use crate::plan::{Buf, Plan, Role, Shape, Step, Type};
+use crate::plan::{Buf, Phase, Plan, Role, Shape, Type};
 
 /// A plan in the making. [`forward`](Self::forward), [`backward`](Self::backward) and [`update`](Self::update) make the
 /// usual one; the finer methods make plans whose phases are run several times or cover a part of the graph.
@@ -20,7 +19,7 @@ impl<'g> Recording<'g> {
     pub fn forward(graph: &'g Graph, outputs: &[Tensor]) -> Self {
         let mut recording = Self::new(graph);
         recording.forward_below(graph.nodes.len(), outputs);
-        recording.end_phase("forward");
+        recording.end_phase(Phase::Forward);
         recording
     }
 
@@ -48,6 +47,7 @@ impl<'g> Recording<'g> {
                 Source::Input(ty) => (*ty, Role::Input),
                 Source::Param { .. } => (Type::F32, Role::Param),
                 Source::Statistic { .. } => (Type::F32, Role::Statistic),
+                Source::Derived => (Type::F32, Role::Derived),
                 Source::Op { .. } if outputs.contains(&Tensor(i)) => (Type::F32, Role::Output),
                 Source::Op { .. } => (Type::F32, Role::Temporary),
             };
@@ -79,11 +79,11 @@ impl<'g> Recording<'g> {
     }
 
     /// Records the gradients of all parameters, and of the inputs in `wrt`, given the gradient of `from`, which the
-    /// caller writes into the returned buffer (`d` and the value's name) before a run.
+    /// caller writes into the returned buffer (`d` and the value's name) before each run: an op may overwrite it.
     pub fn backward(&mut self, from: Tensor, wrt: &[Tensor]) -> Buf {
         let seed = self.seed(from, Role::Input);
         self.backward_from(from, seed, wrt);
-        self.end_phase("backward");
+        self.end_phase(Phase::Backward);
         seed
     }
 
@@ -102,7 +102,7 @@ impl<'g> Recording<'g> {
             needs[i] = match &node.source {
                 Source::Input(_) => wrt.contains(&Tensor(i)),
                 Source::Param { .. } => true,
-                Source::Statistic { .. } => false,
+                Source::Statistic { .. } | Source::Derived => false,
                 Source::Op { inputs, .. } => inputs.iter().any(|t| needs[t.0]),
             };
         }
@@ -111,8 +111,8 @@ impl<'g> Recording<'g> {
             let Source::Op { op, inputs } = &node.source else { continue };
             let (Some(dy), true) = (self.grads[i], needs[i]) else { continue };
             let mut dx = Vec::with_capacity(inputs.len());
-            for &t in inputs {
-                dx.push(needs[t.0].then(|| self.grad_of(t, wrt)));
+            for (number, &t) in inputs.iter().enumerate() {
+                dx.push((needs[t.0] && !op.reads_shape_only(number)).then(|| self.grad_of(t, wrt)));
             }
             let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
             let shapes = self.graph.shapes(inputs);
@@ -121,12 +121,13 @@ impl<'g> Recording<'g> {
         }
     }
 
-    /// Records the phase `of` once more as the phase `name`, which is run in its place and adds to the gradients of the
+    /// Records the phase `of` once more as the phase `phase`, which is run in its place and adds to the gradients of the
     /// parameters where the other sets them.
-    pub fn repeat_adding(&mut self, of: &str, name: &'static str) {
+    pub fn repeat_adding(&mut self, of: Phase, phase: Phase) {
         let params: Vec<Buf> = self.graph.params().filter_map(|(t, _)| self.grads[t.0]).collect();
-        self.plan.repeat(of, name, |step| {
-            if writes(step, &params) {
+        self.plan.repeat(of, phase, |step| {
+            let written = step.written().expect("the kernels' files are valid: tests/shaders.rs");
+            if written.iter().any(|buf| params.contains(buf)) {
                 step.overrides.iter_mut().filter(|(name, _)| *name == "ACCUMULATE").for_each(|(_, on)| *on = 1.0);
             }
         });
@@ -159,7 +160,7 @@ impl<'g> Recording<'g> {
     pub fn update(&mut self, loss: Tensor, optimiser: &dyn Optimiser) -> Buf {
         self.update_statistics(loss);
         let learning_rate = self.update_params(loss, optimiser);
-        self.end_phase("update");
+        self.end_phase(Phase::Update);
         learning_rate
     }
 
@@ -194,19 +195,10 @@ impl<'g> Recording<'g> {
         self.plan
     }
 
-    /// Gives everything since the last phase a name.
-    pub fn end_phase(&mut self, name: &'static str) {
-        let start = self.plan.phases.last().map_or(0, |(_, range)| range.end);
-        self.plan.phases.push((name, start..self.plan.steps.len()));
+    /// Ends a phase: it holds everything recorded since the last one.
+    pub fn end_phase(&mut self, phase: Phase) {
+        self.plan.end_phase(phase);
     }
-}
-
-/// Whether a step writes one of `buffers`.
-fn writes(step: &Step, buffers: &[Buf]) -> bool {
-    let portable = step.kernel.variants.last().expect("every kernel has a portable variant");
-    let interface = interface(portable).expect("the kernels' files are valid: tests/shaders.rs");
-    let storage = interface.bindings[1..].iter().zip(&step.buffers);
-    storage.into_iter().any(|(binding, buf)| binding.access == Access::ReadWrite && buffers.contains(buf))
 }
 
 impl Graph {

@@ -1,324 +1,123 @@
-//! A network with weights on a device: images in, embeddings out.
+//! Models: a graph with named inputs and outputs, how its images must be prepared, and what it is called. Plain values
+//! without a device and without weights: a [`Session`](crate::Session) holds one on a device.
 
-mod fold;
+mod derive;
+mod instance;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+pub use derive::{Fold, derive_plan};
+pub use instance::Instance;
 
-use image::DynamicImage;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Normal};
-use rayon::prelude::*;
-
-use crate::data::decode::{decode_face, prepare};
 use crate::data::preprocess::Preprocess;
-use crate::executor::{Executor, Options};
-use crate::graph::{Graph, Init, Recording};
-use crate::net::{self, Build, Fold, Network};
-use crate::plan::{Buf, Plan};
-use crate::weights::{Metadata, Weights};
-use crate::{Engine, Error, Result};
+use crate::graph::{Graph, Tensor};
+use crate::plan::Shape;
+use crate::{Error, Result};
 
-use self::fold::folded;
+/// Name of the input that takes images, `[batch, height, width, 3]`.
+pub const IMAGES: &str = "images";
+/// Name of the output that gives embeddings, `[batch, dimensions]`, rows of unit length.
+pub const EMBEDDINGS: &str = "embeddings";
+/// Name of the input that decides what dropout drops, `[2]`: the run's seed and a number that grows with the steps.
+pub const DROPOUT_SEED: &str = "dropout seed";
+/// Images of the batch that a model's own graph is written for; [`Model::instance`] makes graphs for others. One image
+/// would not do: batch normalisation needs more than one value in training.
+pub const REFERENCE_BATCH: u32 = 2;
 
-/// Images that go through the network together, unless there are fewer.
-const BATCH: u32 = 32;
-
-/// A network with weights, ready to embed images.
-#[derive(Debug)]
+/// A network as a value: the graph as it is trained, with parameters but without their values.
+#[derive(Debug, Clone)]
 pub struct Model {
-    executor: Box<dyn Executor>,
-    images: Buf,
-    embeddings: Buf,
-    folds: Vec<Fold>,
-    batch: usize,
-    metadata: Metadata,
+    name: String,
+    about: String,
+    preprocess: Preprocess,
+    graph: Graph,
+    images: Tensor,
 }
 
 impl Model {
-    /// Loads a weights file and puts its network on the device.
+    /// A model of a graph for batches of [`REFERENCE_BATCH`] images, with an input [`IMAGES`] and at least one output. The
+    /// graph is written for training: batch normalisation and dropout are ops of their own.
     ///
     /// # Errors
-    /// The file cannot be read, is damaged, or belongs to another network; the device lacks memory.
-    pub fn load(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::with_weights(engine, &Weights::load(path)?, path, BATCH)
+    /// The graph has no such input or no output, or the input is not the image batch that `preprocess` makes.
+    pub fn new(
+        name: impl Into<String>,
+        about: impl Into<String>,
+        preprocess: Preprocess,
+        graph: Graph,
+    ) -> Result<Self> {
+        let (name, about) = (name.into(), about.into());
+        let fail = |message: String| Error::shape(&name, message);
+        let images = graph.find_input(IMAGES).ok_or_else(|| fail(format!("the graph has no input \"{IMAGES}\"")))?;
+        let expected = [REFERENCE_BATCH, preprocess.height, preprocess.width, 3];
+        if graph.shape(images).dims() != expected {
+            let found = graph.shape(images);
+            return Err(fail(format!("expected the input \"{IMAGES}\" with the sizes {expected:?}, got {found}")));
+        }
+        if graph.outputs().next().is_none() {
+            return Err(fail("the graph has no output".into()));
+        }
+        Ok(Self { name, about, preprocess, graph, images })
     }
 
-    /// The same for weights of a network of one's own, which [`net::find`] does not know.
+    /// Its name, as weights files bear it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One line for lists.
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+
+    /// How images must be prepared.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Height and width of its images, pixels.
+    pub fn input(&self) -> [u32; 2] {
+        [self.preprocess.height, self.preprocess.width]
+    }
+
+    /// The same model with images that are prepared otherwise, but as large.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
-    pub fn load_for(engine: &Engine, network: &Network, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::for_network(engine, network, &Weights::load(path)?, path, BATCH)
+    /// They have another size: that is another model, whose graph must be built anew.
+    pub fn with_preprocess(mut self, preprocess: Preprocess) -> Result<Self> {
+        if [preprocess.height, preprocess.width] != self.input() {
+            let ([height, width], Preprocess { height: h, width: w, .. }) = (self.input(), preprocess);
+            return Err(Error::shape(&self.name, format!("takes images of {height}x{width}, not of {h}x{w}")));
+        }
+        self.preprocess = preprocess;
+        Ok(self)
     }
 
-    /// Puts weights that are in memory on the device; `path` stands for them in messages.
+    /// Dimensions of its embeddings.
     ///
     /// # Errors
-    /// The network is unknown, a tensor is missing, misshapen or not made of numbers, or the device lacks memory.
-    pub fn with_weights(engine: &Engine, weights: &Weights, path: &Path, batch: u32) -> Result<Self> {
-        Self::for_network(engine, network_of(weights, path)?, weights, path, batch)
+    /// It has no output [`EMBEDDINGS`], as detectors do not.
+    pub fn dimensions(&self) -> Result<u32> {
+        let embeddings = self.graph.output(EMBEDDINGS);
+        let none = || Error::shape(&self.name, format!("the model has no output \"{EMBEDDINGS}\""));
+        embeddings.map(|t| self.graph.shape(t).channels()).ok_or_else(none)
     }
 
-    fn for_network(engine: &Engine, network: &Network, weights: &Weights, path: &Path, batch: u32) -> Result<Self> {
-        check_fit(network, weights, path)?;
-        let mut model = Self::untrained(engine, network, weights.metadata.clone(), batch)?;
-        model.load_weights(weights, path)?;
-        Ok(model)
+    /// The graph, for batches of [`REFERENCE_BATCH`] images.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
-    /// A network on the device with all weights zero, for `batch` images at a time, or fewer where the device has not the
-    /// memory for so many.
-    pub(crate) fn untrained(engine: &Engine, network: &Network, metadata: Metadata, mut batch: u32) -> Result<Self> {
-        let room = engine.room();
-        loop {
-            let net = network.graph(&build(&metadata, Build::inference(batch)))?;
-            let recording = Recording::forward(&net.graph, &[net.embeddings]);
-            let (images, embeddings) = (recording.value(net.images), recording.value(net.embeddings));
-            let plan = recording.finish();
-            if batch > 1 && !room.holds(&plan) {
-                batch /= 2;
-                continue;
-            }
-            let executor = engine.executor(plan, &Options::default())?;
-            return Ok(Self { executor, images, embeddings, folds: net.folds, batch: batch as usize, metadata });
-        }
+    /// Name and sizes of everything that a weights file of this model holds: parameters and running statistics.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, Shape)> {
+        self.graph.weights().map(|(node, _)| (node.name.as_str(), node.shape))
     }
 
-    /// What the weights file says of itself.
-    pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+    /// Whether it has running statistics, those of batch normalisation.
+    pub fn has_statistics(&self) -> bool {
+        self.graph.weights().count() != self.graph.params().count()
     }
 
-    /// Embeds images of any size: crops, resizes and scales them as the weights' preprocessing says. Each embedding
-    /// holds [`Metadata::embedding`] floats and has length 1.
-    ///
-    /// # Errors
-    /// The device is lost.
-    pub fn embed(&mut self, images: &[DynamicImage]) -> Result<Vec<Vec<f32>>> {
-        let preprocess = self.metadata.preprocess.clone();
-        let faces: Vec<_> = images.par_iter().map(|image| prepare(image, &preprocess)).collect();
-        self.embed_faces(&faces)
-    }
-
-    /// Embeds image files.
-    ///
-    /// # Errors
-    /// A file cannot be read or decoded (the first one is named), or the device is lost.
-    pub fn embed_files(&mut self, paths: &[PathBuf]) -> Result<Vec<Vec<f32>>> {
-        let preprocess = self.metadata.preprocess.clone();
-        let faces: Result<Vec<_>> = paths.par_iter().map(|path| decode_face(path, &preprocess)).collect();
-        self.embed_faces(&faces?)
-    }
-
-    /// Embeds faces that are already cropped and resized: `height * width * 3` bytes each.
-    ///
-    /// # Errors
-    /// The device is lost.
-    pub fn embed_faces<F: AsRef<[u8]> + Sync>(&mut self, faces: &[F]) -> Result<Vec<Vec<f32>>> {
-        let len = self.metadata.preprocess.face_len();
-        let mut embeddings = Vec::with_capacity(faces.len());
-        let mut pixels = vec![0.0; self.batch * len];
-        for chunk in faces.chunks(self.batch) {
-            // A ragged last batch keeps old pixels in its free rows: rows do not influence each other.
-            let rows = pixels.par_chunks_exact_mut(len).zip(chunk.par_iter());
-            let preprocess: &Preprocess = &self.metadata.preprocess;
-            rows.for_each(|(row, face)| preprocess.write_f32(face.as_ref(), row));
-            embeddings.extend(self.run(&pixels)?.into_iter().take(chunk.len()));
-        }
-        Ok(embeddings)
-    }
-
-    /// Embeds images that are floats already, as the network reads them: `[images, height, width, 3]`, prepared by the
-    /// caller in the way that [`Metadata::preprocess`] says.
-    ///
-    /// # Errors
-    /// The number of floats is not that of whole images, or the device is lost.
-    pub fn embed_floats(&mut self, images: &[f32]) -> Result<Vec<Vec<f32>>> {
-        let len = self.metadata.preprocess.face_len();
-        if !images.len().is_multiple_of(len) {
-            let message = format!("expected whole images of {len} floats, got {} floats", images.len());
-            return Err(Error::shape("images", message));
-        }
-        let mut embeddings = Vec::with_capacity(images.len() / len);
-        let mut pixels = vec![0.0; self.batch * len];
-        for chunk in images.chunks(pixels.len()) {
-            pixels[..chunk.len()].copy_from_slice(chunk);
-            embeddings.extend(self.run(&pixels)?.into_iter().take(chunk.len() / len));
-        }
-        Ok(embeddings)
-    }
-
-    /// Embeds a whole batch.
-    fn run(&mut self, pixels: &[f32]) -> Result<Vec<Vec<f32>>> {
-        self.executor.write(self.images, pixels)?;
-        self.executor.run_all()?;
-        let rows = self.executor.read(self.embeddings)?;
-        Ok(rows.chunks_exact(self.metadata.embedding as usize).map(<[f32]>::to_vec).collect())
-    }
-
-    /// Takes over weights of the same network; `path` stands for them in messages.
-    pub(crate) fn load_weights(&mut self, weights: &Weights, path: &Path) -> Result<()> {
-        for (buf, name) in weight_buffers(self.executor.plan()) {
-            let shape = self.executor.plan().spec(buf).shape;
-            self.executor.write(buf, &folded(weights, &self.folds, &name, shape, path)?)?;
-        }
-        Ok(())
-    }
-}
-
-/// The sizes that weights were made for.
-pub(crate) fn build(metadata: &Metadata, build: Build) -> Build {
-    build.embedding(metadata.embedding).input([metadata.preprocess.height, metadata.preprocess.width])
-}
-
-/// The network that weights were made for.
-fn network_of(weights: &Weights, path: &Path) -> Result<&'static Network> {
-    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
-    let Metadata { network: name, version, .. } = &weights.metadata;
-    net::find(name).map_err(|_| {
-        let names: Vec<_> = net::NETWORKS.iter().map(|n| n.name).collect();
-        fail(format!(
-            "holds weights of the network {name}, this version knows {}; update facenet-gpu (the file was written by \
-             version {version})",
-            names.join(", ")
-        ))
-    })
-}
-
-/// Checks that weights fit a network: everything that a device would choke on is found out here.
-fn check_fit(network: &Network, weights: &Weights, path: &Path) -> Result<()> {
-    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
-    let Metadata { network: name, embedding, preprocess, .. } = &weights.metadata;
-    let Preprocess { height, width, .. } = preprocess;
-    if name != network.name {
-        return Err(fail(format!("holds weights of the network {name}, not of {}", network.name)));
-    }
-    let net = network.graph(&build(&weights.metadata, Build::training(2)));
-    let net = net.map_err(|e| {
-        fail(format!("has images of {height}x{width} and embeddings of {embedding} floats ({e}); the file is damaged"))
-    })?;
-    let mut known = BTreeSet::new();
-    for (node, _) in net.graph.weights() {
-        let data = weights.tensor(&node.name, node.shape, path)?;
-        known.insert(node.name.as_str());
-        if node.name.ends_with("/var") && data.iter().any(|var| *var < 0.0) {
-            return Err(fail(format!("has a negative variance in the tensor {}; the file is damaged", node.name)));
-        }
-    }
-    if let Some((name, ..)) = weights.tensors.iter().find(|(name, ..)| !known.contains(name.as_str())) {
-        return Err(fail(format!("has the tensor {name}, which {} does not know; the file is damaged", network.name)));
-    }
-    if !weights.is_finite() {
-        return Err(fail("holds values that are not numbers; train again with a lower learning rate".into()));
-    }
-    Ok(())
-}
-
-/// Buffer and name of everything in a plan that a weights file holds.
-fn weight_buffers(plan: &Plan) -> Vec<(Buf, String)> {
-    plan.weights().map(|(buf, spec)| (buf, spec.name.clone())).collect()
-}
-
-/// Writes the weights into a plan for training.
-pub(crate) fn load_weights(executor: &mut dyn Executor, weights: &Weights, path: &Path) -> Result<()> {
-    for (buf, name) in weight_buffers(executor.plan()) {
-        let shape = executor.plan().spec(buf).shape;
-        executor.write(buf, weights.tensor(&name, shape, path)?)?;
-    }
-    Ok(())
-}
-
-/// Reads the weights of a plan for training.
-pub(crate) fn save_weights(executor: &mut dyn Executor, metadata: Metadata) -> Result<Weights> {
-    let mut tensors = Vec::new();
-    for (buf, name) in weight_buffers(executor.plan()) {
-        let shape = executor.plan().spec(buf).shape;
-        tensors.push((name, shape, executor.read(buf)?));
-    }
-    Ok(Weights { metadata, tensors })
-}
-
-/// Draws the starting values of a graph for training, in order, from a seed.
-pub fn initial_weights(graph: &Graph, metadata: Metadata, seed: u64) -> Weights {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut tensors = Vec::new();
-    for (node, init) in graph.weights() {
-        let len = node.shape.len();
-        let mut draw = |std: f32| {
-            let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
-            normal.sample_iter(&mut rng).take(len).collect()
-        };
-        let data = match init {
-            Init::Zeros => vec![0.0; len],
-            Init::Ones => vec![1.0; len],
-            Init::HeNormal { fan_in } => draw((2.0 / fan_in as f32).sqrt()),
-            Init::LecunNormal { fan_in } => draw((1.0 / fan_in as f32).sqrt()),
-        };
-        tensors.push((node.name.clone(), node.shape, data));
-    }
-    Weights { metadata, tensors }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::preprocess::Normalise;
-    use crate::weights::Origin;
-
-    fn weights() -> Weights {
-        let network = net::NETWORKS[0];
-        let [height, width] = network.input;
-        let metadata = Metadata {
-            network: network.name.into(),
-            embedding: 8,
-            preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
-            version: "0.0.1".into(),
-            origin: Origin::default(),
-        };
-        initial_weights(&network.graph(&Build::training(2).embedding(8)).unwrap().graph, metadata, 3)
-    }
-
-    #[test]
-    fn good_weights_embed_and_any_number_of_images_gives_the_same_rows() {
-        let path = Path::new("w");
-        let mut model = Model::with_weights(&Engine::Cpu, &weights(), path, 4).unwrap();
-        let images: Vec<_> = (0..5).map(|i| DynamicImage::new_rgb8(30 + i, 40)).collect();
-        let all = model.embed(&images).unwrap();
-        assert_eq!((all.len(), all[0].len()), (5, 8));
-        assert_eq!(model.embed(&images[4..]).unwrap()[0], all[4]);
-        assert!(model.embed(&[]).unwrap().is_empty());
-    }
-
-    #[test]
-    fn weights_that_do_not_fit_are_refused_before_they_reach_a_device() {
-        let change = |change: fn(&mut Weights)| {
-            let mut weights = weights();
-            change(&mut weights);
-            let error = Model::with_weights(&Engine::Cpu, &weights, Path::new("w.safetensors"), 2).unwrap_err();
-            let text = error.to_string();
-            assert!(text.starts_with("w.safetensors: ") && matches!(error, Error::Weights { .. }), "{text}");
-            text
-        };
-        for (text, part) in [
-            (change(|w| w.metadata.network = "vgg".into()), "the network vgg, this version knows zf64, "),
-            (change(|w| w.metadata.preprocess.height = 4_000_000_000), "has images of 4000000000x64"),
-            (change(|w| w.metadata.preprocess.height = 48), "has the tensor fc1/w with sizes"),
-            (change(|w| w.metadata.embedding = 0), "embeddings of 0 floats"),
-            (change(|w| w.metadata.embedding = u32::MAX), "embeddings of 4294967295 floats"),
-            (change(|w| w.metadata.embedding = 9), "has the tensor embedding/w with sizes"),
-            (change(|w| drop(w.tensors.remove(0))), "lacks the tensor"),
-            (change(|w| w.tensors[0].0 = "extra/w".into()), "lacks the tensor"),
-            (
-                change(|w| w.tensors.push(("extra/w".into(), w.tensors[0].1, Vec::new()))),
-                "has the tensor extra/w, which",
-            ),
-            (change(|w| w.tensors[0].2[0] = f32::NAN), "not numbers"),
-        ] {
-            assert!(text.contains(part), "{text}");
-        }
+    /// Trained floats.
+    pub fn param_count(&self) -> u64 {
+        self.graph.param_count()
     }
 }

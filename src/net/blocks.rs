@@ -1,23 +1,13 @@
 //! The building blocks that networks are written in: one line per row of a paper's table.
 
-use super::{Build, Mode};
 use crate::Result;
 use crate::graph::{Graph, Init, Op, Tensor};
+use crate::model::{DROPOUT_SEED, EMBEDDINGS};
 use crate::op::{
-    Add, AvgPool2d, BatchNorm, Concat, Conv2d, Dropout, L2Normalize, L2Pool2d, Linear, LocalResponseNorm, MaxPool2d,
-    Maxout, ZeroPad2d,
+    Add, AvgPool2d, BatchNorm, CentrePad2d, Concat, Conv2d, Dropout, L2Normalize, L2Pool2d, Linear, LocalResponseNorm,
+    MaxPool2d, Maxout,
 };
 use crate::plan::Shape;
-
-/// A layer with batch normalisation behind it. In a graph for inference the layer stands alone, and expects
-/// `w * gamma / sqrt(var + eps)` for its weights and `beta + (b - mean) * gamma / sqrt(var + eps)` for its bias.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fold {
-    /// The layer.
-    pub layer: String,
-    /// Added to the variance.
-    pub eps: f32,
-}
 
 /// Which norm of a window a pooling takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,29 +38,32 @@ struct Unit {
     relu: bool,
 }
 
-/// Adds layers to a graph. Parameters are named after their layer: `conv1/w`, `conv1/b`.
+/// Adds layers to a model's graph, as it is trained. Parameters are named after their layer: `conv1/w`, `conv1/b`.
 ///
 /// Convolutions have a bias and a ReLU, unless [`batch_norm`](Self::batch_norm) says otherwise.
 #[derive(Debug)]
 pub struct Blocks<'g> {
     graph: &'g mut Graph,
-    build: Build,
     dim: u32,
+    largest: u32,
     unit: Unit,
     seed: Option<Tensor>,
     dropouts: u32,
-    folds: Vec<Fold>,
 }
 
 impl<'g> Blocks<'g> {
-    /// Adds to `graph`; embeddings get `dim` floats.
-    pub fn new(graph: &'g mut Graph, build: Build, dim: u32) -> Self {
+    /// Most floats of one weight matrix; larger ones are split by columns. Every adapter binds 128 MiB.
+    pub const LARGEST: u32 = 32 << 20;
+
+    /// Adds to `graph`; embeddings get `dim` dimensions.
+    pub fn new(graph: &'g mut Graph, dim: u32) -> Self {
         let unit = Unit { bias: true, batch_norm: None, relu: true };
-        Self { graph, build, dim, unit, seed: None, dropouts: 0, folds: Vec::new() }
+        Self { graph, dim, largest: Self::LARGEST, unit, seed: None, dropouts: 0 }
     }
 
-    pub(super) fn finish(self) -> (Option<Tensor>, Vec<Fold>) {
-        (self.seed, self.folds)
+    /// Weight matrices of more than `floats` floats are split, instead of those of more than [`LARGEST`](Self::LARGEST).
+    pub fn split_above(&mut self, floats: u32) {
+        self.largest = floats;
     }
 
     /// From here on every convolution is followed by batch normalisation, and has a bias of its own only with `bias`.
@@ -137,15 +130,10 @@ impl<'g> Blocks<'g> {
     ) -> Result<Tensor> {
         let channels = Shape::new(&[w.channels()])?;
         let mut inputs = vec![x, self.graph.param(format!("{name}/w"), w, init, true)];
-        let folded = unit.batch_norm.is_some() && self.build.mode == Mode::Inference;
-        if unit.bias || folded {
+        if unit.bias {
             inputs.push(self.graph.param(format!("{name}/b"), channels, Init::Zeros, false));
         }
         let Some(eps) = unit.batch_norm else {
-            return self.graph.op(name, op(unit.relu), &inputs);
-        };
-        let Mode::Training { frozen, .. } = self.build.mode else {
-            self.folds.push(Fold { layer: name.to_string(), eps });
             return self.graph.op(name, op(unit.relu), &inputs);
         };
         let y = self.graph.op(name, op(false), &inputs)?;
@@ -156,7 +144,7 @@ impl<'g> Blocks<'g> {
             self.graph.statistic(format!("{name}/mean"), channels, Init::Zeros),
             self.graph.statistic(format!("{name}/var"), channels, Init::Ones),
         ];
-        let op = BatchNorm { frozen, relu: unit.relu, ..BatchNorm::new(eps) };
+        let op = BatchNorm { relu: unit.relu, ..BatchNorm::new(eps) };
         self.graph.op(format!("{name}/batch_norm"), op, &inputs)
     }
 
@@ -210,19 +198,21 @@ impl<'g> Blocks<'g> {
     /// # Errors
     /// The tensors are no image batches of one size.
     pub fn concat(&mut self, name: &str, tensors: &[Tensor]) -> Result<Tensor> {
+        let mut largest = (tensors[0], [0, 0]);
         let mut sizes = Vec::with_capacity(tensors.len());
         for &x in tensors {
             let [_, h, w, _] = self.shape(x).nhwc(name)?;
             sizes.push([h, w]);
+            if h * w > largest.1[0] * largest.1[1] {
+                largest = (x, [h, w]);
+            }
         }
-        let largest = |side: usize| sizes.iter().map(|s| s[side]).max().unwrap_or(0);
-        let (height, width) = (largest(0), largest(1));
         let mut inputs = Vec::with_capacity(tensors.len());
         for (&x, &size) in tensors.iter().zip(&sizes) {
-            inputs.push(if size == [height, width] {
+            inputs.push(if size == largest.1 {
                 x
             } else {
-                self.graph.op(format!("{name}/pad"), ZeroPad2d::centred(size, [height, width])?, &[x])?
+                self.graph.op(format!("{name}/pad"), CentrePad2d, &[x, largest.0])?
             });
         }
         self.side_by_side(name, inputs)
@@ -248,20 +238,16 @@ impl<'g> Blocks<'g> {
         self.graph.op(name, Add { scale, relu }, &[x, up])
     }
 
-    /// Dropout, where the graph is for training and the run wants it.
+    /// Dropout, where a run wants it: see [`Purpose`](crate::graph::Purpose).
     ///
     /// # Errors
-    /// The run wants to drop out everything.
+    /// Never: the part that is dropped comes with the purpose.
     pub fn dropout(&mut self, name: &str, x: Tensor) -> Result<Tensor> {
-        let Mode::Training { dropout: p, .. } = self.build.mode else { return Ok(x) };
-        if p == 0.0 {
-            return Ok(x);
-        }
         let graph = &mut self.graph;
-        let seed = *self.seed.get_or_insert_with(|| graph.input_u32("dropout seed", Shape::vector(2)));
+        let seed = *self.seed.get_or_insert_with(|| graph.input_u32(DROPOUT_SEED, Shape::vector(2)));
         let site = self.dropouts;
         self.dropouts += 1;
-        self.graph.op(name, Dropout { p, site }, &[x, seed])
+        self.graph.op(name, Dropout { p: 0.0, site }, &[x, seed])
     }
 
     /// Fully connected layer with bias and ReLU over everything of an image; never with batch normalisation.
@@ -293,10 +279,10 @@ impl<'g> Blocks<'g> {
     }
 
     /// Names and outputs of the layers into which a fully connected layer must be split so that no weight matrix is
-    /// larger than [`Build::largest`]; the layer itself where it fits.
+    /// larger than what one may be; the layer itself where it fits.
     fn parts(&self, name: &str, x: Tensor, c_out: u32, pieces: u32) -> Vec<(String, u32)> {
         let column = u64::from(self.features(x)) * u64::from(pieces);
-        let fit = (u64::from(self.build.largest) / column).max(1);
+        let fit = (u64::from(self.largest) / column).max(1);
         let count = u32::try_from(u64::from(c_out).div_ceil(fit)).unwrap_or(c_out);
         if count <= 1 {
             return vec![(name.to_string(), c_out)];
@@ -308,7 +294,7 @@ impl<'g> Blocks<'g> {
         parts.map(|(first, i)| (format!("{name}/part{i}"), each.min(c_out - first))).collect()
     }
 
-    /// The end of every network: a linear layer to the embedding's floats, then rows of unit length.
+    /// The end of every network: a linear layer to the embedding's dimensions, then rows of unit length.
     ///
     /// # Errors
     /// The weights are too many for 32-bit indices.
@@ -326,7 +312,7 @@ impl<'g> Blocks<'g> {
 
     fn embedding_layer(&mut self, x: Tensor, unit: Unit) -> Result<Tensor> {
         let y = self.linear("embedding", x, self.dim, unit)?;
-        self.graph.op("embeddings", L2Normalize::default(), &[y])
+        self.graph.op(EMBEDDINGS, L2Normalize::default(), &[y])
     }
 
     /// Floats of one image of a batch.

@@ -1,7 +1,6 @@
-//! Networks: each a short file that reads like the table of a paper.
+//! Networks: each a short file that reads like the table of a paper, and makes a [`Model`].
 
 mod blocks;
-mod build;
 mod inception;
 mod inception_resnet_v1;
 mod nn1;
@@ -11,25 +10,27 @@ mod openface;
 mod summary;
 mod zf64;
 
-pub use blocks::{Blocks, Fold, Norm, Pool};
-pub use build::{Build, Mode};
+pub use blocks::{Blocks, Norm, Pool};
 pub use inception::{Inception, Order};
 pub use summary::{Layer, Summary};
 
+use crate::data::preprocess::{Normalise, Preprocess};
 use crate::graph::{Graph, Tensor};
+use crate::model::{EMBEDDINGS, IMAGES, Model, REFERENCE_BATCH};
+use crate::plan::Shape;
 use crate::{Error, Result};
 
 /// Writes a network's layers into a graph: from images to embeddings.
 pub type Layers = fn(&mut Blocks<'_>, Tensor) -> Result<Tensor>;
 
-/// A network, as data.
+/// A network that has a name: a constructor of [`Model`]s.
 #[derive(Debug, Clone, Copy)]
 pub struct Network {
     /// Name on the command line and in weights files.
     pub name: &'static str,
-    /// Height and width of its images, pixels. It may take others: see [`Build::input`].
+    /// Height and width of its images, pixels, unless others are asked for.
     pub input: [u32; 2],
-    /// Floats of its embeddings. It may give others: see [`Build::embedding`].
+    /// Dimensions of its embeddings, unless others are asked for.
     pub embedding: u32,
     /// One line for lists.
     pub about: &'static str,
@@ -80,38 +81,31 @@ pub fn find(name: &str) -> Result<&'static Network> {
     })
 }
 
-/// A network as a graph for one batch size.
-#[derive(Debug)]
-pub struct NetworkGraph {
-    /// The graph.
-    pub graph: Graph,
-    /// Input: images `[batch, height, width, 3]`.
-    pub images: Tensor,
-    /// Output: embeddings `[batch, dim]`, rows of unit length.
-    pub embeddings: Tensor,
-    /// Input: the seed of this step's dropout, two integers, if the graph drops anything out.
-    pub seed: Option<Tensor>,
-    /// Layers whose batch normalisation the graph expects to be folded into their weights: see [`Fold`].
-    pub folds: Vec<Fold>,
-}
-
 impl Network {
-    /// The network as a graph: a batch of images in, unit-length embeddings out.
+    /// The model with the network's own sizes.
+    ///
+    /// # Errors
+    /// None of the networks in [`NETWORKS`] fails.
+    pub fn model(&self) -> Result<Model> {
+        self.sized(None, None)
+    }
+
+    /// The model for images of another height and width, or with another number of dimensions, or both.
     ///
     /// # Errors
     /// A size is zero, too large for 32-bit indices, or too small for the network's layers; the message then says which
     /// size is large enough.
-    pub fn graph(&self, build: &Build) -> Result<NetworkGraph> {
-        self.try_graph(build).map_err(|e| match e {
-            Error::Shape { .. } if build.input.is_some_and(|input| input != self.input) => self.unfit(build, &e),
-            e => e,
+    pub fn sized(&self, input: Option<[u32; 2]>, embedding: Option<u32>) -> Result<Model> {
+        let built = self.build(input.unwrap_or(self.input), embedding.unwrap_or(self.embedding));
+        built.map_err(|e| match (e, input) {
+            (e @ Error::Shape { .. }, Some(input)) if input != self.input => self.unfit(input, &e),
+            (e, _) => e,
         })
     }
 
     /// Why images of another size than the network's own cannot be taken, and the smallest square that can.
-    fn unfit(&self, build: &Build, e: &Error) -> Error {
-        let [height, width] = build.input.unwrap_or(self.input);
-        let takes = |side: &u32| self.try_graph(&Build { batch: 2, input: Some([*side; 2]), ..*build }).is_ok();
+    fn unfit(&self, [height, width]: [u32; 2], e: &Error) -> Error {
+        let takes = |side: &u32| self.build([*side; 2], self.embedding).is_ok();
         let remedy = match (1..=self.input[0]).find(takes) {
             Some(side) if height.min(width) < side => format!("give at least {side}x{side}"),
             _ => "give smaller images or a smaller batch".to_string(),
@@ -123,16 +117,32 @@ impl Network {
         ))
     }
 
-    fn try_graph(&self, build: &Build) -> Result<NetworkGraph> {
-        let mut graph = Graph::new();
-        let dim = build.embedding.unwrap_or(self.embedding);
-        if dim == 0 {
-            return Err(Error::Setting("an embedding needs at least one float; the paper uses 128".into()));
-        }
-        let images = graph.input("images", build.images(self.name, self.input)?);
-        let mut blocks = Blocks::new(&mut graph, *build, dim);
-        let embeddings = (self.layers)(&mut blocks, images)?;
-        let (seed, folds) = blocks.finish();
-        Ok(NetworkGraph { graph, images, embeddings, seed, folds })
+    fn build(&self, input: [u32; 2], embedding: u32) -> Result<Model> {
+        model(self.name, self.about, input, embedding, self.layers)
     }
+}
+
+/// A model of one's own from the blocks that the paper's networks are made of: `layers` writes them from images of this
+/// height and width to embeddings of so many dimensions.
+///
+/// # Errors
+/// A size is zero, too large for 32-bit indices, or too small for the layers.
+pub fn model(
+    name: impl Into<String>,
+    about: impl Into<String>,
+    [height, width]: [u32; 2],
+    embedding: u32,
+    layers: impl FnOnce(&mut Blocks<'_>, Tensor) -> Result<Tensor>,
+) -> Result<Model> {
+    let name = name.into();
+    if embedding == 0 {
+        return Err(Error::Setting("an embedding needs at least one dimension; the paper uses 128".into()));
+    }
+    let mut graph = Graph::new();
+    let shape = Shape::new(&[REFERENCE_BATCH, height, width, 3])
+        .map_err(|e| Error::Setting(format!("{name} with images of {height}x{width}: {e}")))?;
+    let images = graph.input(IMAGES, shape);
+    let embeddings = layers(&mut Blocks::new(&mut graph, embedding), images)?;
+    graph.set_output(EMBEDDINGS, embeddings);
+    Model::new(name, about, Preprocess { height, width, normalise: Normalise::Fixed }, graph)
 }

@@ -1,8 +1,8 @@
 //! A network as a table: what the paper prints of NN1 and NN2, for any network and size.
 
-use super::{Build, Network};
 use crate::Result;
-use crate::graph::Source;
+use crate::graph::{Purpose, Source};
+use crate::model::Model;
 use crate::plan::Shape;
 
 /// One row: a layer, or a whole module.
@@ -40,12 +40,12 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The table of a network as it is trained, for one image. With `modules` a module is one row, else every layer is.
+    /// The table of a model as it is trained, for one image. With `modules` a module is one row, else every layer is.
     ///
     /// # Errors
-    /// The network cannot be built with these sizes.
-    pub fn new(network: &Network, build: &Build, modules: bool) -> Result<Self> {
-        let net = network.graph(&Build { batch: 1, ..build.frozen() })?;
+    /// Its images are too large for 32-bit indices.
+    pub fn new(model: &Model, modules: bool) -> Result<Self> {
+        let net = model.sized(1, Purpose::Training { dropout: 0.0, frozen: true })?;
         let mut layers: Vec<Layer> = Vec::new();
         for node in net.graph.nodes() {
             let Source::Op { op, inputs } = &node.source else { continue };

@@ -2,9 +2,11 @@
 
 mod twins;
 
+use std::sync::Arc;
+
 use super::relu::mask_dy;
 use super::sum_partials::{SUM_PARTIALS, SumPartialsParams, splits};
-use crate::graph::{Grad, Io, Op, Recorder, Saved};
+use crate::graph::{Adapted, Grad, Io, Op, Purpose, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Type, Wide};
 use crate::{Error, Result, params, wide};
@@ -252,6 +254,15 @@ impl Op for BatchNorm {
 
     fn depends_on_batch(&self) -> bool {
         !self.frozen
+    }
+
+    fn adapt(&self, purpose: Purpose) -> Adapted {
+        let frozen = Arc::new(self.frozen());
+        match purpose {
+            Purpose::Inference => Adapted::Folded { eps: self.eps, relu: self.relu, otherwise: frozen },
+            Purpose::Training { frozen: true, .. } => Adapted::Replaced(frozen),
+            Purpose::Training { .. } => Adapted::Same,
+        }
     }
 
     fn update(&self, r: &mut Recorder<'_>, io: &Io<'_>, loss: Buf) {

@@ -68,6 +68,6 @@ fn graph_of(case: Case) -> Result<(Graph, Vec<Tensor>, Vec<Tensor>, Tensor)> {
             wrt.push(x);
         }
     }
-    let y = graph.boxed_op("y", case.op, &inputs)?;
+    let y = graph.shared_op("y", case.op.into(), &inputs)?;
     Ok((graph, inputs, wrt, y))
 }

@@ -1,5 +1,7 @@
 //! Two-dimensional convolution with bias and ReLU in one pass.
 
+use std::sync::Arc;
+
 use super::relu::mask_dy;
 use super::sum_partials::{in_parts, splits};
 use crate::cpu::conv2d::{self as twin, Conv2dParams};
@@ -264,6 +266,10 @@ impl Op for Conv2d {
     fn summary(&self) -> String {
         let ([k_h, k_w], stride) = (self.kernel, self.stride);
         format!("{k_h}x{k_w}, {stride}")
+    }
+
+    fn with_relu(&self, relu: bool) -> Option<Arc<dyn Op>> {
+        (!self.relu).then(|| Arc::new(Self { relu, ..*self }) as Arc<dyn Op>)
     }
 
     fn macs(&self, x: &[Shape]) -> u64 {

@@ -1,9 +1,11 @@
 //! Dropout.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::cpu::{Call, Float, put};
-use crate::graph::{Grad, Io, Op, Recorder};
+use crate::graph::{Adapted, Grad, Io, Op, Purpose, Recorder};
 use crate::op::philox::philox;
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
@@ -78,6 +80,15 @@ impl Op for Dropout {
     fn depends_on_batch(&self) -> bool {
         // On an image's place in it.
         true
+    }
+
+    fn adapt(&self, purpose: Purpose) -> Adapted {
+        match purpose {
+            Purpose::Training { dropout, .. } if dropout > 0.0 => {
+                Adapted::Replaced(Arc::new(Self { p: dropout, ..*self }))
+            }
+            _ => Adapted::Identity,
+        }
     }
 
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {

@@ -5,7 +5,7 @@ mod twins;
 
 use crate::executor::Options;
 use crate::graph::Recorder;
-use crate::plan::{Buf, Family, Kernel, Params, Plan, Role, Shape, Type, Variant};
+use crate::plan::{Buf, Family, Kernel, Params, Phase, Plan, Role, Shape, Type, Variant};
 use crate::{Engine, Error, Result, grid, params, shader, twin};
 
 /// What was chosen for one anchor: indices of images, and their squared distances from it.
@@ -120,7 +120,7 @@ impl Selection {
                 for kernel in [&POSITIVE, &NEGATIVES] {
                     own.search(&mut plan, kernel, first, &parts, [labels, chosen, reach]);
                 }
-                plan.phases.push(("select", start..plan.steps.len()));
+                plan.phases.push((Phase::Search, start..plan.steps.len()));
             }
         }
         Ok(Self { plan, columns: parts.iter().map(|part| part.columns).collect(), labels, chosen, reach })

@@ -1,5 +1,7 @@
 //! Fully connected layer: a 1x1 convolution over one pixel.
 
+use std::sync::Arc;
+
 use super::conv2d::{expect_bias, record_backward, record_forward};
 use crate::cpu::conv2d::Conv2dParams;
 use crate::graph::{Grad, Io, Op, Recorder};
@@ -90,6 +92,10 @@ impl Op for Linear {
 
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
         record_backward(r, io, &params(io), self.relu, dy, dx);
+    }
+
+    fn with_relu(&self, relu: bool) -> Option<Arc<dyn Op>> {
+        (!self.relu).then(|| Arc::new(Self { relu, ..*self }) as Arc<dyn Op>)
     }
 
     fn macs(&self, x: &[Shape]) -> u64 {

@@ -5,9 +5,11 @@ mod avg_pool2d;
 mod batch_norm;
 mod case;
 mod case_plan;
+mod centre_pad2d;
 mod concat;
 mod conv2d;
 mod dropout;
+mod fold_batch_norm;
 mod hard_triplets;
 mod l2_normalize;
 mod l2_pool2d;
@@ -29,9 +31,11 @@ pub use avg_pool2d::AvgPool2d;
 pub use batch_norm::BatchNorm;
 pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
+pub use centre_pad2d::CentrePad2d;
 pub use concat::{Concat, ConcatRows};
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
+pub use fold_batch_norm::fold_batch_norm;
 pub use hard_triplets::{HardTriplet, Selection, hard_triplets};
 pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
@@ -83,6 +87,8 @@ pub static ENTRIES: &[&Entry] = &[
 
 /// Kernels of no op: what several ops use, how a batch is put together from chunks, and offline selection.
 pub static SHARED_KERNELS: &[&Kernel] = &[
+    &fold_batch_norm::FOLD_B,
+    &fold_batch_norm::FOLD_W,
     &hard_triplets::NEGATIVES,
     &hard_triplets::POSITIVE,
     &rows::ACTIVE,

@@ -199,7 +199,7 @@ fn case(loss: TripletLoss, b: u32, dim: u32, rows: Values, labels: Values) -> Ca
 }
 
 /// Few triplets to choose from: among many, some pair of distances is so close that `f32` and `f64`, or two neighbours of
-/// a central difference, rightly choose different negatives. `tests/mining.rs` has the crowded batches.
+/// a central difference, rightly choose different negatives. `tests/all/mining.rs` has the crowded batches.
 fn cases() -> Vec<Case> {
     let semi_hard =
         |margin, b, dim, rows, labels| case(TripletLoss { margin, ..TripletLoss::default() }, b, dim, rows, labels);
@@ -220,7 +220,7 @@ fn cases() -> Vec<Case> {
         semi_hard(2.0, 55, 64, Values::Normal, people(8)),
         semi_hard(0.2, 96, 128, Values::UnitRows, people(40)),
         semi_hard(0.05, 96, 64, Values::UnitRows, people(48)),
-        // Just over a tile of distances. More positives than a workgroup takes at once: tests/triplet.rs.
+        // Just over a tile of distances. More positives than a workgroup takes at once: tests/all/triplet.rs.
         semi_hard(0.2, 131, 64, Values::UnitRows, people(65)),
     ];
     for mining in Mining::EVERY {

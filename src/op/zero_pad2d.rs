@@ -103,15 +103,25 @@ impl Op for ZeroPad2d {
     }
 
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
-        let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
-        r.dispatch(ZERO_PAD2D.of(&[p.c]), &p, &[], &[io.x[0], io.y]);
+        record_forward(self, r, io);
     }
 
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
-        if let Some(grad) = dx[0] {
-            let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
-            r.dispatch(ZERO_PAD2D_DX.of(&[p.c]), &p, &grad.overrides(), &[dy, grad.buf]);
-        }
+        record_backward(self, r, io, dy, dx[0]);
+    }
+}
+
+/// Records the padding of the first input.
+pub(super) fn record_forward(pad: &ZeroPad2d, r: &mut Recorder<'_>, io: &Io<'_>) {
+    let p = pad.params(io.x_shapes[0]).expect("the graph has checked the shapes");
+    r.dispatch(ZERO_PAD2D.of(&[p.c]), &p, &[], &[io.x[0], io.y]);
+}
+
+/// Records the gradient of the first input, if it needs one.
+pub(super) fn record_backward(pad: &ZeroPad2d, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, grad: Option<Grad>) {
+    if let Some(grad) = grad {
+        let p = pad.params(io.x_shapes[0]).expect("the graph has checked the shapes");
+        r.dispatch(ZERO_PAD2D_DX.of(&[p.c]), &p, &grad.overrides(), &[dy, grad.buf]);
     }
 }
 

@@ -5,8 +5,8 @@ use super::{Buf, Plan, Role, Type};
 /// Physical allocations of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slots {
-    /// For each buffer of the plan the allocation that holds it.
-    pub of: Vec<usize>,
+    /// For each buffer of the plan the allocation that holds it; `None` for one that is held elsewhere.
+    pub of: Vec<Option<usize>>,
     /// Bytes of each allocation.
     pub bytes: Vec<u64>,
 }
@@ -15,6 +15,11 @@ pub struct Slots {
 /// order of first use. Whole buffers only, because devices track and order whole buffers. An allocation keeps one
 /// element type, because the CPU device stores floats and integers apart.
 pub fn assign_slots(plan: &Plan, share: bool) -> Slots {
+    assign_slots_except(plan, share, |_| false)
+}
+
+/// The same without the buffers that are `elsewhere`: those that a store holds.
+pub fn assign_slots_except(plan: &Plan, share: bool, elsewhere: impl Fn(Buf) -> bool) -> Slots {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (at, step) in plan.steps.iter().enumerate() {
         let at = plan.time(at);
@@ -23,14 +28,19 @@ pub fn assign_slots(plan: &Plan, share: bool) -> Slots {
             life.1 = life.1.max(at);
         }
     }
-    let mut slots = Slots { of: vec![usize::MAX; plan.buffers.len()], bytes: Vec::new() };
-    for (b, spec) in plan.buffers.iter().enumerate() {
-        if !(share && spec.role == Role::Temporary && lives[b].is_some()) {
-            slots.of[b] = slots.bytes.len();
+    let mut slots = Slots { of: vec![None; plan.buffers.len()], bytes: Vec::new() };
+    let mut waiting: Vec<usize> = Vec::new();
+    for (buf, (b, spec)) in (0u32..).map(Buf).zip(plan.buffers.iter().enumerate()) {
+        if elsewhere(buf) {
+            continue;
+        }
+        if share && spec.role == Role::Temporary && lives[b].is_some() {
+            waiting.push(b);
+        } else {
+            slots.of[b] = Some(slots.bytes.len());
             slots.bytes.push(spec.bytes());
         }
     }
-    let mut waiting: Vec<usize> = (0..plan.buffers.len()).filter(|&b| slots.of[b] == usize::MAX).collect();
     waiting.sort_by_key(|&b| lives[b]);
     let mut busy_until: Vec<(usize, Type, usize)> = Vec::new(); // (slot, element type, last step that uses it)
     for b in waiting {
@@ -55,7 +65,7 @@ pub fn assign_slots(plan: &Plan, share: bool) -> Slots {
             }
         };
         slots.bytes[slot] = slots.bytes[slot].max(need);
-        slots.of[b] = slot;
+        slots.of[b] = Some(slot);
     }
     slots
 }

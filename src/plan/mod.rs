@@ -4,6 +4,7 @@
 mod call;
 mod kernel;
 mod memory;
+mod phase;
 pub mod reflect;
 mod shape;
 mod wide;
@@ -16,7 +17,8 @@ use crate::{Error, Result};
 pub(crate) use call::put;
 pub use call::{Arg, Call, Float};
 pub use kernel::{Family, Field, Kernel, Params, Twin, Variant, grid};
-pub use memory::{Slots, assign_slots};
+pub use memory::{Slots, assign_slots, assign_slots_except};
+pub use phase::Phase;
 pub use shape::Shape;
 pub use wide::Wide;
 
@@ -43,19 +45,37 @@ pub enum Type {
 /// Why a buffer exists, and with it how long its content lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Written by the caller before a run: images, labels, the learning rate.
+    /// Written by the caller before a run: images, labels, the learning rate. An op may overwrite it.
     Input,
+    /// Written by the caller once and read by every run, such as the gradient that backward starts from. A plan in which
+    /// a step writes it is refused.
+    Constant,
     /// A trained tensor: written by the caller once, by the optimiser at every step.
     Param,
-    /// What an optimiser remembers between steps; starts at a stated value.
+    /// What an optimiser remembers between steps; starts at zero.
     State,
     /// A running statistic: kept in weights files like a trained tensor, but without a gradient; the update changes it.
     Statistic,
+    /// Computed from parameters and statistics for inference, such as batch normalisation folded into a convolution:
+    /// written by a plan of its own whenever they have changed.
+    Derived,
     /// Read by the caller, or by phases that are run later, after a run.
     Output,
     /// Lives from its first to its last step in the plan's order; may share memory with others whose lives do not
     /// overlap. Phases may be run out of order only where nothing that lives in one is needed after the other.
     Temporary,
+}
+
+impl Role {
+    /// Whether a weights file holds such tensors.
+    pub fn is_weight(self) -> bool {
+        matches!(self, Self::Param | Self::Statistic)
+    }
+
+    /// Whether the tensor outlives a run and may be shared by several plans: see [`Store`](crate::store::Store).
+    pub fn is_persistent(self) -> bool {
+        matches!(self, Self::Param | Self::Statistic | Self::State | Self::Derived)
+    }
 }
 
 /// One buffer of a plan.
@@ -95,6 +115,20 @@ pub struct Step {
     pub macs: u64,
 }
 
+impl Step {
+    /// The buffers that it writes, in binding order.
+    ///
+    /// # Errors
+    /// The kernel's WGSL cannot be read.
+    pub fn written(&self) -> Result<Vec<Buf>> {
+        let portable = self.kernel.variants.last().expect("every kernel has a portable variant");
+        let interface = reflect::interface(portable)?;
+        let storage = interface.bindings[1..].iter().zip(&self.buffers);
+        let written = storage.filter(|(binding, _)| binding.access == reflect::Access::ReadWrite);
+        Ok(written.map(|(_, &buf)| buf).collect())
+    }
+}
+
 /// Every buffer and every dispatch of a step.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
@@ -102,8 +136,8 @@ pub struct Plan {
     pub buffers: Vec<BufferSpec>,
     /// The dispatches, in order.
     pub steps: Vec<Step>,
-    /// Named ranges of steps, in order: `forward`, `backward`, `update`.
-    pub phases: Vec<(&'static str, Range<usize>)>,
+    /// Ranges of steps, in order.
+    pub phases: Vec<(Phase, Range<usize>)>,
     /// Ranges of steps that stand in for earlier ones of the same number, and where those begin: see
     /// [`repeat`](Self::repeat).
     pub repeats: Vec<(Range<usize>, usize)>,
@@ -134,24 +168,50 @@ impl Plan {
 
     /// The buffers that a weights file holds, with their numbers: trained tensors and running statistics.
     pub fn weights(&self) -> impl Iterator<Item = (Buf, &BufferSpec)> {
-        let kept = |spec: &BufferSpec| matches!(spec.role, Role::Param | Role::Statistic);
-        (0u32..).map(Buf).zip(&self.buffers).filter(move |(_, spec)| kept(spec))
+        (0u32..).map(Buf).zip(&self.buffers).filter(|(_, spec)| spec.role.is_weight())
     }
 
-    /// Steps of a phase; empty if the plan has no such phase.
-    pub fn phase(&self, name: &str) -> Range<usize> {
-        self.phases.iter().find(|(n, _)| *n == name).map_or(0..0, |(_, range)| range.clone())
+    /// Steps of a phase; `None` if the plan has no such phase.
+    pub fn phase(&self, phase: Phase) -> Option<Range<usize>> {
+        self.phases.iter().find(|(p, _)| *p == phase).map(|(_, range)| range.clone())
     }
 
-    /// Adds the phase `name`: the steps of the phase `of` once more, on the same buffers, each changed by `change`. It is
+    /// Ends a phase: it holds all steps since the last one.
+    pub fn end_phase(&mut self, phase: Phase) {
+        let start = self.phases.last().map_or(0, |(_, range)| range.end);
+        self.phases.push((phase, start..self.steps.len()));
+    }
+
+    /// Adds the phase `phase`: the steps of the phase `of` once more, on the same buffers, each changed by `change`. It is
     /// run in the place of the other, so that neither keeps memory from the other.
-    pub fn repeat(&mut self, of: &str, name: &'static str, change: impl FnMut(&mut Step)) {
-        let (original, start) = (self.phase(of), self.steps.len());
+    ///
+    /// # Panics
+    /// If the plan has no phase `of`.
+    pub fn repeat(&mut self, of: Phase, phase: Phase, change: impl FnMut(&mut Step)) {
+        let original = self.phase(of).expect("the phase to repeat was recorded before");
+        let start = self.steps.len();
         let mut steps = self.steps[original.clone()].to_vec();
         steps.iter_mut().for_each(change);
         self.steps.extend(steps);
         self.repeats.push((start..self.steps.len(), original.start));
-        self.phases.push((name, start..self.steps.len()));
+        self.phases.push((phase, start..self.steps.len()));
+    }
+
+    /// Checks what holds for every plan whatever device runs it: no step writes a [`Role::Constant`].
+    ///
+    /// # Errors
+    /// A step does (the message names it), or a kernel's WGSL cannot be read. A bug of the op that recorded it.
+    pub fn check(&self) -> Result<()> {
+        for step in &self.steps {
+            for buf in step.written()? {
+                if self.spec(buf).role == Role::Constant {
+                    let name = &self.spec(buf).name;
+                    let message = format!("writes {name}, which is constant, in the layer {}", step.layer);
+                    return Err(Error::Kernel { kernel: step.kernel.name.to_string(), message });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// When a step is run, as a position in the plan: its own, or that of the step that it stands in for.
@@ -200,6 +260,13 @@ impl fmt::Display for Plan {
                 writeln!(f, "{at:>5}  {name:<22}{overrides}  {}", buffers.join(", "))?;
             }
         }
-        write!(f, "memory  {:.1} MiB", self.bytes() as f64 / f64::from(1 << 20))
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let all = self.bytes();
+        let of = |role| self.with_role(role).map(|(_, spec)| spec.bytes()).sum::<u64>();
+        let (weights, state) = (of(Role::Param) + of(Role::Statistic), of(Role::State));
+        writeln!(f, "weights {:>9.1} MiB, held once and shared with every other plan of the run", mib(weights))?;
+        writeln!(f, "state   {:>9.1} MiB of the optimiser", mib(state))?;
+        writeln!(f, "step    {:>9.1} MiB of activations, gradients and inputs", mib(all - weights - state))?;
+        write!(f, "memory  {:>9.1} MiB", mib(all))
     }
 }

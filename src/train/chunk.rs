@@ -2,7 +2,7 @@
 
 use super::{Config, Trainer};
 use crate::executor::Options;
-use crate::net::Network;
+use crate::model::Model;
 use crate::{Engine, Error, Result};
 
 /// The chunk for batches of `batch` images: what the settings ask for, at most the batch, or else the whole batch if the
@@ -12,7 +12,7 @@ use crate::{Engine, Error, Result};
 /// # Errors
 /// The settings make no sense, or the device fails for another reason than its memory. That not even one image fits is
 /// found out when the plan is put on the device.
-pub fn choose_chunk(engine: &Engine, network: &Network, config: &Config, batch: u32) -> Result<u32> {
+pub fn choose_chunk(engine: &Engine, model: &Model, config: &Config, batch: u32) -> Result<u32> {
     if let Some(chunk) = config.chunk {
         return Ok(chunk.min(batch));
     }
@@ -20,9 +20,9 @@ pub fn choose_chunk(engine: &Engine, network: &Network, config: &Config, batch: 
     let mut chunks = 1u32;
     loop {
         let chunk = batch.div_ceil(chunks).max(1);
-        let plan = Trainer::plan(network, &Config { chunk: Some(chunk), ..config.clone() }, batch);
+        let plan = Trainer::plan(model, &Config { chunk: Some(chunk), ..config.clone() }, batch);
         let fits = match plan {
-            Ok(plan) if !room.holds(&plan) => false,
+            Ok(plan) if !room.holds(&plan, false) => false,
             Ok(plan) if room.total.is_none() => match engine.executor(plan, &Options::default()) {
                 Ok(_) => true,
                 Err(Error::Memory(_)) => false,

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use image::{DynamicImage, RgbImage};
-use serde::Serialize;
 
 use super::Observer;
 use super::embed::embed;
@@ -13,13 +12,14 @@ use crate::data::decode::{decode_face, prepare};
 use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Face, Preprocess};
 use crate::eval::verification::Accuracy;
-use crate::{Engine, Error, Model, Result};
+use crate::session::{Embeddings, Session};
+use crate::{Engine, Error, Result};
 
 /// The old network's embeddings of every image of a set, as they would stand in an index: of the images as they are,
 /// without augmentation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compatible {
-    rows: Vec<Vec<f32>>,
+    rows: Embeddings,
 }
 
 /// Verification accuracy on the held-out people within and across the versions of a network.
@@ -31,22 +31,6 @@ pub struct Versions {
     pub old: Accuracy,
     /// The first by the new one, the second by the old one.
     pub across: Accuracy,
-}
-
-/// What `versions.toml` holds, of the best weights.
-#[derive(Debug, Serialize)]
-pub(super) struct VersionsFile {
-    new: f64,
-    old: f64,
-    across: f64,
-    across_threshold: f32,
-}
-
-impl From<&Versions> for VersionsFile {
-    fn from(v: &Versions) -> Self {
-        let [new, old, across] = [v.new, v.old, v.across].map(|a| a.accuracy);
-        Self { new, old, across, across_threshold: v.across.threshold }
-    }
 }
 
 impl Compatible {
@@ -63,8 +47,8 @@ impl Compatible {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Option<Self>> {
-        let mut model = Model::load(engine, path)?;
-        let (old, preprocess) = (model.metadata().embedding, model.metadata().preprocess.clone());
+        let mut session = Session::open(engine, path)?;
+        let (old, preprocess) = (session.metadata().embedding, session.metadata().preprocess.clone());
         if old != dim {
             return Err(Error::Setting(format!(
                 "{} gives embeddings of {old} floats and the new network {dim}, which cannot be compared; give `embedding` \
@@ -74,7 +58,7 @@ impl Compatible {
         }
         let images: Vec<usize> = (0..set.len()).collect();
         let what = "embedding by the old network";
-        let rows = embed(&mut model, &images, |image| face(set, image, &preprocess), what, stop, observer);
+        let rows = embed(&mut session, &images, |image| face(set, image, &preprocess), what, stop, observer);
         match rows {
             Err(Error::NotFinite(_)) => {
                 Err(Error::NotFinite(format!("{} gives embeddings that are not numbers", path.display())))
@@ -85,7 +69,7 @@ impl Compatible {
 
     /// The old embedding of an image.
     pub fn row(&self, image: usize) -> &[f32] {
-        &self.rows[image]
+        self.rows.row(image)
     }
 
     /// The old embeddings of some images, one behind the other.

@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::OnCollapse;
 use crate::data::augment::Augment;
 use crate::data::sampler::PkConfig;
-use crate::graph::Optimiser;
-use crate::net::{Build, Mode};
+use crate::graph::{Optimiser, Purpose};
 use crate::op::{Mining, Positives, TripletLoss};
 use crate::optim::{AdaGrad, Sgd};
 use crate::train::Offline;
@@ -285,10 +284,9 @@ impl Config {
         PkConfig { people, images, negatives, batch, seed, augment }
     }
 
-    /// How the network is built to be trained with batches of `batch` images.
-    pub fn build(&self, batch: u32) -> Build {
-        let mode = Mode::Training { dropout: self.dropout, frozen: self.frozen_statistics };
-        Build { input: self.input, embedding: self.embedding, mode, ..Build::training(batch) }
+    /// What the model's graph is for.
+    pub fn purpose(&self) -> Purpose {
+        Purpose::Training { dropout: self.dropout, frozen: self.frozen_statistics }
     }
 
     /// Which positives make pairs.

@@ -1,52 +1,46 @@
-//! Where a number that is not one came from.
-
-use std::path::Path;
+//! Where a NaN or an Inf came from.
 
 use super::Config;
+use crate::Result;
 use crate::data::faces::FaceSet;
 use crate::data::prefetch::host_batch;
 use crate::data::sampler::Batch;
 use crate::executor::Options;
-use crate::graph::Recording;
-use crate::model::{build, load_weights};
-use crate::net::{Build, Mode, Network};
-use crate::plan::{Buf, Role, Type};
-use crate::weights::Weights;
-use crate::{Engine, Result};
+use crate::graph::{Purpose, Recording};
+use crate::model::Model;
+use crate::plan::{Buf, Type};
+use crate::session::WEIGHTS;
+use crate::store::Store;
 
-/// Runs the network forward over `batch`, in the chunks of training, with every buffer kept, and says which tensor is the
-/// first that is not finite: a parameter, or the output of a layer. `None` if all are finite, so that other images must
-/// have caused it.
+/// Runs the model forward over `batch` with the parameters as they are now, in the chunks of training, with every buffer
+/// kept, and says which tensor is the first that is not finite: a parameter, or the output of a layer. `None` if all are
+/// finite, so that other images must have caused it.
 ///
 /// # Errors
 /// An image can no longer be read, or the device is lost or lacks memory.
 pub(super) fn first_bad_tensor(
-    engine: &Engine,
-    network: &Network,
+    model: &Model,
+    parameters: &Store,
     config: &Config,
-    weights: &Weights,
     set: &FaceSet,
     batch: &Batch,
 ) -> Result<Option<String>> {
     let bad = |data: &[f32]| data.iter().any(|x| !x.is_finite());
-    if let Some((name, ..)) = weights.tensors.iter().find(|(.., data)| bad(data)) {
-        return Ok(Some(format!("the parameter {name}")));
+    if let Some(tensor) = parameters.download(&WEIGHTS)?.wait()?.iter().find(|tensor| bad(&tensor.data)) {
+        return Ok(Some(format!("the parameter {}", tensor.spec.name)));
     }
     let size = u32::try_from(batch.labels.len()).expect("a batch fits 32 bits");
     let chunk = config.chunk.map_or(size, |chunk| chunk.min(size));
-    let mode = Mode::Training { dropout: 0.0, frozen: config.frozen_statistics };
-    let net = network.graph(&build(&weights.metadata, Build { mode, ..Build::training(chunk) }))?;
-    let recording = Recording::forward(&net.graph, &[net.embeddings]);
+    let net = model.sized(chunk, Purpose::Training { dropout: 0.0, frozen: config.frozen_statistics })?;
+    let recording = Recording::forward(&net.graph, &[net.embeddings()]);
     let images = recording.value(net.images);
     let plan = recording.finish();
-    let computed = |role| !matches!(role, Role::Param | Role::Statistic);
     let mut layers: Vec<Buf> = (0u32..)
         .map(Buf)
         .zip(&plan.buffers)
-        .filter_map(|(buf, spec)| (spec.ty == Type::F32 && computed(spec.role)).then_some(buf))
+        .filter_map(|(buf, spec)| (spec.ty == Type::F32 && !spec.role.is_persistent()).then_some(buf))
         .collect();
-    let mut executor = engine.executor(plan, &Options { share: false, ..Options::default() })?;
-    load_weights(executor.as_mut(), weights, Path::new("the weights in memory"))?;
+    let mut executor = Store::executor(&[parameters], plan, &Options { share: false, ..Options::default() })?;
     let batch = host_batch(set, batch)?;
     let everyone: Vec<usize> = (0..batch.labels.len()).collect();
     let mut pixels = vec![0.0; executor.plan().spec(images).shape.len()];

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::Observer;
-use crate::model::Model;
+use crate::session::{Embeddings, Session};
 use crate::{Error, Result};
 
 /// Images between two looks at whether to stop, and the most that are decoded at a time, so that a set that stays on disk
@@ -18,25 +18,26 @@ const PART: usize = 64;
 /// # Errors
 /// An image can no longer be read, the device is lost, or an embedding is not a number.
 pub(super) fn embed<F: AsRef<[u8]> + Send + Sync>(
-    model: &mut Model,
+    session: &mut Session,
     images: &[usize],
     face: impl Fn(usize) -> Result<F> + Sync,
     what: &str,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
-) -> Result<Option<Vec<Vec<f32>>>> {
-    let mut embeddings = Vec::with_capacity(images.len());
+) -> Result<Option<Embeddings>> {
+    let dim = session.model().dimensions()? as usize;
+    let mut embeddings: Vec<f32> = Vec::with_capacity(images.len() * dim);
     for part in images.chunks(PART) {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        observer.embedding(what, embeddings.len(), images.len());
+        observer.embedding(what, embeddings.len() / dim, images.len());
         let faces: Result<Vec<F>> = part.par_iter().map(|&image| face(image)).collect();
-        embeddings.extend(model.embed_faces(&faces?)?);
+        embeddings.extend_from_slice(session.embed_rows(&faces?)?.as_slice());
     }
-    observer.embedding(what, embeddings.len(), images.len());
-    if embeddings.iter().flatten().any(|x| !x.is_finite()) {
+    observer.embedding(what, images.len(), images.len());
+    if embeddings.iter().any(|x| !x.is_finite()) {
         return Err(Error::NotFinite("the network's embeddings are not numbers".into()));
     }
-    Ok(Some(embeddings))
+    Embeddings::new(dim, embeddings).map(Some)
 }

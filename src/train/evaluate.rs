@@ -1,7 +1,6 @@
-//! How well held-out people are told apart, beside two floors measured the same way.
+//! How well held-out people are told apart, beside two baselines measured the same way.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,21 +10,19 @@ use crate::eval::verification::{
     Accuracy, Pair, balanced_pairs, raw_pixel_distances, squared_distance, verification_accuracy,
 };
 use crate::model::Model;
-use crate::net::Network;
+use crate::session::{Embeddings, Session};
+use crate::store::Store;
 use crate::train::{Compatible, Config, Observer, Versions};
-use crate::weights::{Metadata, Weights};
 use crate::{Engine, Result};
 
 /// Most pairs that an evaluation classifies: the size of LFW's View 2.
 const MAX_PAIRS: usize = 6_000;
-/// Images that are embedded together.
-const BATCH: u32 = 32;
 /// Images that are embedded where nobody is held out, only to see that the network still gives numbers.
 const PROBE: usize = 32;
 
 /// What is reached without training: a network that does not beat both has learnt nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Floors {
+pub struct Baselines {
     /// Squared distance of raw pixels.
     pub pixels: Accuracy,
     /// The network with its starting weights.
@@ -40,20 +37,30 @@ pub struct Evaluator {
     /// Position of each image of the pairs in the list of embedded images.
     rows: BTreeMap<usize, usize>,
     seed: u64,
-    model: Model,
+    session: Session,
+}
+
+/// What an evaluation has found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Accuracy on the held-out people; `None` where nobody is held out.
+    pub accuracy: Option<Accuracy>,
+    /// Accuracy within and across versions; `None` without an old network or held-out people.
+    pub versions: Option<Versions>,
 }
 
 impl Evaluator {
-    /// Draws the pairs, the same for every epoch and for the floors. Where nobody is held out there are none, and a few
-    /// images stand in, so that [`accuracy`](Self::accuracy) still notices embeddings that are not numbers.
+    /// Draws the pairs, the same for every epoch and for the baselines, and binds a session to the parameters in training.
+    /// Where nobody is held out there are none, and a few
+    /// images stand in, so that [`measure`](Self::measure) still notices embeddings with NaN or Inf.
     ///
     /// # Errors
     /// The held-out people give no pairs, or the device lacks memory.
     pub fn new(
         engine: &Engine,
-        network: &Network,
+        model: &Model,
+        parameters: &Store,
         config: &Config,
-        metadata: Metadata,
         set: Arc<FaceSet>,
         held_out: &[usize],
     ) -> Result<Self> {
@@ -66,8 +73,8 @@ impl Evaluator {
             rows.extend((0..set.len().min(PROBE)).map(|image| (image, 0)));
         }
         rows.values_mut().enumerate().for_each(|(row, value)| *value = row);
-        let model = Model::untrained(engine, network, metadata, BATCH)?;
-        Ok(Self { set, pairs, rows, seed: config.seed, model })
+        let session = Session::on_store(engine, model.clone(), parameters.clone())?;
+        Ok(Self { set, pairs, rows, seed: config.seed, session })
     }
 
     /// Number of pairs.
@@ -75,65 +82,47 @@ impl Evaluator {
         self.pairs.len()
     }
 
-    /// The two floors, given the starting weights; `None` where nobody is held out or `stop` was set meanwhile.
+    /// The two baselines, with the parameters as they are now: the starting ones. `None` where nobody is held out or `stop`
+    /// was set meanwhile.
     ///
     /// # Errors
     /// An image can no longer be read, or the device is lost.
-    pub fn floors(
-        &mut self,
-        start: &Weights,
-        stop: &AtomicBool,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Floors>> {
+    pub fn baselines(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Option<Baselines>> {
         if self.pairs.is_empty() || stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let distances = raw_pixel_distances(&self.set, &self.pairs)?;
         let pixels = verification_accuracy(&self.pairs, &distances, self.seed)?;
-        self.model.load_weights(start, Path::new("the starting weights"))?;
-        Ok(self.measure(stop, observer)?.map(|untrained| Floors { pixels, untrained }))
+        let measured = self.measure(None, stop, observer)?.and_then(|measured| measured.accuracy);
+        Ok(measured.map(|untrained| Baselines { pixels, untrained }))
     }
 
-    /// Accuracy with these weights; `None` where nobody is held out or `stop` was set meanwhile.
+    /// Accuracy with the parameters as they are now, and beside an old network also that of the old one and of one against
+    /// the other; `None` if `stop` was set meanwhile.
     ///
     /// # Errors
-    /// An image can no longer be read, the device is lost, or an embedding is not a number.
-    pub fn accuracy(
+    /// An image can no longer be read, the device is lost, or an embedding holds NaN or Inf.
+    pub fn measure(
         &mut self,
-        weights: &Weights,
+        old: Option<&Compatible>,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
-    ) -> Result<Option<Accuracy>> {
-        self.model.load_weights(weights, Path::new("the weights in training"))?;
-        self.measure(stop, observer)
-    }
-
-    /// Accuracy of these weights, of an old network, and of one against the other; `None` where nobody is held out or
-    /// `stop` was set meanwhile.
-    ///
-    /// # Errors
-    /// As [`accuracy`](Self::accuracy).
-    pub fn versions(
-        &mut self,
-        weights: &Weights,
-        old: &Compatible,
-        stop: &AtomicBool,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Versions>> {
-        self.model.load_weights(weights, Path::new("the weights in training"))?;
-        let Some(new) = self.embed(stop, observer)?.filter(|_| !self.pairs.is_empty()) else { return Ok(None) };
-        let new = |image: usize| &new[self.rows[&image]][..];
-        Ok(Some(Versions {
-            new: self.accuracy_of(|p| squared_distance(new(p.a), new(p.b)))?,
-            old: self.accuracy_of(|p| squared_distance(old.row(p.a), old.row(p.b)))?,
-            across: self.accuracy_of(|p| squared_distance(new(p.a), old.row(p.b)))?,
-        }))
-    }
-
-    fn measure(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Option<Accuracy>> {
-        let Some(embeddings) = self.embed(stop, observer)?.filter(|_| !self.pairs.is_empty()) else { return Ok(None) };
-        let row = |image: usize| &embeddings[self.rows[&image]][..];
-        self.accuracy_of(|p| squared_distance(row(p.a), row(p.b))).map(Some)
+    ) -> Result<Option<Measured>> {
+        let Some(embeddings) = self.embed(stop, observer)? else { return Ok(None) };
+        if self.pairs.is_empty() {
+            return Ok(Some(Measured { accuracy: None, versions: None }));
+        }
+        let new = |image: usize| embeddings.row(self.rows[&image]);
+        let accuracy = self.accuracy_of(|p| squared_distance(new(p.a), new(p.b)))?;
+        let versions = match old {
+            None => None,
+            Some(old) => Some(Versions {
+                new: accuracy,
+                old: self.accuracy_of(|p| squared_distance(old.row(p.a), old.row(p.b)))?,
+                across: self.accuracy_of(|p| squared_distance(new(p.a), old.row(p.b)))?,
+            }),
+        };
+        Ok(Some(Measured { accuracy: Some(accuracy), versions }))
     }
 
     fn accuracy_of(&self, distance: impl Fn(&Pair) -> f32) -> Result<Accuracy> {
@@ -142,8 +131,8 @@ impl Evaluator {
     }
 
     /// The embeddings of all images in question, in the order of `rows`; `None` if `stop` was set meanwhile.
-    fn embed(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Option<Vec<Vec<f32>>>> {
+    fn embed(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Option<Embeddings>> {
         let images: Vec<usize> = self.rows.keys().copied().collect();
-        embed(&mut self.model, &images, |image| self.set.face(image), "measuring", stop, observer)
+        embed(&mut self.session, &images, |image| self.set.face(image), "measuring", stop, observer)
     }
 }

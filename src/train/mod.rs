@@ -1,5 +1,6 @@
 //! Training: the plan of a step, the loop around it, what a run leaves behind.
 
+mod checkpoints;
 mod chunk;
 mod collapse;
 mod compatible;
@@ -8,11 +9,15 @@ mod diagnose;
 mod embed;
 mod evaluate;
 mod offline;
+mod output;
 mod pack;
 mod plot;
+mod prepare;
+mod rate;
 mod report;
 mod run;
 mod run_folder;
+mod state;
 mod step;
 mod trainer;
 
@@ -22,9 +27,12 @@ pub use compatible::{Compatible, Versions};
 #[cfg(feature = "program")]
 pub(crate) use config::image_size;
 pub use config::{Config, OptimiserKind, Schedule};
-pub use evaluate::{Evaluator, Floors};
+pub use evaluate::{Baselines, Evaluator, Measured};
 pub use offline::Offline;
+pub use output::{InMemory, Output};
+pub use prepare::check_data;
 pub use report::{EpochReport, Observer, SelectionReport, Setup, StepReport, Summary};
-pub use run::{check_data, train};
+pub use run::train;
 pub use run_folder::RunFolder;
+pub use state::{Best, Progress, TrainingState};
 pub use trainer::{Trainer, Work};

@@ -1,7 +1,6 @@
 //! Offline selection (the paper's section 3.2): every so many steps the latest weights embed a part of the training set,
 //! hard triplets are chosen over all of it, and training goes on with these until the next time.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -18,13 +17,10 @@ use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
 use crate::data::sampler::{Batch, PkSampler};
 use crate::model::Model;
-use crate::net::Network;
 use crate::op::{HardTriplet, hard_triplets};
-use crate::weights::{Metadata, Weights};
+use crate::session::Session;
+use crate::store::Store;
 use crate::{Engine, Error, Result};
-
-/// Images that are embedded at a time.
-const BATCH: u32 = 32;
 
 /// How triplets are chosen offline: see [`Offline::every()`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -90,23 +86,23 @@ pub(super) struct OfflineBatches {
     /// Images of the training people.
     images: Vec<usize>,
     sampler: PkSampler,
-    model: Model,
+    session: Session,
     steps: usize,
 }
 
 impl OfflineBatches {
     pub(super) fn new(
         engine: &Engine,
-        network: &Network,
+        model: &Model,
+        parameters: &Store,
         (settings, margin): (Offline, f32),
-        metadata: Metadata,
         set: &Arc<FaceSet>,
         sampler: PkSampler,
         steps: usize,
     ) -> Result<Self> {
-        let model = Model::untrained(engine, network, metadata, BATCH)?;
+        let session = Session::on_store(engine, model.clone(), parameters.clone())?;
         let images = sampler.images();
-        Ok(Self { settings, margin, set: set.clone(), images, sampler, model, steps })
+        Ok(Self { settings, margin, set: set.clone(), images, sampler, session, steps })
     }
 
     /// Whether step `done` (counted from 0) begins with a selection.
@@ -119,7 +115,6 @@ impl OfflineBatches {
     pub(super) fn select(
         &mut self,
         engine: &Engine,
-        weights: &Weights,
         done: usize,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
@@ -133,7 +128,7 @@ impl OfflineBatches {
                 .map(|at| self.images[at])
                 .collect();
         subset.sort_unstable();
-        let Some(mut chosen) = self.choose(engine, weights, &subset, stop, observer)? else { return Ok(None) };
+        let Some(mut chosen) = self.choose(engine, &subset, stop, observer)? else { return Ok(None) };
         chosen.shuffle(&mut rng);
         let triplets: Vec<[usize; 3]> = chosen.iter().map(|chosen| chosen.images).collect();
         let size = self.sampler.batch_size();
@@ -169,18 +164,17 @@ impl OfflineBatches {
     fn choose(
         &mut self,
         engine: &Engine,
-        weights: &Weights,
         subset: &[usize],
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Option<Vec<Chosen>>> {
-        self.model.load_weights(weights, Path::new("the weights in training"))?;
         let (set, what) = (&self.set, "selecting offline");
-        let embeddings = embed(&mut self.model, subset, |image| set.face(image), what, stop, observer)?;
+        let embeddings = embed(&mut self.session, subset, |image| set.face(image), what, stop, observer)?;
         let Some(embeddings) = embeddings else { return Ok(None) };
         let person = |&image: &usize| u32::try_from(set.person_of(image)).expect("people are counted in u32");
         let people: Vec<u32> = subset.iter().map(person).collect();
-        let found = hard_triplets(engine, &embeddings, &people).map_err(too_many)?;
+        let rows: Vec<Vec<f32>> = embeddings.rows().map(<[f32]>::to_vec).collect();
+        let found = hard_triplets(engine, &rows, &people).map_err(too_many)?;
         let triplet = |(&anchor, found): (&usize, &HardTriplet)| {
             let (positive, d_ap) = found.positive?;
             let (negative, d_an) = (if self.settings.hardest { found.hardest } else { found.semi_hard })?;

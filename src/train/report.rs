@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Floors, Versions};
+use super::{Baselines, Versions};
 use crate::data::faces::FaceSet;
 use crate::eval::verification::Accuracy;
 use crate::op::stat;
@@ -35,11 +35,11 @@ pub struct StepReport {
     /// Mean squared distance of anchor and positive.
     pub d_ap: f32,
     /// Its standard deviation.
-    pub d_ap_spread: f32,
+    pub d_ap_std: f32,
     /// Mean squared distance of anchor and the chosen negative.
     pub d_an: f32,
     /// Its standard deviation.
-    pub d_an_spread: f32,
+    pub d_an_std: f32,
     /// Mean squared distance of images of different people.
     pub d_different: f32,
     /// Length of the mean embedding: near 1 where all fall onto one point.
@@ -70,9 +70,9 @@ impl StepReport {
             semi_hard: s[stat::SEMI_HARD],
             hard: s[stat::HARD],
             d_ap: s[stat::POSITIVE_DISTANCE],
-            d_ap_spread: s[stat::POSITIVE_SPREAD],
+            d_ap_std: s[stat::POSITIVE_SPREAD],
             d_an: s[stat::NEGATIVE_DISTANCE],
-            d_an_spread: s[stat::NEGATIVE_SPREAD],
+            d_an_std: s[stat::NEGATIVE_SPREAD],
             d_different: s[stat::DIFFERENT_DISTANCE],
             mean_length: s[stat::MEAN_LENGTH],
             skipped: 0,
@@ -127,11 +127,11 @@ pub struct EpochReport {
     /// Mean squared distance of anchor and positive.
     pub d_ap: f64,
     /// Its standard deviation in a batch, on average.
-    pub d_ap_spread: f64,
+    pub d_ap_std: f64,
     /// Mean squared distance of anchor and the chosen negative.
     pub d_an: f64,
     /// Its standard deviation in a batch, on average.
-    pub d_an_spread: f64,
+    pub d_an_std: f64,
     /// Mean squared distance of images of different people.
     pub d_different: f64,
     /// Length of a batch's mean embedding, on average.
@@ -180,9 +180,9 @@ impl EpochReport {
             semi_hard: mean(sum(|r| r.semi_hard, |_| 1.0), pairs),
             hard: mean(sum(|r| r.hard, |_| 1.0), pairs),
             d_ap: mean(sum(|r| r.d_ap, |r| r.pairs), pairs),
-            d_ap_spread: mean(sum(|r| r.d_ap_spread, |r| r.pairs), pairs),
+            d_ap_std: mean(sum(|r| r.d_ap_std, |r| r.pairs), pairs),
             d_an: mean(sum(|r| r.d_an, |r| r.active), active),
-            d_an_spread: mean(sum(|r| r.d_an_spread, |r| r.active), active),
+            d_an_std: mean(sum(|r| r.d_an_std, |r| r.active), active),
             d_different: of_steps(|r| r.d_different),
             mean_length: of_steps(|r| r.mean_length),
             skipped: mean(rows.iter().map(|r| r.skipped as f64).sum(), rows.len() as f64),
@@ -198,7 +198,7 @@ impl EpochReport {
     }
 }
 
-/// What will be trained on, known once the data is split and the floors are measured.
+/// What will be trained on, known once the data is split and the baselines are measured.
 #[derive(Debug)]
 pub struct Setup<'a> {
     /// The data.
@@ -228,7 +228,7 @@ pub struct Setup<'a> {
     /// Pairs of an evaluation; 0 without held-out people.
     pub pairs: usize,
     /// What is reached without training; `None` without held-out people.
-    pub floors: Option<Floors>,
+    pub baselines: Option<Baselines>,
 }
 
 /// What happens is told to an observer as it happens.
@@ -254,8 +254,8 @@ pub struct Summary {
     pub steps: usize,
     /// Accuracy of the best epoch; `None` without held-out people or before the first evaluation.
     pub best: Option<Accuracy>,
-    /// The floors.
-    pub floors: Option<Floors>,
+    /// The baselines.
+    pub baselines: Option<Baselines>,
     /// Accuracy within and across versions, of the best weights; `None` unless they are to stay comparable.
     pub versions: Option<Versions>,
     /// The caller asked to stop early.
@@ -267,6 +267,6 @@ pub struct Summary {
 impl Summary {
     /// Nothing was trained.
     pub(super) fn stopped_before_the_first_step() -> Self {
-        Self { steps: 0, best: None, floors: None, versions: None, stopped: true, seconds: 0.0 }
+        Self { steps: 0, best: None, baselines: None, versions: None, stopped: true, seconds: 0.0 }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::{Baselines, EpochReport, Output, SelectionReport, StepReport, Versions, plot};
 use crate::data::faces::FaceSet;
 use crate::weights::{Weights, check_writable, write_whole};
 use crate::{Error, Result};
@@ -99,15 +100,6 @@ impl RunFolder {
         write_whole(&self.path.join("args.toml"), text.as_bytes())
     }
 
-    /// Writes the accuracy within and across versions.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_versions(&self, versions: &impl Serialize) -> Result<()> {
-        let text = toml::to_string(versions).expect("a few numbers");
-        write_whole(&self.path.join("versions.toml"), text.as_bytes())
-    }
-
     /// Writes a row per image that could not be used, if there are any. Returns the file.
     ///
     /// # Errors
@@ -120,50 +112,59 @@ impl RunFolder {
         set.write_report(&path)?;
         Ok(Some(path))
     }
+}
 
-    /// Adds a row to `metrics.csv`.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn epoch(&mut self, row: &impl Serialize) -> Result<()> {
-        write_row(&mut self.epochs, &self.path.join("metrics.csv"), row)
+/// What `versions.toml` holds, of the best weights.
+#[derive(Debug, Serialize)]
+struct VersionsFile {
+    new: f64,
+    old: f64,
+    across: f64,
+    across_threshold: f32,
+}
+
+impl Output for RunFolder {
+    fn save_last(&mut self, weights: &Weights) -> Result<()> {
+        weights.save(&self.last())
     }
 
-    /// Adds a row to `steps.csv`.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn step(&mut self, row: &impl Serialize) -> Result<()> {
-        write_row(&mut self.steps, &self.path.join("steps.csv"), row)
+    fn save_best(&mut self, weights: &Weights) -> Result<()> {
+        weights.save(&self.best())
     }
 
-    /// Adds a row to `selections.csv`.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn selection(&mut self, row: &impl Serialize) -> Result<()> {
+    fn has_best(&self) -> bool {
+        self.best().exists()
+    }
+
+    fn last_place(&self) -> String {
+        self.last().display().to_string()
+    }
+
+    fn step(&mut self, report: &StepReport) -> Result<()> {
+        write_row(&mut self.steps, &self.path.join("steps.csv"), report)
+    }
+
+    fn epoch(&mut self, history: &[EpochReport], baselines: Option<&Baselines>) -> Result<()> {
+        if let Some(report) = history.last() {
+            write_row(&mut self.epochs, &self.path.join("metrics.csv"), report)?;
+        }
+        plot::loss_curve(&self.path.join("loss.svg"), history, baselines)
+    }
+
+    fn selection(&mut self, report: &SelectionReport) -> Result<()> {
         let path = self.path.join("selections.csv");
         let selections = match self.selections.take() {
             Some(selections) => selections,
             None => table(&path)?,
         };
-        write_row(self.selections.insert(selections), &path, row)
+        write_row(self.selections.insert(selections), &path, report)
     }
 
-    /// Saves weights as the last.
-    ///
-    /// # Errors
-    /// The file cannot be written; an older one stays whole.
-    pub fn save_last(&self, weights: &Weights) -> Result<()> {
-        weights.save(&self.last())
-    }
-
-    /// Saves weights as the best.
-    ///
-    /// # Errors
-    /// The file cannot be written; an older one stays whole.
-    pub fn save_best(&self, weights: &Weights) -> Result<()> {
-        weights.save(&self.best())
+    fn versions(&mut self, versions: &Versions) -> Result<()> {
+        let [new, old, across] = [versions.new, versions.old, versions.across].map(|a| a.accuracy);
+        let file = VersionsFile { new, old, across, across_threshold: versions.across.threshold };
+        let text = toml::to_string(&file).expect("a few numbers");
+        write_whole(&self.path.join("versions.toml"), text.as_bytes())
     }
 }
 

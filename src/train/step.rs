@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::Config;
 use crate::graph::{Graph, Recording, Tensor};
-use crate::net::{Network, NetworkGraph};
+use crate::model::{Instance, Model};
 use crate::op::{Add, ConcatRows, TripletLoss, TripletMarginLoss, active_rows, gather_rows, scatter_rows};
-use crate::plan::{Buf, Plan, Role, Shape, Type};
+use crate::plan::{Buf, Phase, Plan, Role, Shape, Type};
 use crate::{Error, Result};
 
 /// A plan with what the trainer writes, reads and runs.
@@ -30,6 +30,7 @@ pub(super) struct Buffers {
     pub(super) mining_seed: Option<Buf>,
     pub(super) loss: Buf,
     pub(super) learning_rate: Buf,
+    /// The gradient that backward starts from, which is the same in every step.
     pub(super) dloss: Buf,
 }
 
@@ -82,15 +83,17 @@ pub(super) struct Chunks {
 pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// Plans a step for batches of `batch` images, in chunks if `config` wants smaller ones.
-pub(super) fn plan(network: &Network, config: &Config, batch: u32) -> Result<Step> {
+pub(super) fn plan(model: &Model, config: &Config, batch: u32) -> Result<Step> {
     config.check()?;
+    model.dimensions()?;
     let chunk = config.chunk.map_or(batch, |chunk| chunk.min(batch));
-    let net = network.graph(&config.build(chunk))?;
+    let net = model.sized(chunk, config.purpose())?;
     if config.dropout > 0.0 && net.seed.is_none() {
-        return Err(Error::Setting(format!("the network {} has no dropout; leave `dropout` out", network.name)));
+        return Err(Error::Setting(format!("the network {} has no dropout; leave `dropout` out", model.name())));
     }
-    if config.frozen_statistics && net.graph.weights().count() == net.graph.params().count() {
-        let message = format!("the network {} has no batch normalisation; leave `frozen_statistics` out", network.name);
+    if config.frozen_statistics && !model.has_statistics() {
+        let name = model.name();
+        let message = format!("the network {name} has no batch normalisation; leave `frozen_statistics` out");
         return Err(Error::Setting(message));
     }
     if chunk == batch { whole(net, config, batch) } else { in_chunks(net, config, batch) }
@@ -136,11 +139,14 @@ fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) 
 }
 
 /// The step for a network that takes the whole batch.
-pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Result<Step> {
-    let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, net.embeddings, batch)?;
+pub(super) fn whole(mut net: Instance, config: &Config, batch: u32) -> Result<Step> {
+    let embeddings = net.embeddings();
+    let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, embeddings, batch)?;
     let outputs: Vec<Tensor> = [loss].into_iter().chain(old.map(|[.., watched]| watched)).collect();
     let mut recording = Recording::forward(&net.graph, &outputs);
-    let dloss = recording.backward(loss, &[]);
+    let dloss = recording.seed(loss, Role::Constant);
+    recording.backward_from(loss, dloss, &[]);
+    recording.end_phase(Phase::Backward);
     let learning_rate = recording.update(loss, config.optimiser().as_ref());
     let buffers = Buffers {
         images: recording.value(net.images),
@@ -158,10 +164,10 @@ pub(super) fn whole(mut net: NetworkGraph, config: &Config, batch: u32) -> Resul
 
 /// The step for a network that takes a part of the batch. What one phase leaves for another that is run after further
 /// chunks have gone through the network is an input or an output of the plan, and so shares memory with nothing.
-pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> Result<Step> {
+pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32) -> Result<Step> {
     let same = net.graph.depends_on_batch();
-    let embeddings = net.graph.shape(net.embeddings);
-    let (chunk, dim) = (embeddings.batch(), embeddings.channels());
+    let embeddings = net.embeddings();
+    let (chunk, dim) = (net.graph.shape(embeddings).batch(), net.graph.shape(embeddings).channels());
     let params: Vec<Tensor> = net.graph.params().map(|(t, _)| t).collect();
     let collected = net.graph.input("batch embeddings", Shape::new(&[batch, dim])?);
     let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, collected, batch)?;
@@ -169,35 +175,35 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
     let outputs: Vec<Tensor> = [loss].into_iter().chain(old.map(|[.., watched]| watched)).collect();
 
     let mut recording = Recording::new(&net.graph);
-    recording.forward_to(net.embeddings, &[loss]);
-    recording.end_phase("forward");
+    recording.forward_to(embeddings, &[loss]);
+    recording.end_phase(Phase::Forward);
 
     recording.forward_to(collected, &[loss]);
     let rows = recording.buffer("rows", Shape::new(&[chunk])?, Type::U32, Role::Input);
-    let (from, to) = (recording.value(net.embeddings), recording.value(collected));
+    let (from, to) = (recording.value(embeddings), recording.value(collected));
     recording.record("collect", |r| scatter_rows(r, from, rows, to));
-    recording.end_phase("collect");
+    recording.end_phase(Phase::Collect);
 
     recording.forward_to(loss, &outputs);
-    let dloss = recording.seed(loss, Role::Input);
+    let dloss = recording.seed(loss, Role::Constant);
     recording.backward_from(loss, dloss, &[collected]);
     let gradient = recording.gradient(collected).expect("the loss has a gradient for embeddings");
     let active = recording.buffer("active", Shape::new(&[batch])?, Type::U32, Role::Output);
     recording.record("active", |r| active_rows(r, gradient, active));
-    recording.end_phase("loss");
+    recording.end_phase(Phase::Loss);
 
-    let seed = recording.seed(net.embeddings, Role::Temporary);
+    let seed = recording.seed(embeddings, Role::Temporary);
     recording.record("spread", |r| gather_rows(r, gradient, rows, seed));
-    recording.end_phase("spread");
+    recording.end_phase(Phase::Spread);
 
-    recording.backward_from(net.embeddings, seed, &params);
-    recording.end_phase("backward");
-    recording.repeat_adding("backward", "backward more");
+    recording.backward_from(embeddings, seed, &params);
+    recording.end_phase(Phase::Backward);
+    recording.repeat_adding(Phase::Backward, Phase::BackwardMore);
 
     recording.update_statistics(loss);
-    recording.end_phase("statistics");
+    recording.end_phase(Phase::Statistics);
     let learning_rate = recording.update_params(loss, config.optimiser().as_ref());
-    recording.end_phase("update");
+    recording.end_phase(Phase::Update);
 
     let buffers = Buffers {
         images: recording.value(net.images),
@@ -211,18 +217,19 @@ pub(super) fn in_chunks(mut net: NetworkGraph, config: &Config, batch: u32) -> R
         dloss,
     };
     let plan = recording.finish();
+    let steps = |phase| plan.phase(phase).expect("every phase was recorded above");
     let chunks = Chunks {
         rows,
         active,
         same,
-        forward: plan.phase("forward"),
-        collect: plan.phase("collect"),
-        loss: plan.phase("loss"),
-        spread: plan.phase("spread"),
-        backward: plan.phase("backward"),
-        backward_more: plan.phase("backward more"),
-        statistics: plan.phase("statistics"),
-        update: plan.phase("update"),
+        forward: steps(Phase::Forward),
+        collect: steps(Phase::Collect),
+        loss: steps(Phase::Loss),
+        spread: steps(Phase::Spread),
+        backward: steps(Phase::Backward),
+        backward_more: steps(Phase::BackwardMore),
+        statistics: steps(Phase::Statistics),
+        update: steps(Phase::Update),
     };
     Ok(Step { plan, buffers, chunks: Some(chunks) })
 }

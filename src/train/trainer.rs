@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::state::{Progress, ROLES};
 use super::step::{self, Buffers, Chunks, NOWHERE, Step};
-use super::{Compatible, Config, choose_chunk};
+use super::{Compatible, Config, TrainingState, choose_chunk};
 use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
-use crate::model::{load_weights, save_weights};
-use crate::net::Network;
+use crate::model::Model;
 use crate::op::stat;
 use crate::plan::{Plan, Role};
+use crate::session::{WEIGHTS, load_weights, store_of, weights_of};
+use crate::store::Store;
 use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
 
@@ -29,20 +31,26 @@ const CHUNKS_IN_FLIGHT: usize = 2;
 #[derive(Debug)]
 pub struct Trainer {
     executor: Box<dyn Executor>,
+    /// Parameters, running statistics and what the optimiser remembers.
+    store: Store,
     buffers: Buffers,
     chunks: Option<Chunks>,
     metadata: Metadata,
-    /// The run's seed and a number that grows decide what is dropped out.
-    seed: [u32; 2],
-    /// The run's seed and the number of the step decide which negatives are taken at random, in chunks or not.
-    step: u32,
+    /// The run's seed; with a number that grows it decides what is dropped out and which negatives are taken at random.
+    seed: u64,
+    /// Grows with every chunk of a step, for dropout.
+    dropout: u32,
+    /// Grows with every step, for mining, in chunks or not.
+    mining: u32,
+    /// Steps so far.
+    steps: u64,
     work: Work,
     /// An old network's embeddings, where the new ones are to stay comparable with them.
     compatible: Option<Arc<Compatible>>,
     /// The images of a chunk as floats.
     pixels: Vec<f32>,
     /// One for each chunk that the device may not have finished.
-    in_flight: VecDeque<Pending>,
+    in_flight: VecDeque<Pending<()>>,
 }
 
 /// What a step has run.
@@ -62,35 +70,48 @@ impl Trainer {
     ///
     /// # Errors
     /// The settings make no sense, or the device lacks memory.
-    pub fn new(engine: &Engine, network: &Network, config: &Config, metadata: Metadata, batch: u32) -> Result<Self> {
+    pub fn new(engine: &Engine, model: &Model, config: &Config, batch: u32) -> Result<Self> {
         config.check()?;
-        let chunk = choose_chunk(engine, network, config, batch)?;
-        let step = step::plan(network, &Config { chunk: Some(chunk), ..config.clone() }, batch)?;
-        Self::of(engine, step, config, metadata)
+        let chunk = choose_chunk(engine, model, config, batch)?;
+        let step = step::plan(model, &Config { chunk: Some(chunk), ..config.clone() }, batch)?;
+        Self::of(engine, model, step, config)
     }
 
-    pub(super) fn of(engine: &Engine, step: Step, config: &Config, metadata: Metadata) -> Result<Self> {
+    pub(super) fn of(engine: &Engine, model: &Model, step: Step, config: &Config) -> Result<Self> {
         let Step { plan, buffers, chunks } = step;
         let pixels = vec![0.0; plan.spec(buffers.images).shape.len()];
-        let mut executor = engine.executor(plan, &Options::default())?;
+        let store = store_of(engine, model)?;
+        store.add_from(&plan, &[Role::State])?;
+        let mut executor = Store::executor(&[&store], plan, &Options::default())?;
         // The mean over active triplets is what is minimised; the other statistics are watched only.
         let mut dloss = vec![0.0; stat::COUNT];
         dloss[stat::LOSS] = 1.0;
         executor.write(buffers.dloss, &dloss)?;
-        // Both halves of the run's seed count.
-        let [low, high] = bytemuck::cast::<u64, [u32; 2]>(config.seed);
-        let seed = [low ^ high.rotate_left(16), 0];
+        let metadata = Metadata { origin: config.origin(), ..Metadata::of(model)? };
         let (work, in_flight) = (Work::default(), VecDeque::new());
-        let compatible = None;
-        Ok(Self { executor, buffers, chunks, metadata, seed, step: 0, work, compatible, pixels, in_flight })
+        Ok(Self {
+            executor,
+            store,
+            buffers,
+            chunks,
+            metadata,
+            seed: config.seed,
+            dropout: 0,
+            mining: 0,
+            steps: 0,
+            work,
+            compatible: None,
+            pixels,
+            in_flight,
+        })
     }
 
     /// The plan of a step, for printing: in chunks if the settings name a chunk that is smaller than the batch.
     ///
     /// # Errors
     /// The settings make no sense.
-    pub fn plan(network: &Network, config: &Config, batch: u32) -> Result<Plan> {
-        Ok(step::plan(network, config, batch)?.plan)
+    pub fn plan(model: &Model, config: &Config, batch: u32) -> Result<Plan> {
+        Ok(step::plan(model, config, batch)?.plan)
     }
 
     /// Keeps the embeddings comparable with these, which the settings must name.
@@ -118,7 +139,7 @@ impl Trainer {
     ///
     /// # Errors
     /// The batch has another size, or the device is lost.
-    pub fn step(&mut self, batch: &HostBatch, learning_rate: f32) -> Result<Pending> {
+    pub fn step(&mut self, batch: &HostBatch, learning_rate: f32) -> Result<Pending<Vec<f32>>> {
         let b = self.buffers;
         self.write_targets(batch)?;
         let (values, expected) = (batch.images.len(), batch.labels.len() * self.pixels.len() / self.chunk() as usize);
@@ -127,9 +148,10 @@ impl Trainer {
         }
         self.executor.write(b.learning_rate, &[learning_rate])?;
         if let Some(seed) = b.mining_seed {
-            self.executor.write_u32(seed, &[self.seed[0], self.step])?;
-            self.step = self.step.wrapping_add(1);
+            self.executor.write_u32(seed, &[self.folded_seed(), self.mining])?;
+            self.mining = self.mining.wrapping_add(1);
         }
+        self.steps += 1;
         if let Some(chunks) = self.chunks.clone() {
             return self.step_in_chunks(batch, &chunks);
         }
@@ -137,7 +159,7 @@ impl Trainer {
         batch.images.write(&everyone, &mut self.pixels);
         self.executor.write(b.images, &self.pixels)?;
         self.write_seed(0)?;
-        self.seed[1] = self.seed[1].wrapping_add(1);
+        self.dropout = self.dropout.wrapping_add(1);
         self.executor.run_all()?;
         self.work = Work { embedded: 1, trained: 1, skipped: 0 };
         self.statistics()
@@ -145,15 +167,22 @@ impl Trainer {
 
     /// The statistics of the batch, later. Beside an old version, how far people are apart and how long the mean embedding
     /// is are told of the new embeddings alone.
-    fn statistics(&mut self) -> Result<Pending> {
-        let all = self.executor.read_later(self.buffers.loss)?;
+    fn statistics(&mut self) -> Result<Pending<Vec<f32>>> {
+        let all = self.executor.download(self.buffers.loss)?;
         let Some(old) = self.buffers.old else { return Ok(all) };
-        let new = self.executor.read_later(old.statistics)?;
-        Ok(all.joined(new, |all, new| {
+        let new = self.executor.download(old.statistics)?;
+        Ok(all.join(new).map(|(mut all, new)| {
             for slot in [stat::DIFFERENT_DISTANCE, stat::MEAN_LENGTH] {
                 all[slot] = new[slot];
             }
+            all
         }))
+    }
+
+    /// Both halves of the run's seed, which devices take as one word.
+    fn folded_seed(&self) -> u32 {
+        let [low, high] = bytemuck::cast::<u64, [u32; 2]>(self.seed);
+        low ^ high.rotate_left(16)
     }
 
     /// Writes what the loss needs besides the images.
@@ -178,7 +207,7 @@ impl Trainer {
         self.executor.write_u32(b.labels, &labels)
     }
 
-    fn step_in_chunks(&mut self, batch: &HostBatch, chunks: &Chunks) -> Result<Pending> {
+    fn step_in_chunks(&mut self, batch: &HostBatch, chunks: &Chunks) -> Result<Pending<Vec<f32>>> {
         let size = self.chunk() as usize;
         let everyone: Vec<usize> = (0..batch.labels.len()).collect();
         let embedded = everyone.len().div_ceil(size);
@@ -220,7 +249,7 @@ impl Trainer {
             self.executor.run(chunks.spread.start..chunks.backward.end)?;
         }
         self.executor.run(chunks.update.clone())?;
-        self.seed[1] = self.seed[1].wrapping_add(u32::try_from(embedded).expect("a batch fits 32 bits"));
+        self.dropout = self.dropout.wrapping_add(u32::try_from(embedded).expect("a batch fits 32 bits"));
         self.work = Work { embedded, trained, skipped };
         Ok(statistics)
     }
@@ -233,8 +262,7 @@ impl Trainer {
         {
             oldest.wait()?;
         }
-        // Any small buffer tells that everything before is done.
-        self.in_flight.push_back(self.executor.read_later(self.buffers.loss)?);
+        self.in_flight.push_back(self.executor.fence()?);
         let size = self.chunk() as usize;
         let own = &list[number * size..list.len().min((number + 1) * size)];
         let images: Vec<usize> = own.iter().chain(list.iter().cycle()).copied().take(size).collect();
@@ -250,7 +278,8 @@ impl Trainer {
     /// Every chunk of a step drops out something else, and the same in both passes.
     fn write_seed(&mut self, number: u32) -> Result<()> {
         let Some(seed) = self.buffers.seed else { return Ok(()) };
-        self.executor.write_u32(seed, &[self.seed[0], self.seed[1].wrapping_add(number)])
+        let word = self.folded_seed();
+        self.executor.write_u32(seed, &[word, self.dropout.wrapping_add(number)])
     }
 
     /// Takes over weights; `path` stands for them in messages.
@@ -264,7 +293,7 @@ impl Trainer {
                 message: format!("holds {}, not {}", weights.metadata.network, self.metadata.network),
             });
         }
-        load_weights(self.executor.as_mut(), weights, path)
+        load_weights(&self.store, weights, path)
     }
 
     /// Makes the optimiser forget what it remembers of past gradients.
@@ -272,20 +301,78 @@ impl Trainer {
     /// # Errors
     /// The device is lost.
     pub fn reset_optimiser(&mut self) -> Result<()> {
-        let state = self.executor.plan().with_role(Role::State);
-        let state: Vec<_> = state.map(|(buf, spec)| (buf, spec.shape.len())).collect();
-        for (buf, len) in state {
-            self.executor.write(buf, &vec![0.0; len])?;
-        }
-        Ok(())
+        self.store.clear(Role::State)
     }
 
-    /// The weights as they are after the last step.
+    /// What the weights say of themselves.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The parameters on the device, which other plans may bind to.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A copy of the weights as they are after the last step: one submission, and no wait until they are taken.
     ///
     /// # Errors
-    /// The device is lost.
+    /// The device is lost or lacks memory for the copy.
+    pub fn checkpoint(&self) -> Result<Pending<Weights>> {
+        let metadata = self.metadata.clone();
+        Ok(self.store.download(&WEIGHTS)?.map(|tensors| weights_of(tensors, metadata)))
+    }
+
+    /// The weights as they are after the last step. Waits for the device.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Self::checkpoint).
     pub fn weights(&mut self) -> Result<Weights> {
-        save_weights(self.executor.as_mut(), self.metadata.clone())
+        self.checkpoint()?.wait()
+    }
+
+    /// Everything that training must know to go on from here, as a value. What only the loop around the steps knows (the
+    /// learning rate's scale, the best accuracy) is left at its start. Waits for the device.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Self::checkpoint).
+    pub fn state(&self) -> Result<TrainingState> {
+        let mut tensors = self.store.download(&ROLES)?.wait()?;
+        tensors.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        let Self { seed, steps, dropout, mining, .. } = *self;
+        let progress = Progress { seed, step: steps, dropout, mining, rate_scale: 1.0, best: None };
+        Ok(TrainingState { network: self.metadata.network.clone(), tensors, progress })
+    }
+
+    /// Goes on from a state: the next step is the one that would have followed it.
+    ///
+    /// # Errors
+    /// The state belongs to another network, optimiser or seed, or the device is lost.
+    pub fn restore(&mut self, state: &TrainingState) -> Result<()> {
+        let fail = |message: String| Err(Error::Data(format!("the training state {message}")));
+        if state.network != self.metadata.network {
+            return fail(format!("is of the network {}, not of {}", state.network, self.metadata.network));
+        }
+        if state.progress.seed != self.seed {
+            return fail(format!("is of a run with seed {}, not {}", state.progress.seed, self.seed));
+        }
+        let specs = self.store.specs();
+        for spec in specs.iter().filter(|spec| ROLES.contains(&spec.role)) {
+            match state.tensors.iter().find(|t| t.spec == *spec) {
+                Some(found) if found.data.len() == spec.shape.len() => self.store.write(&spec.name, &found.data)?,
+                _ => return fail(format!("lacks the tensor {} {}: the settings differ", spec.name, spec.shape)),
+            }
+        }
+        if let Some(other) = state.tensors.iter().find(|t| !specs.contains(&t.spec)) {
+            let spec = &other.spec;
+            return fail(format!(
+                "has the tensor {} {}, which this run lacks: the settings differ",
+                spec.name, spec.shape
+            ));
+        }
+        let Progress { step, dropout, mining, .. } = state.progress;
+        (self.steps, self.dropout, self.mining) = (step, dropout, mining);
+        Ok(())
     }
 
     /// The device's side of this trainer.

@@ -8,7 +8,7 @@ use super::state_dict::StateDict;
 use super::{Metadata, Origin, Weights};
 use crate::Result;
 use crate::data::preprocess::Preprocess;
-use crate::net::{self, Build, Network};
+use crate::net::{self, Network};
 use crate::plan::Shape;
 
 /// Most names that a message lists.
@@ -82,8 +82,8 @@ pub fn guess_network(path: &Path) -> Result<&'static Network> {
 
 /// Name and sizes of everything that a weights file of `network` holds.
 pub(super) fn tensors_of(network: &Network, embedding: u32) -> Result<Vec<(String, Shape)>> {
-    let net = network.graph(&Build::training(2).embedding(embedding))?;
-    Ok(net.graph.weights().map(|(node, _)| (node.name.clone(), node.shape)).collect())
+    let model = network.sized(None, Some(embedding))?;
+    Ok(model.tensors().map(|(name, shape)| (name.to_string(), shape)).collect())
 }
 
 /// Name, sizes and values of our tensors.

@@ -19,6 +19,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 
 use crate::data::preprocess::Preprocess;
+use crate::model::Model;
 use crate::plan::Shape;
 use crate::{Error, Result};
 
@@ -41,6 +42,22 @@ pub struct Metadata {
     pub version: String,
     /// Where the weights come from.
     pub origin: Origin,
+}
+
+impl Metadata {
+    /// That of weights of `model` that this version of the crate makes.
+    ///
+    /// # Errors
+    /// The model gives no embeddings.
+    pub fn of(model: &Model) -> Result<Self> {
+        Ok(Self {
+            network: model.name().to_string(),
+            embedding: model.dimensions()?,
+            preprocess: model.preprocess().clone(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            origin: Origin::default(),
+        })
+    }
 }
 
 /// Where weights come from and what may be done with them, as far as it is known.
@@ -181,7 +198,7 @@ impl Weights {
 }
 
 /// Why these bytes are no safetensors file.
-fn explain(path: &Path, bytes: &[u8], error: SafeTensorError) -> Error {
+pub(crate) fn explain(path: &Path, bytes: &[u8], error: SafeTensorError) -> Error {
     let message = match error {
         SafeTensorError::MetadataIncompleteBuffer => {
             "is cut short: it holds fewer bytes than its header promises; copy it again".into()
@@ -195,7 +212,7 @@ fn explain(path: &Path, bytes: &[u8], error: SafeTensorError) -> Error {
 }
 
 /// A safetensors file: equal tensors and metadata give equal bytes.
-fn serialise<'a, S: AsRef<str> + Ord + std::fmt::Display>(
+pub(crate) fn serialise<'a, S: AsRef<str> + Ord + std::fmt::Display>(
     tensors: impl IntoIterator<Item = (S, TensorView<'a>)>,
     info: BTreeMap<String, String>,
 ) -> Vec<u8> {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes networks.safetensors: what PyTorch computes for the networks of tests/networks_golden.rs.
+"""Writes networks.safetensors: what PyTorch computes for the networks of tests/all/networks_golden.rs.
 
     python -m venv venv && venv/bin/pip install torch safetensors numpy
     venv/bin/python tests/golden/make_networks.py

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes small.safetensors: what PyTorch computes for the small network of tests/golden.rs.
+"""Writes small.safetensors: what PyTorch computes for the small network of tests/all/golden.rs.
 
     python -m venv venv && venv/bin/pip install torch safetensors numpy
     venv/bin/python tests/golden/make_small.py

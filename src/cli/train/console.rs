@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::table;
-use crate::net::Network;
+use crate::model::Model;
 use crate::train::{Config, EpochReport, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary};
 
 /// Without a terminal a line about steps is printed this often.
@@ -43,14 +43,14 @@ pub(super) struct Console {
 }
 
 impl Console {
-    pub(super) fn new(config: &Config, network: &Network) -> Self {
-        let [height, width] = config.input.unwrap_or(network.input);
-        let dim = config.embedding.unwrap_or(network.embedding);
+    pub(super) fn new(config: &Config, model: &Model) -> Self {
+        let [height, width] = model.input();
+        let dimensions = model.dimensions().unwrap_or_default();
         Self {
             bar: ProgressBar::hidden(),
             terminal: std::io::stderr().is_terminal(),
             steps: 0,
-            banner: format!("{}, {height}x{width}, {dim} dimensions", network.name),
+            banner: format!("{}, {height}x{width}, {dimensions} dimensions", model.name()),
             config: config.clone(),
             begin: Instant::now(),
             last_line: Instant::now(),
@@ -103,7 +103,7 @@ impl Observer for Console {
         };
         say!("chunk     {chunk}, {:.0} MiB on the device", s.bytes as f64 / f64::from(1 << 20));
         self.say_loss(s.train_images);
-        match &s.floors {
+        match &s.baselines {
             Some(f) => say!(
                 "baseline  raw pixels {}, untrained network {}",
                 percent(f.pixels.accuracy),
@@ -207,12 +207,12 @@ pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
     } else {
         say!("done      {} in {time}", counted(summary.steps, "step"));
     }
-    if let (Some(best), Some(floors)) = (&summary.best, &summary.floors) {
+    if let (Some(best), Some(baselines)) = (&summary.best, &summary.baselines) {
         say!(
             "accuracy  {} on held-out people (raw pixels {}, untrained network {}), threshold {:.3}",
             percent(best.accuracy),
-            percent(floors.pixels.accuracy),
-            percent(floors.untrained.accuracy),
+            percent(baselines.pixels.accuracy),
+            percent(baselines.untrained.accuracy),
             best.threshold
         );
     }

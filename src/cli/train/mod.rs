@@ -18,7 +18,8 @@ use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::{Normalise, Preprocess};
 use crate::data::synth::{Identity, draw};
-use crate::net::{self, Network};
+use crate::model::Model;
+use crate::net;
 use crate::train::{Config, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
@@ -42,9 +43,9 @@ impl Train {
         config.input = config.input.or(Some(network.input));
         config.embedding = config.embedding.or(Some(network.embedding));
         config.positives = Some(config.positives());
-        network.graph(&config.build(2))?;
+        let model = network.sized(config.input, config.embedding)?;
         if self.plan {
-            return self.print_plan(network, &config);
+            return self.print_plan(&model, &config);
         }
         if let Some(old) = &config.compatible_with {
             weights::from_user(old, Weights::load(old))?;
@@ -56,9 +57,9 @@ impl Train {
         let set = Arc::new(self.load(config.input.unwrap_or(network.input), config.seed)?);
         let batch = check_data(&config, &set)?;
         // args.toml says what was used here, too: free memory differs from run to run.
-        config.chunk = config.chunk.or(Some(choose_chunk(&engine, network, &config, batch)?));
+        config.chunk = config.chunk.or(Some(choose_chunk(&engine, &model, &config, batch)?));
         let mut folder = RunFolder::create(&self.runs, &self.name)?;
-        let summary = match self.train(network, &config, &engine, &set, &mut folder) {
+        let summary = match self.train(&model, &config, &engine, &set, &mut folder) {
             Ok(summary) if summary.steps == 0 => {
                 Err(Error::Interrupted("stopped before the first step; nothing was written".into()))
             }
@@ -78,7 +79,7 @@ impl Train {
     /// Everything that happens once there is a run folder.
     fn train(
         &self,
-        network: &Network,
+        model: &Model,
         config: &Config,
         engine: &Engine,
         set: &Arc<FaceSet>,
@@ -92,17 +93,17 @@ impl Train {
             say!("skipped   {count} of the folder's files, listed with reasons in {}", report.display());
         }
         let stop = stop_on_ctrl_c("stopping: this step ends, then the weights are saved (Ctrl-C again to end at once)");
-        let mut console = Console::new(config, network);
-        let summary = train(engine, network, config, set, folder, &stop, &mut console);
+        let mut console = Console::new(config, model);
+        let summary = train(engine, model, config, set, folder, &stop, &mut console);
         console.bar.finish_and_clear();
         summary
     }
 
-    fn print_plan(&self, network: &Network, config: &Config) -> Result<ExitCode> {
+    fn print_plan(&self, model: &Model, config: &Config) -> Result<ExitCode> {
         // --batch has given M its places already.
         let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives);
         let batch = u32::try_from(batch).map_err(|_| Error::Setting("the batch is too large".into()))?;
-        let plan = Trainer::plan(network, config, batch)?;
+        let plan = Trainer::plan(model, config, batch)?;
         say!("{plan}");
         Ok(ExitCode::SUCCESS)
     }

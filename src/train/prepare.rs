@@ -1,0 +1,126 @@
+//! What a run needs before its first step.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::offline::OfflineBatches;
+use super::{Baselines, Compatible, Config, Evaluator, Observer, Setup, Trainer, choose_chunk};
+use crate::data::faces::FaceSet;
+use crate::data::prefetch::{Prefetcher, depth};
+use crate::data::sampler::PkSampler;
+use crate::data::split::{HeldOut, split_people};
+use crate::model::Model;
+use crate::session::initial_weights;
+use crate::{Engine, Error, Result};
+
+/// Everything that a run works with.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The settings, with the chunk that was chosen.
+    pub(super) config: Config,
+    pub(super) trainer: Trainer,
+    pub(super) evaluator: Evaluator,
+    pub(super) baselines: Option<Baselines>,
+    /// The old network's embeddings, where the new ones are to stay comparable.
+    pub(super) old: Option<Arc<Compatible>>,
+    pub(super) offline: Option<OfflineBatches>,
+    pub(super) batches: Prefetcher,
+    pub(super) batch_size: usize,
+    pub(super) epoch_steps: usize,
+    /// Steps of the whole run.
+    pub(super) steps: usize,
+}
+
+impl Prepared {
+    /// Splits the people, puts the model with its starting weights on the device and measures the baselines. `None` if `stop`
+    /// was set before that was done.
+    ///
+    /// # Errors
+    /// The settings or the data cannot be used, or the device lacks memory.
+    pub(super) fn new(
+        engine: &Engine,
+        model: &Model,
+        config: &Config,
+        set: &Arc<FaceSet>,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Self>> {
+        config.check()?;
+        let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
+        split.warning.iter().for_each(|w| observer.warning(w));
+        let (sampler, warnings) = PkSampler::new(set, &split.train, config.sampling())?;
+        warnings.iter().for_each(|w| observer.warning(w));
+        let used = *sampler.config();
+        let (batch, batch_size) = (batch_of(&sampler)?, sampler.batch_size());
+        let train_images: usize = set.faces_of(&split.train).iter().map(Vec::len).sum();
+        let epoch_steps = train_images.div_ceil(batch_size).max(Config::MIN_EPOCH);
+        let steps = epoch_steps * config.epochs as usize;
+
+        let model = &model.clone().with_preprocess(set.preprocess().clone())?;
+        let config = Config { chunk: Some(choose_chunk(engine, model, config, batch)?), ..config.clone() };
+        let mut trainer = Trainer::new(engine, model, &config, batch)?;
+        let start = initial_weights(model, trainer.metadata().clone(), config.seed);
+        trainer.load(&start, "the starting weights".as_ref())?;
+        drop(start);
+        let old = match &config.compatible_with {
+            Some(path) => match Compatible::new(engine, path, set, model.dimensions()?, stop, observer)? {
+                Some(old) => Some(Arc::new(old)),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        if let Some(old) = &old {
+            trainer.compare_with(old.clone());
+        }
+        if trainer.depends_on_chunk() {
+            observer.warning(&format!(
+                "batch statistics and dropout are those of each chunk of {} images, not of the whole batch of {batch}; \
+                 --frozen-statistics lifts it for batch normalisation",
+                trainer.chunk()
+            ));
+        }
+        let mut evaluator = Evaluator::new(engine, model, trainer.store(), &config, set.clone(), &split.held_out)?;
+        let baselines = evaluator.baselines(stop, observer)?;
+        observer.begin(&Setup {
+            set,
+            train_people: split.train.len(),
+            train_images,
+            held_out_people: split.held_out.len(),
+            people: used.people,
+            images: used.images,
+            negatives: used.negatives,
+            chunk: trainer.chunk() as usize,
+            steps,
+            params: model.param_count(),
+            macs: model.sized(1, crate::graph::Purpose::Inference)?.graph.macs(),
+            bytes: trainer.executor().plan().bytes(),
+            pairs: evaluator.pairs(),
+            baselines,
+        });
+        let offline = match config.offline {
+            Some(offline) => {
+                let settings = (offline, config.margin);
+                Some(OfflineBatches::new(engine, model, trainer.store(), settings, set, sampler.clone(), steps)?)
+            }
+            None => None,
+        };
+        // Offline selection makes batches of its own, the first time before the first step.
+        let own = if offline.is_some() { 0 } else { steps };
+        let batches = Prefetcher::start(set.clone(), sampler.batches(0).take(own), depth(set, batch_size))?;
+        Ok(Some(Self { config, trainer, evaluator, baselines, old, offline, batches, batch_size, epoch_steps, steps }))
+    }
+}
+
+/// Checks that `set` can be trained on, before anything is written. Returns the images of a batch.
+///
+/// # Errors
+/// Those of [`train`](super::train) that are about the settings and the data.
+pub fn check_data(config: &Config, set: &FaceSet) -> Result<u32> {
+    config.check()?;
+    let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
+    batch_of(&PkSampler::new(set, &split.train, config.sampling())?.0)
+}
+
+fn batch_of(sampler: &PkSampler) -> Result<u32> {
+    u32::try_from(sampler.batch_size()).map_err(|_| Error::Setting("the batch is too large".into()))
+}

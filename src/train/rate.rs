@@ -1,0 +1,34 @@
+//! The learning rate of a run.
+
+use super::Config;
+
+/// The schedule's rate, and what the run has made of it.
+#[derive(Debug, Clone)]
+pub(super) struct LearningRate {
+    config: Config,
+    /// Steps of the whole run.
+    steps: usize,
+    /// What the schedule's rate is multiplied by: halved each time that the run backs off.
+    scale: f32,
+}
+
+impl LearningRate {
+    pub(super) fn new(config: &Config, steps: usize) -> Self {
+        Self { config: config.clone(), steps, scale: 1.0 }
+    }
+
+    /// The rate of a step, counted from 0.
+    pub(super) fn at(&self, step: usize) -> f32 {
+        self.scale * self.config.learning_rate_at(step, self.steps)
+    }
+
+    /// The rate that the schedule starts from.
+    pub(super) fn start(&self) -> f32 {
+        self.scale * self.config.learning_rate
+    }
+
+    /// Halves the rate from here on.
+    pub(super) fn back_off(&mut self) {
+        self.scale *= 0.5;
+    }
+}

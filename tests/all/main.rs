@@ -1,0 +1,28 @@
+//! The whole-program tests in one program, so that they are linked once and no core waits for the last test of a
+//! file. A module is a subject; `cargo test --release --test all -- ops::` runs one.
+//!
+//! Tests share a process, and run side by side: none sets environment variables, the working directory or rayon's pool.
+
+mod batch_norm;
+mod chunks;
+mod cli;
+mod cli_networks;
+mod dropout;
+mod edges;
+mod exchange;
+mod golden;
+mod hard_triplets;
+mod l2_normalize;
+mod mining;
+mod networks;
+mod networks_golden;
+mod ops;
+mod optim;
+mod rows;
+mod selection;
+mod shaders;
+mod side_by_side;
+mod state;
+mod support;
+mod tidy;
+mod triplet;

@@ -1,0 +1,153 @@
+//! Optimisers on every device: against the f64 twin over several steps, against numbers worked out by hand, and that a
+//! loss which is not finite leaves weights and state alone.
+
+use crate::support::{gpus, normals, relative_error, rng};
+use facenet_gpu::cpu::CpuExecutor;
+use facenet_gpu::executor::{Executor, Options};
+use facenet_gpu::gpu::GpuExecutor;
+use facenet_gpu::graph::{Optimiser, Recorder, Update};
+use facenet_gpu::optim::{AdaGrad, Sgd};
+use facenet_gpu::plan::{Buf, Plan, Role, Shape, Type};
+
+/// The update of one parameter as a plan.
+struct Bench {
+    plan: Plan,
+    w: Buf,
+    dw: Buf,
+    state: Buf,
+    learning_rate: Buf,
+    loss: Buf,
+}
+
+impl Bench {
+    fn of(optimiser: &dyn Optimiser, len: u32, decay: bool) -> Self {
+        let mut plan = Plan::default();
+        let w = plan.buffer("w", Shape::vector(len), Type::F32, Role::Param);
+        let dw = plan.buffer("dw", Shape::vector(len), Type::F32, Role::Input);
+        let learning_rate = plan.buffer("learning rate", Shape::vector(1), Type::F32, Role::Input);
+        let loss = plan.buffer("loss", Shape::vector(1), Type::F32, Role::Input);
+        optimiser.record(&mut Recorder::new(&mut plan, "w"), &Update { w, dw, len, decay, learning_rate, loss });
+        let (state, _) = plan.with_role(Role::State).next().expect("both optimisers remember something");
+        Self { plan, w, dw, state, learning_rate, loss }
+    }
+
+    /// This plan on every device that there is, with weights `w` and the state that a run starts with.
+    fn devices(&self, w: &[f32]) -> Vec<(String, Box<dyn Executor>)> {
+        let options = Options::checked();
+        let mut devices: Vec<(String, Box<dyn Executor>)> =
+            vec![("CPU".into(), Box::new(CpuExecutor::<f32>::new(self.plan.clone(), &options).unwrap()))];
+        for gpu in gpus() {
+            let executor = GpuExecutor::new(&gpu, self.plan.clone(), &options).unwrap();
+            devices.push((format!("{:?}", gpu.info().family()), Box::new(executor)));
+        }
+        devices.iter_mut().for_each(|(_, executor)| self.start(executor.as_mut(), w));
+        devices
+    }
+
+    fn start(&self, executor: &mut dyn Executor, w: &[f32]) {
+        executor.write(self.w, w).unwrap();
+        executor.write(self.state, &vec![0.0; w.len()]).unwrap();
+    }
+
+    fn step(&self, executor: &mut dyn Executor, dw: &[f32], learning_rate: f32, loss: f32) {
+        executor.write(self.dw, dw).unwrap();
+        executor.write(self.learning_rate, &[learning_rate]).unwrap();
+        executor.write(self.loss, &[loss]).unwrap();
+        executor.run_all().unwrap();
+    }
+}
+
+/// Both optimisers, plain and with everything that they have.
+fn optimisers() -> Vec<Box<dyn Optimiser>> {
+    vec![
+        Box::new(Sgd { momentum: 0.0, weight_decay: 0.0 }),
+        Box::new(Sgd { momentum: 0.9, weight_decay: 0.0 }),
+        Box::new(Sgd { momentum: 0.9, weight_decay: 0.05 }),
+        Box::new(AdaGrad::default()),
+        Box::new(AdaGrad { initial_accumulator: 0.0, eps: 0.01, weight_decay: 0.05 }),
+    ]
+}
+
+/// One float, several workgroups one float at a time, the same four at a time.
+const LENGTHS: [u32; 3] = [1, 1031, 2060];
+
+#[test]
+fn every_device_takes_the_steps_of_the_f64_twin() {
+    for optimiser in optimisers() {
+        for (len, decay) in LENGTHS.into_iter().flat_map(|len| [(len, true), (len, false)]) {
+            let bench = Bench::of(optimiser.as_ref(), len, decay);
+            let mut rng = rng(&format!("{optimiser:?} {len}"));
+            let w = normals(&mut rng, len as usize);
+            let mut reference = CpuExecutor::<f64>::new(bench.plan.clone(), &Options::checked()).unwrap();
+            bench.start(&mut reference, &w);
+            let mut devices = bench.devices(&w);
+            for (step, learning_rate) in [0.1, 0.1, 0.05, 0.02, 0.02].into_iter().enumerate() {
+                let dw = normals(&mut rng, len as usize);
+                bench.step(&mut reference, &dw, learning_rate, 0.5);
+                for (device, executor) in &mut devices {
+                    bench.step(executor.as_mut(), &dw, learning_rate, 0.5);
+                    for buf in [bench.w, bench.state] {
+                        let error = relative_error(&executor.read(buf).unwrap(), reference.floats(buf));
+                        let name = &bench.plan.spec(buf).name;
+                        assert!(error < 1e-6, "{optimiser:?} on {device}: {name} off by {error:.1e} in step {step}");
+                    }
+                    assert_eq!(executor.check_guards().unwrap(), Vec::<String>::new(), "{optimiser:?} on {device}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_changes_no_bit() {
+    for optimiser in optimisers() {
+        for len in LENGTHS {
+            let bench = Bench::of(optimiser.as_ref(), len, true);
+            let mut rng = rng(&format!("skip {optimiser:?} {len}"));
+            let (w, dw) = (normals(&mut rng, len as usize), normals(&mut rng, len as usize));
+            for (device, mut executor) in bench.devices(&w) {
+                let mut bits = |dw: &[f32], loss: f32| -> Vec<u32> {
+                    bench.step(executor.as_mut(), dw, 0.1, loss);
+                    let read = [bench.w, bench.state].map(|buf| executor.read(buf).unwrap());
+                    read.concat().iter().map(|x| x.to_bits()).collect()
+                };
+                let before = bits(&dw, 0.0);
+                let nan = vec![f32::NAN; len as usize];
+                for loss in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    assert!(bits(&nan, loss) == before, "{optimiser:?} on {device}: the loss {loss} changed something");
+                }
+                assert!(bits(&dw, f32::MAX) != before, "{optimiser:?} on {device}: the largest loss is finite");
+            }
+        }
+    }
+}
+
+/// Three steps of one weight from 1, with the gradients 0.5, -0.25, 1 and the learning rate 0.1.
+fn three_steps(optimiser: &dyn Optimiser, decay: bool, expected: [f64; 3]) {
+    let bench = Bench::of(optimiser, 1, decay);
+    for (device, mut executor) in bench.devices(&[1.0]) {
+        for (dw, expected) in [0.5, -0.25, 1.0].into_iter().zip(expected) {
+            bench.step(executor.as_mut(), &[dw], 0.1, 0.0);
+            let w = f64::from(executor.read(bench.w).unwrap()[0]);
+            assert!((w - expected).abs() < 2e-7, "{optimiser:?} on {device}: {w} instead of {expected}");
+        }
+    }
+}
+
+#[test]
+fn sgd_takes_the_steps_worked_out_by_hand() {
+    // v = 0.51, 0.21849, 1.20591251
+    three_steps(&Sgd { momentum: 0.9, weight_decay: 0.01 }, true, [0.949, 0.927_151, 0.806_559_749]);
+    // v = 0.5, 0.2, 1.18
+    three_steps(&Sgd { momentum: 0.9, weight_decay: 0.01 }, false, [0.95, 0.93, 0.812]);
+    three_steps(&Sgd { momentum: 0.0, weight_decay: 0.0 }, true, [0.95, 0.975, 0.875]);
+}
+
+#[test]
+fn adagrad_takes_the_steps_worked_out_by_hand() {
+    // 0.1 g / sqrt of 0.35, 0.4125, 1.4125
+    three_steps(&AdaGrad::default(), true, [0.915_484_575, 0.954_409_522, 0.870_268_889]);
+    // g = 0.51, -0.241, 1.00942725: the first step is the learning rate whatever the gradient is.
+    let decaying = AdaGrad { initial_accumulator: 0.0, eps: 0.0, weight_decay: 0.01 };
+    three_steps(&decaying, true, [0.9, 0.942_724_788, 0.855_429_838]);
+}

@@ -1,0 +1,158 @@
+//! A training run is a value: N + M steps leave the very bits of N steps, a save, a load in a new process and M more.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::gpus;
+use facenet_gpu::data::faces::FaceSet;
+use facenet_gpu::data::prefetch::host_batch;
+use facenet_gpu::data::preprocess::{Normalise, Preprocess};
+use facenet_gpu::data::sampler::{PkConfig, PkSampler};
+use facenet_gpu::model::Model;
+use facenet_gpu::net::{self, Blocks};
+use facenet_gpu::op::Mining;
+use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer, TrainingState};
+use facenet_gpu::{Engine, initial_weights};
+
+/// Steps of the whole run, and those before the break.
+const STEPS: u64 = 9;
+const BREAK: u64 = 4;
+/// Says to the process that goes on where the state is, and on which device.
+const FILE: &str = "FACENET_GPU_TEST_STATE";
+const DEVICE: &str = "FACENET_GPU_TEST_STATE_DEVICE";
+
+/// Everything that a run must remember: batch normalisation, dropout, random negatives, an optimiser with a state.
+fn model() -> Model {
+    let layers = |n: &mut Blocks<'_>, images| {
+        n.batch_norm(1e-3, false);
+        let x = n.conv("conv1", images, 8, 5, 2)?;
+        let x = n.max_pool("pool1", x)?;
+        let x = n.conv("conv2", x, 16, 3, 1)?;
+        let x = n.avg_pool("pool2", x)?;
+        let x = n.dropout("dropout", x)?;
+        n.embedding(x)
+    };
+    net::model("small", "for tests", [16, 16], 8, layers).unwrap()
+}
+
+fn config(optimiser: OptimiserKind, chunk: Option<u32>) -> Config {
+    let mut config = Config::default();
+    config.optimiser = optimiser;
+    config.chunk = chunk;
+    config.mining = Mining::RandomViolating;
+    config.schedule = Schedule::Cosine;
+    config.dropout = 0.3;
+    config.margin = 0.5;
+    config.weight_decay = 1e-3;
+    config.seed = 0x1234_5678_9ABC_DEF0;
+    config
+}
+
+const SETTINGS: [(OptimiserKind, Option<u32>); 3] =
+    [(OptimiserKind::AdaGrad, None), (OptimiserKind::Sgd, None), (OptimiserKind::Sgd, Some(5))];
+
+fn faces() -> FaceSet {
+    let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed };
+    let byte = |i: usize| u8::try_from((i * 2_654_435_761) >> 7 & 0xFF).unwrap();
+    let face = |person: usize, image: usize| (0..768).map(|i| byte(i * 31 + person * 7919 + image * 101)).collect();
+    let people = (0..6).map(|person| (person.to_string(), (0..4).map(|image| face(person, image)).collect()));
+    FaceSet::from_images(&preprocess, people.collect()).unwrap()
+}
+
+/// Runs the steps `from..to` with the batches that belong to them.
+fn steps(trainer: &mut Trainer, set: &FaceSet, config: &Config, from: u64, to: u64) {
+    let sampling = PkConfig::new(4, 3).with(|c| {
+        c.seed = config.seed;
+        (c.augment.flip, c.augment.shift) = (true, 1);
+    });
+    let (sampler, _) = PkSampler::new(set, &(0..6).collect::<Vec<_>>(), sampling).unwrap();
+    for (step, batch) in (from..to).zip(sampler.batches(from)) {
+        let rate = config.learning_rate_at(usize::try_from(step).unwrap(), usize::try_from(STEPS).unwrap());
+        let loss = trainer.step(&host_batch(set, &batch).unwrap(), rate).unwrap().wait().unwrap()[0];
+        assert!(loss.is_finite());
+    }
+}
+
+fn trainer(engine: &Engine, config: &Config) -> Trainer {
+    let model = model();
+    let mut trainer = Trainer::new(engine, &model, config, 12).unwrap();
+    let start = initial_weights(&model, trainer.metadata().clone(), 5);
+    trainer.load(&start, Path::new("start")).unwrap();
+    trainer
+}
+
+fn bits(state: &TrainingState) -> Vec<(String, Vec<u32>)> {
+    let bits = |data: &[f32]| data.iter().map(|x| x.to_bits()).collect();
+    state.tensors.iter().map(|t| (t.spec.name.clone(), bits(&t.data))).collect()
+}
+
+#[test]
+fn steps_after_a_load_in_a_new_process_are_those_without_a_break_to_the_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = faces();
+    let engines = gpus().into_iter().take(1).map(|gpu| ("gpu", Engine::Gpu(gpu)));
+    for (name, engine) in engines.chain([("cpu", Engine::Cpu)]) {
+        for (number, (optimiser, chunk)) in SETTINGS.into_iter().enumerate() {
+            let config = config(optimiser, chunk);
+            let mut whole = trainer(&engine, &config);
+            steps(&mut whole, &set, &config, 0, BREAK);
+            let file = dir.path().join(format!("{name}{number}.safetensors"));
+            whole.state().unwrap().save(&file).unwrap();
+            steps(&mut whole, &set, &config, BREAK, STEPS);
+            let expected = whole.state().unwrap();
+
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", "state::the_process_that_goes_on", "--include-ignored", "--quiet"]);
+            let done = child.env(FILE, &file).env(DEVICE, format!("{name} {number}")).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+            let got = TrainingState::load(file.with_extension("done")).unwrap();
+            assert_eq!(got.progress, expected.progress, "{name}: {optimiser:?}");
+            assert!(bits(&got) == bits(&expected), "{name}: {optimiser:?}, chunk {chunk:?}: the bits differ");
+            // Without what the optimiser remembers they would.
+            let mut forgetful = trainer(&engine, &config);
+            forgetful.restore(&TrainingState::load(&file).unwrap()).unwrap();
+            forgetful.reset_optimiser().unwrap();
+            steps(&mut forgetful, &set, &config, BREAK, STEPS);
+            assert!(bits(&forgetful.state().unwrap()) != bits(&expected));
+        }
+    }
+}
+
+/// Only a part of the test above, which runs it in a process of its own.
+#[test]
+#[ignore = "run by another test"]
+fn the_process_that_goes_on() {
+    let (Ok(file), Ok(device)) = (std::env::var(FILE), std::env::var(DEVICE)) else { return };
+    let (name, number) = device.split_once(' ').unwrap();
+    let engine = match name {
+        "cpu" => Engine::Cpu,
+        _ => Engine::Gpu(gpus().remove(0)),
+    };
+    let (optimiser, chunk) = SETTINGS[number.parse::<usize>().unwrap()];
+    let config = config(optimiser, chunk);
+    let mut trainer = trainer(&engine, &config);
+    let state = TrainingState::load(&file).unwrap();
+    trainer.restore(&state).unwrap();
+    steps(&mut trainer, &faces(), &config, state.progress.step, STEPS);
+    trainer.state().unwrap().save(Path::new(&file).with_extension("done")).unwrap();
+}
+
+#[test]
+fn a_state_of_another_run_is_refused_with_the_difference() {
+    let sgd = config(OptimiserKind::Sgd, None);
+    let state = trainer(&Engine::Cpu, &sgd).state().unwrap();
+    let refusal = |change: &dyn Fn(&mut TrainingState)| {
+        let mut state = state.clone();
+        change(&mut state);
+        trainer(&Engine::Cpu, &sgd).restore(&state).unwrap_err().to_string()
+    };
+    let text = refusal(&|s| s.network = "nn4".into());
+    assert!(text.contains("is of the network nn4, not of small"), "{text}");
+    let text = refusal(&|s| s.progress.seed = 7);
+    assert!(text.contains("with seed 7"), "{text}");
+    let text = refusal(&|s| drop(s.tensors.remove(0)));
+    assert!(text.contains("lacks the tensor conv1/beta [8]"), "{text}");
+    let other = trainer(&Engine::Cpu, &config(OptimiserKind::AdaGrad, None)).state().unwrap();
+    let text = trainer(&Engine::Cpu, &sgd).restore(&other).unwrap_err().to_string();
+    assert!(text.contains("the settings differ"), "{text}");
+}
