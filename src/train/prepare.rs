@@ -75,7 +75,7 @@ impl Prepared {
         if trainer.depends_on_chunk() {
             observer.warning(&format!(
                 "batch statistics and dropout are those of each chunk of {} images, not of the whole batch of {batch}; \
-                 --frozen-statistics lifts it for batch normalisation",
+                 `frozen_statistics` lifts it for batch normalisation",
                 trainer.chunk()
             ));
         }
