@@ -137,7 +137,7 @@ pub fn model(
 ) -> Result<Model> {
     let name = name.into();
     if embedding == 0 {
-        return Err(Error::Setting("an embedding needs at least one float; the paper uses 128".into()));
+        return Err(Error::Setting("an embedding needs at least one dimension; the paper uses 128".into()));
     }
     let mut graph = Graph::new();
     let shape = Shape::new(&[REFERENCE_BATCH, height, width, 3])

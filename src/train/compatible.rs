@@ -51,7 +51,7 @@ impl Compatible {
         let (old, preprocess) = (session.metadata().embedding, session.metadata().preprocess.clone());
         if old != dim {
             return Err(Error::Setting(format!(
-                "{} gives embeddings of {old} floats and the new network {dim}, which cannot be compared; give `embedding` \
+                "{} gives embeddings of {old} dimensions and the new network {dim}, which cannot be compared; give `embedding` \
                  {old}",
                 path.display()
             )));

@@ -22,19 +22,8 @@ Output:
   baseline  the same accuracy without training: of raw pixels and of the starting weights
   selected  offline selection: triplets found, and those that fit into the steps until the next one
 
-Chunks:
-\u{20} A batch that is larger than --chunk goes through the network in chunks, twice: for the embeddings, of which triplets \
-and loss are those of the whole batch, and for the gradients, without the images that have none (skipped in steps.csv). \
-The weights are those of the whole batch, up to rounding.
-\u{20} Batch normalisation is the exception: it takes its statistics from each chunk, not from the batch, and moves its \
-running statistics with each, unless there is --frozen-statistics. With it, and with dropout, only chunks without any \
-gradient are skipped. With auto the chunk depends on free memory; args.toml holds it, and --chunk repeats it.
-
-Offline selection:
-\u{20} Rows of steps.csv with offline = true tell of the triplets that were given to the step, each of which is a pair. \
-selections.csv has a row for each selection. metrics.csv tells of the other steps, if there are any. A batch of \
-P x K + M images holds about a third as many triplets; an --offline-every that is too small for those that were found \
-leaves the others unused.
+With auto the chunk depends on free memory; args.toml holds it, and --chunk repeats it. The folder docs of the source tells \
+of batches in chunks, selection, offline selection and comparable embeddings.
 
 Ctrl-C saves the weights and ends; the exit status is then 130.";
 
