@@ -9,8 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
 
@@ -125,15 +126,27 @@ fn without_alpha(picture: DynamicImage) -> DynamicImage {
 
 /// Centre crop to the aspect ratio, resize, RGB. Grey pictures are resized as grey, which is three times less work.
 pub(crate) fn fit(picture: &DynamicImage, preprocess: &Preprocess) -> Face {
-    let grey = matches!(picture, DynamicImage::ImageLuma8(_));
-    let pixel_type = if grey { PixelType::U8 } else { PixelType::U8x3 };
-    let mut out = Image::new(preprocess.width, preprocess.height, pixel_type);
+    match picture {
+        DynamicImage::ImageLuma8(x) => {
+            resize::<U8>(x.as_raw(), x.dimensions(), preprocess).iter().flat_map(|&x| [x; 3]).collect()
+        }
+        DynamicImage::ImageRgb8(x) => resize::<U8x3>(x.as_raw(), x.dimensions(), preprocess),
+        _ => panic!("both sides are 8-bit grey or RGB"),
+    }
+}
+
+/// The bytes of a picture at the network's size. Asks for one type of pixel: `Resizer::resize` would have the compiler
+/// make all of the crate's fourteen.
+fn resize<P: PixelTrait>(bytes: &[u8], (width, height): (u32, u32), preprocess: &Preprocess) -> Face {
+    let from = TypedImageRef::<P>::from_buffer(width, height, bytes).expect("a picture holds its pixels");
+    let mut out = vec![0; preprocess.width as usize * preprocess.height as usize * size_of::<P>()];
+    let mut to =
+        TypedImage::<P>::from_buffer(preprocess.width, preprocess.height, &mut out).expect("made for these pixels");
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
         .fit_into_destination(Some((0.5, 0.5)));
-    Resizer::new().resize(picture, &mut out, &options).expect("both sides are 8-bit grey or RGB and not empty");
-    let bytes = out.into_vec();
-    if grey { bytes.iter().flat_map(|&x| [x; 3]).collect() } else { bytes }
+    Resizer::new().resize_typed(&from, &mut to, &options).expect("neither side is empty");
+    out
 }
 
 /// Whether a JPEG has its end-of-image marker, walking its segments so that the one of an embedded thumbnail does not
