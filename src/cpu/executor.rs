@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use super::aligned::Aligned;
 use super::memory;
 use crate::Result;
 use crate::executor::{Executor, Options, Pending};
@@ -12,7 +13,7 @@ use crate::plan::{Buf, Kernel, Plan, Slots, Type, assign_slots};
 
 #[derive(Debug)]
 enum Store<T> {
-    F(Vec<T>),
+    F(Aligned<T>),
     U(Vec<u32>),
 }
 
@@ -60,10 +61,7 @@ impl<T: TwinOf> CpuExecutor<T> {
         for (&bytes, ty) in slots.bytes.iter().zip(types) {
             let len = usize::try_from(bytes / 4).expect("allocations are counted in memory");
             let store = match ty {
-                Type::F32 => reserve(len).map(|mut v| {
-                    v.resize(len, fill);
-                    Store::F(v)
-                }),
+                Type::F32 => Aligned::new(len, fill).map(Store::F),
                 Type::U32 => reserve(len).map(|mut v| {
                     v.resize(len, if options.poison { u32::MAX } else { 0 });
                     Store::U(v)

@@ -1,7 +1,6 @@
 //! Fully connected layer: a 1x1 convolution over one pixel.
 
-use super::conv2d::{expect_bias, record_backward, record_forward};
-use crate::cpu::conv2d::Conv2dParams;
+use super::conv2d::{Conv2dParams, expect_bias, record_backward, record_forward};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape};
@@ -54,8 +53,8 @@ fn params(io: &Io<'_>) -> Conv2dParams {
         k_h: 1,
         k_w: 1,
         stride: 1,
-        pad_h: 0,
-        pad_w: 0,
+        pad_top: 0,
+        pad_left: 0,
         splits: 1,
     }
 }

@@ -30,7 +30,7 @@ pub use batch_norm::BatchNorm;
 pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
 pub use concat::{Concat, ConcatRows};
-pub use conv2d::Conv2d;
+pub use conv2d::{Conv2d, Padding};
 pub use dropout::Dropout;
 pub use hard_triplets::{HardTriplet, Selection, hard_triplets};
 pub use l2_normalize::L2Normalize;
