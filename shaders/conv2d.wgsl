@@ -1,6 +1,6 @@
 // conv2d: two-dimensional convolution
 //
-//   y[n,h,w,o] = b[o] + sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_h+r,w*stride-pad_w+s,i]
+//   y[n,h,w,o] = b[o] + sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_top+r,w*stride-pad_left+s,i]
 //                (only in-range positions), then max(., 0) if RELU
 //
 //   p   Params
@@ -126,7 +126,7 @@ fn conv2d(
 
 // conv2d_nobias: conv2d without a bias
 //
-//   y[n,h,w,o] = sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_h+r,w*stride-pad_w+s,i]
+//   y[n,h,w,o] = sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_top+r,w*stride-pad_left+s,i]
 //                (only in-range positions), then max(., 0) if RELU
 //
 //   p   Params
@@ -150,7 +150,7 @@ fn conv2d_nobias(
 
 // conv2d_dx: gradient of conv2d with respect to its input
 //
-//   dx[n,h,w,i] (+)= sum over r,s,o of  w[r,s,i,o] * dy[n,(h+pad_h-r)/stride,(w+pad_w-s)/stride,o]
+//   dx[n,h,w,i] (+)= sum over r,s,o of  w[r,s,i,o] * dy[n,(h+pad_top-r)/stride,(w+pad_left-s)/stride,o]
 //                    (only integral, in-range positions)
 //
 //   p   Params
@@ -200,7 +200,7 @@ fn conv2d_dx(
 
 // conv2d_dw: gradient of conv2d with respect to its weights, in parts
 //
-//   part[t,r,s,i,o] (+)= sum over the pixels n,h,w of part t of  x[n,h*stride-pad_h+r,w*stride-pad_w+s,i] * dy[n,h,w,o]
+//   part[t,r,s,i,o] (+)= sum over the pixels n,h,w of part t of  x[n,h*stride-pad_top+r,w*stride-pad_left+s,i] * dy[n,h,w,o]
 //                        (only in-range positions)
 //
 //   p     Params

@@ -11,8 +11,8 @@ struct Params {
     k_h: u32,
     k_w: u32,
     stride: u32,
-    pad_h: u32,
-    pad_w: u32,
+    pad_top: u32,
+    pad_left: u32,
     splits: u32,
 }
 
@@ -47,7 +47,7 @@ struct View {
 fn view_forward() -> View {
     return View(
         p.n * p.h_out * p.w_out, p.c_out, p.h_out, p.w_out,
-        p.stride, 0u - p.pad_h, 0u - p.pad_w,
+        p.stride, 0u - p.pad_top, 0u - p.pad_left,
         p.h_in, p.w_in * p.c_in, p.c_in,
         p.k_h, p.k_w * p.c_in, 0u, p.k_w * p.c_in,
         p.h_out, p.w_out, 1u, 0u, 0u,
@@ -80,15 +80,15 @@ fn phase_len(len: u32, start: u32) -> u32 {
 fn view_dx(phase: u32) -> View {
     let phase_h = phase / p.stride;
     let phase_w = phase % p.stride;
-    let y_to = phase_start(p.pad_h, phase_h);
-    let x_to = phase_start(p.pad_w, phase_w);
+    let y_to = phase_start(p.pad_top, phase_h);
+    let x_to = phase_start(p.pad_left, phase_w);
     let h = phase_len(p.h_in, y_to);
     let w = phase_len(p.w_in, x_to);
     let taps_h = phase_taps(p.k_h, phase_h);
     let taps_w = phase_taps(p.k_w, phase_w);
     return View(
         p.n * h * w, p.c_in, h, w,
-        1u, (y_to + p.pad_h - phase_h) / p.stride + 1u - taps_h, (x_to + p.pad_w - phase_w) / p.stride + 1u - taps_w,
+        1u, (y_to + p.pad_top - phase_h) / p.stride + 1u - taps_h, (x_to + p.pad_left - phase_w) / p.stride + 1u - taps_w,
         p.h_out, p.w_out * p.c_out, p.c_out,
         select(0u, taps_h, taps_w > 0u), taps_w * p.c_out,
         (phase_first(p.k_h, phase_h) * p.k_w + phase_first(p.k_w, phase_w)) * p.c_out, p.k_w * p.c_out,

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
+use super::aligned::Aligned;
 use super::memory;
 use crate::Result;
 use crate::executor::{Executor, Options, Pending, Place, Shelf, Tensors, find_in, places};
@@ -14,7 +15,7 @@ use crate::plan::{Buf, Kernel, Plan, Type};
 /// The memory of one buffer.
 #[derive(Debug)]
 enum Content<T> {
-    F(Vec<T>),
+    F(Aligned<T>),
     U(Vec<u32>),
 }
 
@@ -91,7 +92,7 @@ impl<T: TwinOf> CpuExecutor<T> {
         for (&bytes, ty) in slots.bytes.iter().zip(types) {
             let len = usize::try_from(bytes / 4).expect("allocations are counted in memory");
             let content = match ty {
-                Type::F32 => allocate(len, fill).map(Content::F),
+                Type::F32 => Aligned::new(len, fill).map(Content::F),
                 Type::U32 => allocate(len, if options.poison { u32::MAX } else { 0 }).map(Content::U),
             };
             own.push(content.ok_or_else(|| memory::exhausted(&plan, &slots, own.len()))?);

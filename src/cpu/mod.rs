@@ -1,12 +1,12 @@
 //! The CPU device: runs a plan with the kernels' Rust twins. In `f32` it is a device, in `f64` the oracle that the GPU
 //! kernels are tested against.
 
-pub(crate) mod conv2d;
+mod aligned;
 mod executor;
 mod memory;
-mod scratch;
+pub(crate) mod scratch;
 mod store;
-mod tile;
+pub(crate) mod tile;
 
 pub(crate) use self::memory::available as available_memory;
 pub(crate) use crate::plan::put;
@@ -14,6 +14,8 @@ pub use crate::plan::{Arg, Call, Float};
 pub use executor::CpuExecutor;
 pub(crate) use executor::CpuShelf;
 pub(crate) use store::{add, download, upload};
+#[cfg(test)]
+pub(crate) use executor::TwinOf;
 
 /// Name of the instruction set that the matrix products of this processor use.
 pub fn instruction_set() -> &'static str {

@@ -4,7 +4,11 @@
 //! Neither kernel wants the left factor packed: [`Tiles::rows`] takes its rows from anywhere, [`Tiles::cols`] its columns,
 //! which is what makes a convolution a product without an expanded matrix.
 
+mod jobs;
+
 use std::sync::LazyLock;
+
+pub(crate) use jobs::{Cols, Rows, Taps};
 
 /// The tiles of this processor.
 pub(crate) fn tiles() -> &'static Tiles {
@@ -17,47 +21,8 @@ pub(crate) const HIGHEST: usize = 14;
 /// Most floats in a row of a tile.
 pub(crate) const WIDEST: usize = 32;
 
-/// `sums[m] = init[m] + sum over r, k of a[at[m] + r * pitch + k] * b[r * len + k]` for rows `m`, each a panel wide.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    /// Where the left rows are.
-    pub(crate) a: &'a [f32],
-    /// From one run of a row to the next.
-    pub(crate) pitch: usize,
-    /// Runs of a row.
-    pub(crate) runs: usize,
-    /// Floats of a run.
-    pub(crate) len: usize,
-    /// Floats of a row of the panel: one vector or two.
-    pub(crate) width: usize,
-    /// The panel: `runs * len` rows.
-    pub(crate) b: &'a [f32],
-    /// Added to every row, a panel wide.
-    pub(crate) bias: Option<&'a [f32]>,
-    /// `max(sum, 0)` at the end.
-    pub(crate) relu: bool,
-    /// The sums start from what stands in the output.
-    pub(crate) accumulate: bool,
-    /// Where in `a` to fetch ahead what is wanted next, one cache line for each float of the depth.
-    pub(crate) ahead: Option<usize>,
-}
-
-/// `sums[m] = init[m] + sum over t of a[at[t] + m] * b[t]` for rows `m`, each a panel wide.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Cols<'a> {
-    /// Where the left columns are.
-    pub(crate) a: &'a [f32],
-    /// Where each column begins.
-    pub(crate) at: &'a [usize],
-    /// Added to every beginning: the first row.
-    pub(crate) first: usize,
-    /// Floats of a row of the panel: one vector or two.
-    pub(crate) width: usize,
-    /// The panel: a row for each column.
-    pub(crate) b: &'a [f32],
-    /// The sums start from what stands in the output.
-    pub(crate) accumulate: bool,
-}
+/// Most rows of sums that [`Taps`] keeps in registers, each of one vector or two.
+const TAPS_HEIGHT: usize = 4;
 
 /// The kernels of one instruction set.
 #[derive(Debug)]
@@ -70,6 +35,7 @@ pub(crate) struct Tiles {
     pub(crate) lanes: usize,
     rows: unsafe fn(&Rows<'_>, &[usize], &mut [f32], &[usize]),
     cols: unsafe fn(&Cols<'_>, &mut [f32], &[usize]),
+    taps: unsafe fn(&Taps<'_>, &mut [f32]),
 }
 
 impl Tiles {
@@ -137,6 +103,21 @@ impl Tiles {
         // SAFETY: as above; `at[t] + first + m` lies below `at[t] + first + height`.
         unsafe { (self.cols)(job, out, to) }
     }
+
+    /// Computes some rows of a depthwise product.
+    pub(crate) fn taps(&self, job: &Taps<'_>, out: &mut [f32]) {
+        let last = job.count.checked_sub(1).expect("at least one row");
+        let most = |places: &[usize]| places.iter().max().map(|most| most + job.channels);
+        let end = |first: usize, step: usize| last.checked_mul(step).and_then(|len| len.checked_add(first));
+        let (a, to) = (end(job.first, job.step).expect("an index"), end(job.to, job.to_step).expect("an index"));
+        assert_eq!(job.from.len(), job.with.len(), "terms of a sum");
+        assert!(most(job.from).is_none_or(|most| a + most <= job.a.len()), "left rows in bounds");
+        assert!(most(job.with).is_none_or(|most| most <= job.b.len()), "right rows in bounds");
+        assert!(job.bias.is_none_or(|b| b.len() >= job.channels), "a bias for each channel");
+        assert!(to + job.channels <= out.len(), "output rows in bounds");
+        // SAFETY: as above; rows begin at or before `a` and `to`, and end `channels` behind where their terms begin.
+        unsafe { (self.taps)(job, out) }
+    }
 }
 
 /// The kernels for vectors of one type. A macro, because a function with a target feature inlines nothing generic that
@@ -144,10 +125,16 @@ impl Tiles {
 macro_rules! tiles {
     ($name:ident, $label:literal, $lanes:literal, [$($feature:literal)?], [$($height:literal)*]) => {
         mod $name {
-            use super::{Cols, HIGHEST, Rows, Tiles};
+            use super::{Cols, HIGHEST, Rows, TAPS_HEIGHT, Taps, Tiles};
 
-            pub(super) const TILES: Tiles =
-                Tiles { name: $label, height: [$($height),*].len(), lanes: $lanes, rows: any_rows, cols: any_cols };
+            pub(super) const TILES: Tiles = Tiles {
+                name: $label,
+                height: [$($height),*].len(),
+                lanes: $lanes,
+                rows: any_rows,
+                cols: any_cols,
+                taps: all_taps,
+            };
             const _: () = assert!(TILES.height <= HIGHEST);
 
             $(#[target_feature(enable = $feature)])?
@@ -259,6 +246,122 @@ macro_rules! tiles {
                         $(($height, true) => cols::<$height, 1>(job, out, to),
                         ($height, false) => cols::<$height, 2>(job, out, to),)*
                         _ => unreachable!("the height was checked"),
+                    }
+                }
+            }
+
+            /// `M` rows of a depthwise product, of `W` vectors of channels from `c` on. Where terms slide, three of them
+            /// share what they read.
+            $(#[target_feature(enable = $feature)])?
+            #[inline]
+            unsafe fn taps_at<const M: usize, const W: usize>(
+                job: &Taps<'_>,
+                slide: bool,
+                a: *const f32,
+                out: *mut f32,
+                c: usize,
+            ) {
+                // SAFETY: the caller checked all addresses.
+                unsafe {
+                    let mut sums = [[zero(); W]; M];
+                    for m in 0..M {
+                        for v in 0..W {
+                            if job.accumulate {
+                                sums[m][v] = load(out.add(m * job.to_step + c + v * $lanes));
+                            } else if let Some(bias) = job.bias {
+                                sums[m][v] = load(bias.as_ptr().add(c + v * $lanes));
+                            }
+                        }
+                    }
+                    let (b, step) = (job.b.as_ptr(), job.step);
+                    if let Some(ahead) = job.ahead {
+                        for m in 0..M {
+                            for v in 0..W {
+                                // A hint, which may point behind the end.
+                                fetch(a.wrapping_add(m * step + ahead + c + v * $lanes));
+                            }
+                        }
+                    }
+                    if slide {
+                        for (from, with) in job.from.chunks_exact(3).zip(job.with.chunks_exact(3)) {
+                            let mut rows = [[zero(); W]; 3];
+                            for s in 0..3 {
+                                for v in 0..W {
+                                    rows[s][v] = load(b.add(with[s] + c + v * $lanes));
+                                }
+                            }
+                            let a = a.add(from[0] + c);
+                            for j in 0..M + 2 {
+                                for v in 0..W {
+                                    let x = load(a.add(j * step + v * $lanes));
+                                    for s in 0..3 {
+                                        if j >= s && j - s < M {
+                                            sums[j - s][v] = mul_add(x, rows[s][v], sums[j - s][v]);
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    } else {
+                        for (&from, &with) in job.from.iter().zip(job.with) {
+                            let a = a.add(from + c);
+                            for v in 0..W {
+                                let row = load(b.add(with + c + v * $lanes));
+                                for m in 0..M {
+                                    sums[m][v] = mul_add(load(a.add(m * step + v * $lanes)), row, sums[m][v]);
+                                }
+                            }
+                        }
+                    }
+                    for m in 0..M {
+                        for v in 0..W {
+                            let sum = if job.relu { max(zero(), sums[m][v]) } else { sums[m][v] };
+                            store(out.add(m * job.to_step + c + v * $lanes), sum);
+                        }
+                    }
+                }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn taps<const M: usize>(job: &Taps<'_>, slide: bool, a: *const f32, out: *mut f32) {
+                // SAFETY: the caller checked all addresses.
+                unsafe {
+                    let mut c = 0;
+                    while c + 2 * $lanes <= job.channels {
+                        taps_at::<M, 2>(job, slide, a, out, c);
+                        c += 2 * $lanes;
+                    }
+                    if c + $lanes <= job.channels {
+                        taps_at::<M, 1>(job, slide, a, out, c);
+                        c += $lanes;
+                    }
+                    while c < job.channels {
+                        for m in 0..M {
+                            let to = out.add(m * job.to_step + c);
+                            let mut sum = if job.accumulate { *to } else { job.bias.map_or(0.0, |bias| bias[c]) };
+                            for (&from, &with) in job.from.iter().zip(job.with) {
+                                sum += *a.add(m * job.step + from + c) * *job.b.as_ptr().add(with + c);
+                            }
+                            *to = if job.relu && sum < 0.0 { 0.0 } else { sum };
+                        }
+                        c += 1;
+                    }
+                }
+            }
+
+            unsafe fn all_taps(job: &Taps<'_>, out: &mut [f32]) {
+                let slide = job.slides();
+                for m in (0..job.count).step_by(TAPS_HEIGHT) {
+                    // SAFETY: the caller's.
+                    unsafe {
+                        let a = job.a.as_ptr().wrapping_add(job.first + m * job.step);
+                        let out = out.as_mut_ptr().add(job.to + m * job.to_step);
+                        match job.count - m {
+                            1 => taps::<1>(job, slide, a, out),
+                            2 => taps::<2>(job, slide, a, out),
+                            3 => taps::<3>(job, slide, a, out),
+                            _ => taps::<TAPS_HEIGHT>(job, slide, a, out),
+                        }
                     }
                 }
             }

@@ -13,8 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
@@ -160,16 +161,30 @@ fn fit(picture: &DynamicImage, preprocess: &Preprocess) -> Result<Face, String> 
     if !(1..=MAX_PIXELS).contains(&(u64::from(width) * u64::from(height))) {
         return Err(format!("cannot be brought to {width}x{height} pixels, which no network takes"));
     }
-    let grey = matches!(picture, DynamicImage::ImageLuma8(_));
-    let pixel_type = if grey { PixelType::U8 } else { PixelType::U8x3 };
-    let mut out = Image::new(width, height, pixel_type);
+    let resized = match picture {
+        DynamicImage::ImageLuma8(x) => resize::<U8>(x.as_raw(), x.dimensions(), (width, height))
+            .map(|grey| grey.iter().flat_map(|&x| [x; 3]).collect()),
+        DynamicImage::ImageRgb8(x) => resize::<U8x3>(x.as_raw(), x.dimensions(), (width, height)),
+        _ => panic!("a picture is 8-bit grey or RGB by now"),
+    };
+    resized.map_err(|e| format!("cannot be brought to {width}x{height} pixels: {e}"))
+}
+
+/// The bytes of a picture at another size. Asks for one type of pixel: `Resizer::resize` would have the compiler
+/// generate code for all fourteen of the crate's.
+fn resize<P: PixelTrait>(
+    bytes: &[u8],
+    (from_width, from_height): (u32, u32),
+    (width, height): (u32, u32),
+) -> Result<Vec<u8>, String> {
+    let from = TypedImageRef::<P>::from_buffer(from_width, from_height, bytes).map_err(|e| e.to_string())?;
+    let mut out = vec![0; width as usize * height as usize * size_of::<P>()];
+    let mut to = TypedImage::<P>::from_buffer(width, height, &mut out).map_err(|e| e.to_string())?;
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
         .fit_into_destination(Some((0.5, 0.5)));
-    let resized = Resizer::new().resize(picture, &mut out, &options);
-    resized.map_err(|e| format!("cannot be brought to {width}x{height} pixels: {e}"))?;
-    let bytes = out.into_vec();
-    Ok(if grey { bytes.iter().flat_map(|&x| [x; 3]).collect() } else { bytes })
+    Resizer::new().resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())?;
+    Ok(out)
 }
 
 #[cfg(test)]

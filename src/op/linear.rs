@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::conv2d::{expect_bias, record_backward, record_forward};
-use crate::cpu::conv2d::Conv2dParams;
+use super::conv2d::{Conv2dParams, expect_bias, record_backward, record_forward};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape};
@@ -56,8 +55,8 @@ fn params(io: &Io<'_>) -> Conv2dParams {
         k_h: 1,
         k_w: 1,
         stride: 1,
-        pad_h: 0,
-        pad_w: 0,
+        pad_top: 0,
+        pad_left: 0,
         splits: 1,
     }
 }

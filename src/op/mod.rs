@@ -73,7 +73,7 @@ pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
 pub use centre_pad2d::CentrePad2d;
 pub use concat::{Concat, ConcatRows};
-pub use conv2d::Conv2d;
+pub use conv2d::{Conv2d, Padding};
 pub use dropout::Dropout;
 pub use fold_batch_norm::fold_batch_norm;
 pub use l2_normalize::L2Normalize;

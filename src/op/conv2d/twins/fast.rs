@@ -26,8 +26,8 @@ pub(super) fn forward(
     b: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    let rows = Axis::forward(p.h_in, p.h_out, p.k_h, p.stride, p.pad_h);
-    let cols = Axis::forward(p.w_in, p.w_out, p.k_w, p.stride, p.pad_w);
+    let rows = Axis::forward(p.h_in, p.h_out, p.k_h, p.stride, p.pad_top);
+    let cols = Axis::forward(p.w_in, p.w_out, p.k_w, p.stride, p.pad_left);
     let windows = Windows { x, c: p.c_in as usize, rows, cols };
     let end = End { bias: b, relu, accumulate: false };
     product(tiles, &[windows], w, p.k_w as usize, end, y, [p.h_out, p.w_out, p.c_out].map(|x| x as usize));
@@ -35,8 +35,8 @@ pub(super) fn forward(
 
 /// The gradient of the input, from the flipped weights.
 pub(super) fn dx(tiles: &Tiles, p: &Conv2dParams, accumulate: bool, dy: &[f32], flipped: &[f32], dx: &mut [f32]) {
-    let rows = Axis::backward(p.h_out, p.h_in, p.k_h, p.stride, p.pad_h);
-    let cols = Axis::backward(p.w_out, p.w_in, p.k_w, p.stride, p.pad_w);
+    let rows = Axis::backward(p.h_out, p.h_in, p.k_h, p.stride, p.pad_top);
+    let cols = Axis::backward(p.w_out, p.w_in, p.k_w, p.stride, p.pad_left);
     let [height, width, c, c_out] = [p.h_in, p.w_in, p.c_in, p.c_out].map(|x| x as usize);
     if let Some(blocks) = Blocks::if_less_work(tiles, [&rows, &cols], dy, c_out, c) {
         return blocks.dx(tiles, flipped, accumulate, dx, [height, width, c]);
@@ -49,8 +49,8 @@ pub(super) fn dx(tiles: &Tiles, p: &Conv2dParams, accumulate: bool, dy: &[f32], 
 
 /// The gradient of the weights, one set for each part of the pixels.
 pub(super) fn dw(tiles: &Tiles, p: &Conv2dParams, accumulate: bool, x: &[f32], dy: &[f32], part: &mut [f32]) {
-    let rows = Axis::forward(p.h_in, p.h_out, p.k_h, p.stride, p.pad_h);
-    let cols = Axis::forward(p.w_in, p.w_out, p.k_w, p.stride, p.pad_w);
+    let rows = Axis::forward(p.h_in, p.h_out, p.k_h, p.stride, p.pad_top);
+    let cols = Axis::forward(p.w_in, p.w_out, p.k_w, p.stride, p.pad_left);
     let windows = Windows { x, c: p.c_in as usize, rows, cols };
     let depth = rows.taps * windows.run();
     let (c, splits) = (p.c_out as usize, p.splits as usize);

@@ -1,9 +1,13 @@
 //! Convolution on the CPU device: forward, the three gradients, and the weights' other order. `f32` runs on register
-//! tiles ([`fast`]), `f64`, the oracle, on plain loops ([`direct`]) that share no code with them.
+//! tiles ([`fast`]), `f64`, the oracle, on plain loops ([`direct`]) that share no code with them. Groups and dilation have
+//! functions of their own ([`grouped`], [`depthwise`]), and plain loops likewise ([`plain`]).
 
+pub(super) mod depthwise;
 mod direct;
 mod fast;
+pub(super) mod grouped;
 mod phases;
+mod plain;
 mod product;
 #[cfg(test)]
 mod tests;
@@ -11,40 +15,8 @@ mod window;
 
 use rayon::prelude::*;
 
-use super::{Float, put};
-use crate::params;
-
-params! {
-    /// Sizes of a convolution, as its kernels read them.
-    pub(crate) struct Conv2dParams {
-        /// Images.
-        n: u32,
-        /// Height of the input.
-        h_in: u32,
-        /// Width of the input.
-        w_in: u32,
-        /// Channels of the input.
-        c_in: u32,
-        /// Height of the output.
-        h_out: u32,
-        /// Width of the output.
-        w_out: u32,
-        /// Channels of the output.
-        c_out: u32,
-        /// Kernel rows.
-        k_h: u32,
-        /// Kernel columns.
-        k_w: u32,
-        /// Pixels from one window to the next, both ways.
-        stride: u32,
-        /// Rows of zeros above and below.
-        pad_h: u32,
-        /// Columns of zeros left and right.
-        pad_w: u32,
-        /// Parts in which a sum over the pixels is taken; only the gradients of weights and bias have them.
-        splits: u32,
-    }
-}
+use super::Conv2dParams;
+use crate::cpu::{Float, put, tile};
 
 /// Where kernel position `r` of `k` stands in the flipped weights: positions are grouped by their phase `r % stride`
 /// and reversed within it.
@@ -55,40 +27,40 @@ fn place(k: usize, stride: usize, r: usize) -> usize {
 }
 
 /// `y = x * w + b`, then `max(y, 0)` if `relu`.
-pub(crate) fn forward<T: Float>(p: &Conv2dParams, relu: bool, x: &[T], w: &[T], b: Option<&[T]>, y: &mut [T]) {
+pub(super) fn forward<T: Float>(p: &Conv2dParams, relu: bool, x: &[T], w: &[T], b: Option<&[T]>, y: &mut [T]) {
     match (T::f32s(x), T::f32s(w), b.map(T::f32s)) {
         (Some(x), Some(w), b) => {
             let y = T::f32s_mut(y).expect("one float type");
-            fast::forward(super::tile::tiles(), p, relu, x, w, b.flatten(), y);
+            fast::forward(tile::tiles(), p, relu, x, w, b.flatten(), y);
         }
         _ => direct::forward(p, relu, x, w, b, y),
     }
 }
 
 /// The gradient of the input, from the flipped weights.
-pub(crate) fn dx<T: Float>(p: &Conv2dParams, accumulate: bool, dy: &[T], flipped: &[T], dx: &mut [T]) {
+pub(super) fn dx<T: Float>(p: &Conv2dParams, accumulate: bool, dy: &[T], flipped: &[T], dx: &mut [T]) {
     match (T::f32s(dy), T::f32s(flipped)) {
         (Some(dy), Some(flipped)) => {
             let dx = T::f32s_mut(dx).expect("one float type");
-            fast::dx(super::tile::tiles(), p, accumulate, dy, flipped, dx);
+            fast::dx(tile::tiles(), p, accumulate, dy, flipped, dx);
         }
         _ => direct::dx(p, accumulate, dy, flipped, dx),
     }
 }
 
 /// The gradient of the weights, one set for each part of the pixels.
-pub(crate) fn dw<T: Float>(p: &Conv2dParams, accumulate: bool, x: &[T], dy: &[T], part: &mut [T]) {
+pub(super) fn dw<T: Float>(p: &Conv2dParams, accumulate: bool, x: &[T], dy: &[T], part: &mut [T]) {
     match (T::f32s(x), T::f32s(dy)) {
         (Some(x), Some(dy)) => {
             let part = T::f32s_mut(part).expect("one float type");
-            fast::dw(super::tile::tiles(), p, accumulate, x, dy, part);
+            fast::dw(tile::tiles(), p, accumulate, x, dy, part);
         }
         _ => direct::dw(p, accumulate, x, dy, part),
     }
 }
 
 /// The weights in the order in which [`dx`] reads them.
-pub(crate) fn flip<T: Float>(p: &Conv2dParams, w: &[T], flipped: &mut [T]) {
+pub(super) fn flip<T: Float>(p: &Conv2dParams, w: &[T], flipped: &mut [T]) {
     let (c_in, c_out) = (p.c_in as usize, p.c_out as usize);
     let (k_h, k_w, stride) = (p.k_h as usize, p.k_w as usize, p.stride as usize);
     let mut from = vec![0; k_h * k_w];
@@ -113,7 +85,7 @@ pub(crate) fn flip<T: Float>(p: &Conv2dParams, w: &[T], flipped: &mut [T]) {
 }
 
 /// The gradient of the bias, one for each part of the pixels.
-pub(crate) fn db<T: Float>(p: &Conv2dParams, accumulate: bool, dy: &[T], part: &mut [T]) {
+pub(super) fn db<T: Float>(p: &Conv2dParams, accumulate: bool, dy: &[T], part: &mut [T]) {
     let c_out = p.c_out as usize;
     let pixels = (p.n * p.h_out * p.w_out) as usize;
     let per_split = pixels.div_ceil(p.splits as usize);

@@ -16,8 +16,8 @@ struct Sizes {
     k_h: usize,
     k_w: usize,
     stride: usize,
-    pad_h: usize,
-    pad_w: usize,
+    pad_top: usize,
+    pad_left: usize,
     /// Pixels of the output.
     pixels: usize,
     /// Pixels of one part.
@@ -37,8 +37,8 @@ impl From<&Conv2dParams> for Sizes {
             k_h: p.k_h as usize,
             k_w: p.k_w as usize,
             stride: p.stride as usize,
-            pad_h: p.pad_h as usize,
-            pad_w: p.pad_w as usize,
+            pad_top: p.pad_top as usize,
+            pad_left: p.pad_left as usize,
             pixels: pixels as usize,
             per_split: pixels.div_ceil(p.splits) as usize,
         }
@@ -50,8 +50,8 @@ impl Sizes {
     fn input_pixel(&self, pixel: usize, r: usize, s: usize) -> Option<usize> {
         let (row, w) = (pixel / self.w_out, pixel % self.w_out);
         let (image, h) = (row / self.h_out, row % self.h_out);
-        let y = (h * self.stride + r).checked_sub(self.pad_h).filter(|&y| y < self.h_in)?;
-        let x = (w * self.stride + s).checked_sub(self.pad_w).filter(|&x| x < self.w_in)?;
+        let y = (h * self.stride + r).checked_sub(self.pad_top).filter(|&y| y < self.h_in)?;
+        let x = (w * self.stride + s).checked_sub(self.pad_left).filter(|&x| x < self.w_in)?;
         Some((image * self.h_in + y) * self.w_in + x)
     }
 
@@ -60,8 +60,8 @@ impl Sizes {
         let whole = |at: usize, k: usize| at.checked_sub(k).filter(|d| d % self.stride == 0).map(|d| d / self.stride);
         let (row, w) = (pixel / self.w_in, pixel % self.w_in);
         let (image, h) = (row / self.h_in, row % self.h_in);
-        let y = whole(h + self.pad_h, r).filter(|&y| y < self.h_out)?;
-        let x = whole(w + self.pad_w, s).filter(|&x| x < self.w_out)?;
+        let y = whole(h + self.pad_top, r).filter(|&y| y < self.h_out)?;
+        let x = whole(w + self.pad_left, s).filter(|&x| x < self.w_out)?;
         Some((image * self.h_out + y) * self.w_out + x)
     }
 
