@@ -13,9 +13,9 @@ pub(crate) use crate::plan::put;
 pub use crate::plan::{Arg, Call, Float};
 pub use executor::CpuExecutor;
 pub(crate) use executor::CpuShelf;
-pub(crate) use store::{add, download, upload};
 #[cfg(test)]
 pub(crate) use executor::TwinOf;
+pub(crate) use store::{add, download, upload};
 
 /// Name of the instruction set that the matrix products of this processor use.
 pub fn instruction_set() -> &'static str {

@@ -10,7 +10,6 @@ use crate::op::relu::mask_dy;
 use crate::op::sum_partials::{in_parts, splits};
 use crate::plan::{Buf, Wide};
 
-
 /// The kernels of one kind.
 pub(super) struct Kernels {
     /// Buffers `x`, `w`, `y`, `b`; override `RELU`.
