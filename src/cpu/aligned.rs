@@ -8,7 +8,7 @@ const LINE: usize = 64;
 /// A buffer of fixed length. A vector that begins at a multiple of its own length lies in one cache line; elsewhere most
 /// of them lie in two, which costs a depthwise convolution a third of its speed.
 #[derive(Debug)]
-pub(super) struct Aligned<T> {
+pub(crate) struct Aligned<T> {
     memory: Vec<T>,
     first: usize,
 }
@@ -22,6 +22,13 @@ impl<T: Copy> Aligned<T> {
         // Within what was reserved, so that the memory stays where it is.
         memory.resize(first + len, fill);
         Some(Self { memory, first })
+    }
+}
+
+/// An empty buffer.
+impl<T> Default for Aligned<T> {
+    fn default() -> Self {
+        Self { memory: Vec::new(), first: 0 }
     }
 }
 

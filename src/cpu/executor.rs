@@ -20,7 +20,7 @@ enum Content<T> {
 }
 
 /// A store on the CPU device.
-pub(crate) type CpuShelf<T> = Shelf<Vec<T>>;
+pub(crate) type CpuShelf<T> = Shelf<Aligned<T>>;
 
 /// A plan with its memory on the CPU.
 #[derive(Debug)]
@@ -55,14 +55,14 @@ impl TwinOf for f64 {
 /// A store while a plan runs: locked for as long as that takes, for reading only where the plan writes none of its tensors,
 /// so that two plans that only read may run at once.
 enum Guard<'s, T> {
-    Read(RwLockReadGuard<'s, Tensors<Vec<T>>>),
-    Write(RwLockWriteGuard<'s, Tensors<Vec<T>>>),
+    Read(RwLockReadGuard<'s, Tensors<Aligned<T>>>),
+    Write(RwLockWriteGuard<'s, Tensors<Aligned<T>>>),
 }
 
 /// What a guard lets through. Guards stay on their thread, and this goes to the pool's.
 enum Tenants<'g, T> {
-    Read(&'g [Vec<T>]),
-    Write(&'g mut [Vec<T>]),
+    Read(&'g [Aligned<T>]),
+    Write(&'g mut [Aligned<T>]),
 }
 
 impl<T: TwinOf> CpuExecutor<T> {
@@ -314,7 +314,7 @@ pub(super) fn get_f32<T: Float>(from: &[T]) -> Vec<f32> {
 }
 
 /// A vector of `len` times `fill`; `None` if the allocation fails.
-pub(super) fn allocate<E: Clone>(len: usize, fill: E) -> Option<Vec<E>> {
+fn allocate<E: Clone>(len: usize, fill: E) -> Option<Vec<E>> {
     let mut v = Vec::new();
     v.try_reserve_exact(len).ok()?;
     v.resize(len, fill);

@@ -1,6 +1,7 @@
 //! The tensors of a store on the CPU device.
 
-use super::executor::{CpuShelf, allocate, get_f32, put_f32};
+use super::aligned::Aligned;
+use super::executor::{CpuShelf, get_f32, put_f32};
 use super::{Float, memory};
 use crate::plan::BufferSpec;
 use crate::{Error, Result};
@@ -16,7 +17,7 @@ pub(crate) fn add<T: Float>(shelf: &CpuShelf<T>, specs: Vec<BufferSpec>) -> Resu
         let fits = left.checked_sub((len * size_of::<T>()) as u64);
         let memory = fits.and_then(|rest| {
             left = rest;
-            allocate(len, T::zero())
+            Aligned::new(len, T::zero())
         });
         memory.ok_or_else(|| {
             let mib = spec.bytes() as f64 / f64::from(1 << 20);

@@ -263,8 +263,9 @@ fn a_nan_never_disappears_inside_an_op() {
     });
 }
 
-/// Ops whose gradient of a NaN need not be the same on all devices, with the tensor that holds it and the reason.
-const NAN_MAY_DIFFER: [(&str, &str, &str); 0] = [];
+/// Ops whose kernels multiply the zeros of the padding, which the reference leaves out: a NaN in the weights or in the
+/// gradient of the output then also reaches what lies at the border. None may be lost.
+const NAN_MAY_SPREAD: [&str; 1] = ["conv2d"];
 
 #[test]
 fn every_device_finds_nans_in_the_same_places_of_a_gradient() {
@@ -272,12 +273,9 @@ fn every_device_finds_nans_in_the_same_places_of_a_gradient() {
     for_every_case("nan in backward", |bench, content, dy, _| {
         let case = &bench.case;
         let mut rng = rng(&bench.label);
+        let may_spread = NAN_MAY_SPREAD.iter().any(|op| bench.label.starts_with(&format!("{op}: ")));
         // A NaN in each input, in the output once forward has been run, and in the gradient of the output.
         for &bad in case.wrt.iter().chain([&case.y, &case.dy]) {
-            let op = bench.label.split(':').next().unwrap_or_default();
-            if NAN_MAY_DIFFER.iter().any(|(of, tensor, _)| (*of, *tensor) == (op, name(bench, bad))) {
-                continue;
-            }
             let at = rng.random_range(0..case.plan.spec(bad).shape.len());
             let places = |executor: &mut dyn Executor| -> Result<Vec<Vec<usize>>, String> {
                 bench.write(executor, content, dy);
@@ -304,7 +302,8 @@ fn every_device_finds_nans_in_the_same_places_of_a_gradient() {
             devices.push(("CPU".into(), Box::new(cpu)));
             for (device, executor) in &mut devices {
                 for ((&dx, got), expected) in case.dx.iter().zip(places(executor.as_mut())?).zip(&expected) {
-                    if got != *expected {
+                    let lost = expected.iter().any(|at| !got.contains(at));
+                    if lost || (got != *expected && !may_spread) {
                         let (bad, dx) = (name(bench, bad), name(bench, dx));
                         return Err(format!(
                             "{device}: NaN at {bad}[{at}] makes {dx} NaN at {got:?}, not {expected:?}"
