@@ -22,7 +22,7 @@ import time
 
 import torch
 
-# batch, h = w, c_in, c_out, k, stride: among the cases of `bench_cases` in src/op/conv2d.rs
+# batch, h = w, c_in, c_out, k, stride: among the cases of `bench_cases` in src/op/conv2d/cases.rs
 CASES = [
     (16, 56, 64, 192, 3, 1),
     (16, 28, 192, 96, 1, 1),

@@ -62,6 +62,7 @@ fn run(op: Conv2d, x: [u32; 4], w: [u32; 4]) -> [Vec<f32>; 4] {
 }
 
 /// The sum of the numbers, and that of each times its place: both exact, and telling of any that stand elsewhere.
+#[expect(clippy::cast_possible_truncation, reason = "the numbers are small integers")]
 fn sums(numbers: &[f32]) -> [i64; 2] {
     let whole = |&x: &f32| x as i64;
     [numbers.iter().map(whole).sum(), (1..).zip(numbers).map(|(i, x)| i * whole(x)).sum()]
