@@ -8,22 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use facenet_gpu::data::faces::FaceSet;
-use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::data::synth::{Identity, draw};
-use facenet_gpu::eval::verification::squared_distance;
 use facenet_gpu::graph::Tensor;
-use facenet_gpu::net::{Blocks, Inception, Network, Norm};
+use facenet_gpu::net::{self, Blocks, Inception, Norm};
 use facenet_gpu::train::{Config, EpochReport, Observer, RunFolder, train};
-use facenet_gpu::{DeviceChoice, Engine, Model};
+use facenet_gpu::{DeviceChoice, Engine, Session, Weights};
 
-static MINE: Network = Network {
-    name: "mine",
-    input: [48, 48],
-    embedding: 64,
-    about: "two small Inception modules with batch normalisation",
-    layers,
-};
-
+/// Two small Inception modules with batch normalisation.
 fn layers(n: &mut Blocks<'_>, images: Tensor) -> facenet_gpu::Result<Tensor> {
     n.batch_norm(1e-3, false);
     let x = n.conv("conv1", images, 16, 5, 2)?;
@@ -49,19 +40,20 @@ impl Observer for Progress {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::open(&DeviceChoice::Auto)?;
-    let preprocess = Preprocess { height: 48, width: 48, normalise: Normalise::Fixed };
+    let model = net::model("mine", "two small Inception modules", [48, 48], 64, layers)?;
     let faces = |person| (0..8).map(|image| draw(&Identity::new(0, person), image, 48).into_raw()).collect();
     let people = (0..80).map(|person| (format!("person {person}"), faces(person))).collect();
-    let set = Arc::new(FaceSet::from_images(&preprocess, people)?);
+    let set = Arc::new(FaceSet::from_images(model.preprocess(), people)?);
 
     let config = Config::default().with(|c| c.epochs = 3);
-    let mut folder = RunFolder::create(Path::new("runs"), MINE.name)?;
-    train(&engine, &MINE, &config, &set, &mut folder, &AtomicBool::new(false), &mut Progress)?;
+    let mut folder = RunFolder::create(Path::new("runs"), model.name())?;
+    train(&engine, &model, &config, &set, &mut folder, &AtomicBool::new(false), &mut Progress)?;
 
-    let mut model = Model::load_for(&engine, &MINE, folder.best())?;
+    let best = folder.best();
+    let mut session = Session::new(&engine, model, &Weights::load(&best)?, &best)?;
     let photos: Vec<_> = [(0, 0), (0, 1), (1, 0)].map(|(p, i)| draw(&Identity::new(1, p), i, 48).into()).into();
-    let e = model.embed(&photos)?;
-    println!("one person:  {:.3}", squared_distance(&e[0], &e[1]));
-    println!("two people:  {:.3}", squared_distance(&e[0], &e[2]));
+    let embeddings = session.embed(&photos)?;
+    println!("one person:  {:.3}", embeddings.squared_distance(0, 1));
+    println!("two people:  {:.3}", embeddings.squared_distance(0, 2));
     Ok(())
 }

@@ -10,6 +10,7 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: group_index
 
 struct Params {
     rows: u32,

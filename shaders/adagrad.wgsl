@@ -11,10 +11,13 @@
 //   learning_rate  [1]      read
 //   loss           [1]      read (its first float)
 //
-// dispatch   [ceil(len/LANES/256)], folded
+// dispatch   [ceil(len/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       finite.wgsl: is_finite
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
     len: u32,
@@ -30,13 +33,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read> learning_rate: array<f32>;
 @group(0) @binding(5) var<storage, read> loss: array<f32>;
 
-@compute @workgroup_size(256)
-fn adagrad(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn adagrad(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.len / LANES && is_finite(loss[0]) {
         let g = dw[i] + p.weight_decay * w[i];
         let s = sum[i] + g * g;

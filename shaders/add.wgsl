@@ -7,10 +7,12 @@
 //   b   [len]    read
 //   y   [len]    read_write, set
 //
-// dispatch   [ceil(len/LANES/256)], folded
+// dispatch   [ceil(len/LANES/ITEMS)], folded
 // overrides  RELU
 // needs      nothing beyond default limits; no barrier
 // order      no sums beyond a + scale * b
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
     len: u32,
@@ -24,13 +26,9 @@ override RELU: bool = false;
 @group(0) @binding(2) var<storage, read> b: array<F>;
 @group(0) @binding(3) var<storage, read_write> y: array<F>;
 
-@compute @workgroup_size(256)
-fn add(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn add(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.len / LANES {
         var sum = a[i] + p.scale * b[i];
         if RELU {
@@ -48,7 +46,7 @@ fn add(
 //   dy  [len]    read
 //   dx  [len]    read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(len/LANES/256)], folded
+// dispatch   [ceil(len/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -58,13 +56,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(1) var<storage, read> dy: array<F>;
 @group(0) @binding(2) var<storage, read_write> dx: array<F>;
 
-@compute @workgroup_size(256)
-fn add_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn add_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.len / LANES {
         var g = p.scale * dy[i];
         if ACCUMULATE {

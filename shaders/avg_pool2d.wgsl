@@ -1,47 +1,35 @@
 // avg_pool2d: mean of each window, per channel; padding counts as zeros
 //
-//   y[n,a,b,c] = sum over r,s of  x[n, a*stride+r-pad, b*stride+s-pad, c] / (k_h*k_w)    (only in-range positions)
+//   y[n,a,b,c] = sum over r,s of  x[n, a*stride+r-pad, b*stride+s-pad, c] / area[a,b]    (only in-range positions)
+//   area[a,b]  = k_h*k_w, less what lies beyond the padding where the number of windows is rounded up
 //
 //   p   Params
 //   x   [n, h_in, w_in, c]      read
 //   y   [n, h_out, w_out, c]    read_write, set
 //
-// dispatch   [ceil(n*h_out*w_out*c/LANES/256)], folded
+// dispatch   [ceil(n*h_out*w_out*c/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums r, s in that order, so results repeat bit for bit
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       pool.wgsl: p, window, window_size, windows_around
 
-struct Params {
-    n: u32,
-    h_in: u32,
-    w_in: u32,
-    c: u32,
-    h_out: u32,
-    w_out: u32,
-    k_h: u32,
-    k_w: u32,
-    stride: u32,
-    pad: u32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<F>;
 @group(0) @binding(2) var<storage, read_write> y: array<F>;
 
-@compute @workgroup_size(256)
-fn avg_pool2d(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn avg_pool2d(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.n * p.h_out * p.w_out * c {
         let pixel = i / c;
         let row = pixel / p.w_out;
         let image = row / p.h_out;
-        let rows = window((row - image * p.h_out) * p.stride, p.k_h, p.h_in, p.pad);
-        let columns = window((pixel - row * p.w_out) * p.stride, p.k_w, p.w_in, p.pad);
+        let a = row - image * p.h_out;
+        let b = pixel - row * p.w_out;
+        let rows = window(a * p.stride, p.k_h, p.h_in, p.pad);
+        let columns = window(b * p.stride, p.k_w, p.w_in, p.pad);
         let origin = image * p.h_in * p.w_in * c + (i - pixel * c);
         var sum = F(0.0);
         for (var h = rows.x; h < rows.y; h++) {
@@ -51,19 +39,19 @@ fn avg_pool2d(
                 j += c;
             }
         }
-        y[i] = sum / f32(p.k_h * p.k_w);
+        y[i] = sum / f32(window_size(a, p.k_h, p.h_in) * window_size(b, p.k_w, p.w_in));
     }
 }
 
 // avg_pool2d_dx: gradient of avg_pool2d with respect to its input
 //
-//   dx[n,h,w,c] (+)= sum over a,b of  dy[n,a,b,c] / (k_h*k_w)    (only windows a, b that contain h, w)
+//   dx[n,h,w,c] (+)= sum over a,b of  dy[n,a,b,c] / area[a,b]    (only windows a, b that contain h, w)
 //
 //   p   Params
 //   dy  [n, h_out, w_out, c]    read
 //   dx  [n, h_in, w_in, c]      read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(n*h_in*w_in*c/LANES/256)], folded
+// dispatch   [ceil(n*h_in*w_in*c/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      sums a, b in that order, so results repeat bit for bit
@@ -73,13 +61,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(1) var<storage, read> dy: array<F>;
 @group(0) @binding(2) var<storage, read_write> dx: array<F>;
 
-@compute @workgroup_size(256)
-fn avg_pool2d_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn avg_pool2d_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.n * p.h_in * p.w_in * c {
         let pixel = i / c;
@@ -90,8 +74,10 @@ fn avg_pool2d_dx(
         var sum = F(0.0);
         for (var a = rows.x; a < rows.y; a++) {
             var j = ((image * p.h_out + a) * p.w_out + columns.x) * c + (i - pixel * c);
+            // What a window lacks beyond the padding makes the others' share larger; 1 for a whole window.
+            let row_weight = f32(p.k_h) / f32(window_size(a, p.k_h, p.h_in));
             for (var b = columns.x; b < columns.y; b++) {
-                sum += dy[j];
+                sum += dy[j] * (row_weight * (f32(p.k_w) / f32(window_size(b, p.k_w, p.w_in))));
                 j += c;
             }
         }

@@ -11,10 +11,13 @@
 //   gamma     [c]          read
 //   y         [rows, c]    read_write, set
 //
-// dispatch   [ceil(c*ceil(rows/ROWS)/LANES/256)], folded
+// dispatch   [ceil(c*ceil(rows/ROWS)/LANES/ITEMS)], folded
 // overrides  FROZEN, RELU
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       finite.wgsl: is_finite
+// uses       index.wgsl: ITEMS, Invocation, item_index, part_start
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
     rows: u32,
@@ -49,13 +52,9 @@ fn inverse(channel: u32) -> F {
     return F(1.0) / sqrt(variance[channel] + p.eps);
 }
 
-@compute @workgroup_size(256)
-fn batch_norm(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn batch_norm(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     let stride = (p.rows + ROWS - 1u) / ROWS;
     if i < stride * c {
@@ -85,7 +84,7 @@ fn batch_norm(
 //   part_mean      [splits, c]    read_write, set
 //   part_variance  [splits, c]    read_write, set
 //
-// dispatch   [ceil(splits*c/LANES/256)], folded
+// dispatch   [ceil(splits*c/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      four rows at a time, first their mean and then their squared deviations, each merged into those of the rows
@@ -94,23 +93,18 @@ fn batch_norm(
 @group(0) @binding(2) var<storage, read_write> part_mean: array<F>;
 @group(0) @binding(3) var<storage, read_write> part_variance: array<F>;
 
-// The first row of part t; part `splits` would start behind the last row. Parts differ by one row at most.
-fn part_start(t: u32) -> u32 {
-    return t * (p.rows / p.splits) + min(t, p.rows % p.splits);
+fn first_row(t: u32) -> u32 {
+    return part_start(t, p.rows, p.splits);
 }
 
-@compute @workgroup_size(256)
-fn batch_norm_moments(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn batch_norm_moments(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.splits * c {
         let channel = i % c;
-        let begin = part_start(i / c);
-        let rows = part_start(i / c + 1u) - begin;
+        let begin = first_row(i / c);
+        let rows = first_row(i / c + 1u) - begin;
         let first = x[channel];
         var centre = F(0.0);
         var squares = F(0.0);
@@ -156,7 +150,7 @@ fn batch_norm_moments(
 //   batch_variance  [c]            read_write, set
 //   whole_mean      [c]            read_write, set
 //
-// dispatch   [ceil(c/LANES/256)], folded
+// dispatch   [ceil(c/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums t from the first to the last, the means before the variances
@@ -168,16 +162,12 @@ fn batch_norm_moments(
 @group(0) @binding(6) var<storage, read_write> whole_mean: array<F>;
 
 fn share(t: u32) -> f32 {
-    return f32(part_start(t + 1u) - part_start(t)) / f32(p.rows);
+    return f32(first_row(t + 1u) - first_row(t)) / f32(p.rows);
 }
 
-@compute @workgroup_size(256)
-fn batch_norm_merge(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let channel = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn batch_norm_merge(invocation: Invocation) {
+    let channel = item_index(invocation);
     let c = p.c / LANES;
     if channel < c {
         var centre = F(0.0);
@@ -208,7 +198,7 @@ fn batch_norm_merge(
 //   running_variance  [c]    read_write, updated in place
 //   loss              [1]    read (its first float)
 //
-// dispatch   [ceil(c/LANES/256)], folded
+// dispatch   [ceil(c/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -219,13 +209,9 @@ fn batch_norm_merge(
 @group(0) @binding(4) var<storage, read_write> running_variance: array<F>;
 @group(0) @binding(5) var<storage, read> loss: array<f32>;
 
-@compute @workgroup_size(256)
-fn batch_norm_update(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn batch_norm_update(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.c / LANES && is_finite(loss[0]) {
         let unbiased = new_variance[i] * (f32(p.rows) / f32(p.rows - 1u));
         running_mean[i] += p.momentum * (new_mean[i] - running_mean[i]);
@@ -246,7 +232,7 @@ fn batch_norm_update(
 //   part_dgamma  [splits, c]    read_write, set
 //   part_dbeta   [splits, c]    read_write, set
 //
-// dispatch   [ceil(splits*c/LANES/256)], folded
+// dispatch   [ceil(splits*c/LANES/ITEMS)], folded
 // overrides  FROZEN
 // needs      nothing beyond default limits; no barrier
 // order      sums the rows from the first to the last; part t has the rows from `part_start(t)` on
@@ -255,22 +241,18 @@ fn batch_norm_update(
 @group(0) @binding(5) var<storage, read_write> part_dgamma: array<F>;
 @group(0) @binding(6) var<storage, read_write> part_dbeta: array<F>;
 
-@compute @workgroup_size(256)
-fn batch_norm_sums(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn batch_norm_sums(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.splits * c {
         let channel = i % c;
-        let end = part_start(i / c + 1u);
+        let end = first_row(i / c + 1u);
         let first = origin(channel);
         let centre = mean[channel];
         var dgamma = F(0.0);
         var dbeta = F(0.0);
-        for (var row = part_start(i / c); row < end; row++) {
+        for (var row = first_row(i / c); row < end; row++) {
             let j = row * c + channel;
             dgamma += dy[j] * ((x[j] - first) - centre);
             dbeta += dy[j];
@@ -290,7 +272,7 @@ fn batch_norm_sums(
 //   total  [c]            read_write, set
 //   dw     [c]            read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(c/LANES/256)], folded
+// dispatch   [ceil(c/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      sums t from the first to the last
@@ -301,13 +283,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(2) var<storage, read_write> total: array<F>;
 @group(0) @binding(3) var<storage, read_write> dw: array<F>;
 
-@compute @workgroup_size(256)
-fn batch_norm_dw(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let channel = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn batch_norm_dw(invocation: Invocation) {
+    let channel = item_index(invocation);
     let c = p.c / LANES;
     if channel < c {
         var sum = F(0.0);
@@ -338,7 +316,7 @@ fn batch_norm_dw(
 //   dbeta     [c]          read: `total` of batch_norm_dw; anything if FROZEN
 //   dx        [rows, c]    read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(c*ceil(rows/ROWS)/LANES/256)], folded
+// dispatch   [ceil(c*ceil(rows/ROWS)/LANES/ITEMS)], folded
 // overrides  FROZEN, ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -347,13 +325,9 @@ fn batch_norm_dw(
 @group(0) @binding(7) var<storage, read> dbeta: array<F>;
 @group(0) @binding(8) var<storage, read_write> dx: array<F>;
 
-@compute @workgroup_size(256)
-fn batch_norm_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn batch_norm_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     let stride = (p.rows + ROWS - 1u) / ROWS;
     if i < stride * c {

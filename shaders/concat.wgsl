@@ -6,10 +6,12 @@
 //   x   [rows, c]        read
 //   y   [rows, c_out]    read_write, set (columns offset to offset+c)
 //
-// dispatch   [ceil(rows*c/LANES/256)], folded
+// dispatch   [ceil(rows*c/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
     rows: u32,
@@ -22,13 +24,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<F>;
 @group(0) @binding(2) var<storage, read_write> y: array<F>;
 
-@compute @workgroup_size(256)
-fn concat(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn concat(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.rows * c {
         let row = i / c;
@@ -44,7 +42,7 @@ fn concat(
 //   dy  [rows, c_out]    read
 //   dx  [rows, c]        read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(rows*c/LANES/256)], folded
+// dispatch   [ceil(rows*c/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -54,13 +52,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(1) var<storage, read> dy: array<F>;
 @group(0) @binding(2) var<storage, read_write> dx: array<F>;
 
-@compute @workgroup_size(256)
-fn concat_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn concat_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.rows * c {
         let row = i / c;

@@ -13,6 +13,8 @@
 // overrides  RELU
 // needs      nothing beyond default limits; barriers in uniform control flow
 // order      sums r, s, i in that order, then adds b
+// uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
+// uses       index.wgsl: group_index
 
 // One workgroup computes 64 pixels of 64 channels, 4 x 4 per invocation. Sixteen positions of the sum at a time pass
 // through workgroup memory; neighbouring invocations load neighbouring channels.
@@ -26,6 +28,8 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(4) var<storage, read> b: array<f32>;
 
 const TILE = 64u;
+const ROWS = TILE;
+const COLS = TILE;
 const DEPTH = 16u;
 // Rows of the left tile are one vector longer than the tile, so that the transposing stores spread over the banks.
 const PITCH = 17u;

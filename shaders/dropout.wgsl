@@ -8,10 +8,13 @@
 //   seed  [2]      read: the run's seed and the step
 //   y     [len]    read_write, set
 //
-// dispatch   [ceil(len/LANES/256)], folded
+// dispatch   [ceil(len/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, U, own
+// uses       philox.wgsl: philox
 
 struct Params {
     len: u32,
@@ -31,13 +34,9 @@ fn factor(i: u32) -> F {
     return select(F(0.0), F(p.scale), words >= U(p.threshold));
 }
 
-@compute @workgroup_size(256)
-fn dropout(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn dropout(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.len / LANES {
         y[i] = x[i] * factor(i); // not a choice between x and 0: a NaN must stay one
     }
@@ -52,7 +51,7 @@ fn dropout(
 //   seed  [2]      read: that of dropout
 //   dx    [len]    read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(len/LANES/256)], folded
+// dispatch   [ceil(len/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -62,13 +61,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(1) var<storage, read> dy: array<F>;
 @group(0) @binding(3) var<storage, read_write> dx: array<F>;
 
-@compute @workgroup_size(256)
-fn dropout_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn dropout_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.len / LANES {
         var g = dy[i] * factor(i);
         if ACCUMULATE {

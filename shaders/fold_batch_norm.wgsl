@@ -8,10 +8,11 @@
 //   variance  [c]          read
 //   folded    [rows, c]    read_write, set
 //
-// dispatch   [ceil(rows*c/256)], folded
+// dispatch   [ceil(rows*c/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
 
 struct Params {
     rows: u32,
@@ -25,13 +26,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> variance: array<f32>;
 @group(0) @binding(4) var<storage, read_write> folded: array<f32>;
 
-@compute @workgroup_size(256)
-fn fold_batch_norm_w(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn fold_batch_norm_w(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.rows * p.c {
         let c = i % p.c;
         folded[i] = w[i] * (gamma[c] / sqrt(variance[c] + p.eps));
@@ -50,7 +47,7 @@ fn fold_batch_norm_w(
 //   b       [c]    read: the layer's own bias, or anything of that size unless BIAS
 //   shift   [c]    read_write, set
 //
-// dispatch   [ceil(c/256)]
+// dispatch   [ceil(c/ITEMS)]
 // overrides  BIAS
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -64,13 +61,9 @@ override BIAS: bool = false;
 @group(0) @binding(5) var<storage, read> b: array<f32>;
 @group(0) @binding(6) var<storage, read_write> shift: array<f32>;
 
-@compute @workgroup_size(256)
-fn fold_batch_norm_b(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let c = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn fold_batch_norm_b(invocation: Invocation) {
+    let c = item_index(invocation);
     if c < p.c {
         let own = select(0.0, b[c], BIAS);
         shift[c] = beta[c] + (own - mean[c]) * (scale[c] / sqrt(running_var[c] + p.eps));

@@ -12,6 +12,9 @@
 // overrides  none
 // needs      nothing beyond default limits; one barrier
 // order      lane l sums j = l, l+32, ... in that order, then every lane sums the lanes in order
+// uses       finite.wgsl: is_finite
+// uses       index.wgsl: group_index
+// uses       row.wgsl: WIDTH, sum_of_lanes
 
 struct Params {
     rows: u32,
@@ -19,15 +22,10 @@ struct Params {
     eps: f32,
 }
 
-// A subgroup on most GPUs; and software adapters unroll a sum over 32 lanes, not one over 64 (four times slower).
-const WIDTH = 32u;
-
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> norm: array<f32>;
-
-var<workgroup> partial: array<f32, WIDTH>;
 
 @compute @workgroup_size(WIDTH)
 fn l2_normalize(
@@ -57,21 +55,9 @@ fn l2_normalize(
     }
 }
 
-// The sum of every lane's value, in the order of the lanes. One barrier and a broadcast read per lane instead of a
-// tree with a barrier per level: barriers are what software adapters pay most for, and GPUs read ahead.
-fn sum_of_lanes(lane: u32, value: f32) -> f32 {
-    partial[lane] = value;
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var l = 0u; l < WIDTH; l++) {
-        sum += partial[l];
-    }
-    return sum;
-}
-
 // l2_normalize_dx: gradient of l2_normalize with respect to its input; zero for rows shorter than eps
 //
-//   dx[i,j] (+)= (dy[i,j] - out[i,j] * sum over k of  out[i,k] * dy[i,k]) / norms[i]    if norms[i] > eps, else 0
+//   dx[i,j] (+)= (dy[i,j] - out[i,j] * sum over k of  out[i,k] * dy[i,k]) / norms[i], 0 if norms[i] <= eps
 //
 //   p      Params
 //   out    [rows, dim]    read: the output of l2_normalize
@@ -107,9 +93,9 @@ fn l2_normalize_dx(
     let along = sum_of_lanes(lane, products);
     // A row that eps has clamped has no direction: its gradient, dy / eps, would throw the weights away.
     let length = norms[min(row, p.rows - 1u)];
-    let scale = select(0.0, 1.0 / length, length > p.eps);
+    let scale = 1.0 / length;
     for (var j = lane; j < dim; j += WIDTH) {
-        var g = (dy[start + j] - out[start + j] * along) * scale;
+        var g = select((dy[start + j] - out[start + j] * along) * scale, 0.0, length <= p.eps);
         if ACCUMULATE {
             g += dx[start + j];
         }

@@ -8,10 +8,12 @@
 //   y      [rows, c]    read_write, set
 //   scale  [rows, c]    read_write, set
 //
-// dispatch   [ceil(rows*c/LANES/256)], folded
+// dispatch   [ceil(rows*c/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums m in order, so results repeat bit for bit
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANE, LANES, U, float_of
 
 struct Params {
     rows: u32,
@@ -57,13 +59,9 @@ fn add_inside(sum: F, value: F, item: u32, window: Window) -> F {
     return result;
 }
 
-@compute @workgroup_size(256)
-fn local_response_norm(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn local_response_norm(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.rows * c {
         let row = i / c * c;
@@ -92,7 +90,7 @@ fn local_response_norm(
 //   dy      [rows, c]    read
 //   dx      [rows, c]    read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(rows*c/LANES/256)], folded
+// dispatch   [ceil(rows*c/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      sums m in order, so results repeat bit for bit
@@ -104,13 +102,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(4) var<storage, read> dy: array<F>;
 @group(0) @binding(5) var<storage, read_write> dx: array<F>;
 
-@compute @workgroup_size(256)
-fn local_response_norm_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn local_response_norm_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.rows * c {
         let row = i / c * c;

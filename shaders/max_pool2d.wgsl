@@ -8,36 +8,21 @@
 //   y   [n, h_out, w_out, c]    read_write, set
 //   at  [n, h_out, w_out, c]    read_write, set
 //
-// dispatch   [ceil(n*h_out*w_out*c/LANES/256)], folded
+// dispatch   [ceil(n*h_out*w_out*c/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      visits r, s in that order; no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, U
+// uses       pool.wgsl: p, window, windows_around
 
-struct Params {
-    n: u32,
-    h_in: u32,
-    w_in: u32,
-    c: u32,
-    h_out: u32,
-    w_out: u32,
-    k_h: u32,
-    k_w: u32,
-    stride: u32,
-    pad: u32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<F>;
 @group(0) @binding(2) var<storage, read_write> y: array<F>;
 @group(0) @binding(3) var<storage, read_write> at: array<U>;
 
-@compute @workgroup_size(256)
-fn max_pool2d(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn max_pool2d(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.n * p.h_out * p.w_out * c {
         let pixel = i / c;
@@ -77,7 +62,7 @@ fn max_pool2d(
 //   dy     [n, h_out, w_out, c]    read
 //   dx     [n, h_in, w_in, c]      read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(n*h_in*w_in*c/LANES/256)], folded
+// dispatch   [ceil(n*h_in*w_in*c/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      sums a, b in that order, so results repeat bit for bit
@@ -88,13 +73,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(2) var<storage, read> dy: array<F>;
 @group(0) @binding(3) var<storage, read_write> dx: array<F>;
 
-@compute @workgroup_size(256)
-fn max_pool2d_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn max_pool2d_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.n * p.h_in * p.w_in * c {
         let pixel = i / c;

@@ -6,10 +6,11 @@
 //   x   [len*pieces]    read
 //   y   [len]           read_write, set
 //
-// dispatch   [ceil(len/256)], folded
+// dispatch   [ceil(len/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      visits t in order; no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
 
 struct Params {
     len: u32,
@@ -25,13 +26,9 @@ fn better(value: f32, best: f32) -> bool {
     return (value > best) | !(value == value);
 }
 
-@compute @workgroup_size(256)
-fn maxout(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn maxout(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.len {
         let start = i * p.pieces;
         var best = x[start];
@@ -52,7 +49,7 @@ fn maxout(
 //   dy  [len]           read
 //   dx  [len*pieces]    read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(len/256)], folded
+// dispatch   [ceil(len/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      no sums; one invocation owns the `pieces` elements of its group
@@ -62,13 +59,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
-@compute @workgroup_size(256)
-fn maxout_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn maxout_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     if i < p.len {
         let start = i * p.pieces;
         var at = 0u;

@@ -7,10 +7,12 @@
 //   at  [rows]          read (u32)
 //   y   [rows, dim]     read_write, set
 //
-// dispatch   [ceil(rows*dim/LANES/256)], folded
+// dispatch   [ceil(rows*dim/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
     rows: u32,
@@ -23,13 +25,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> at: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<F>;
 
-@compute @workgroup_size(256)
-fn gather_rows(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn gather_rows(invocation: Invocation) {
+    let i = item_index(invocation);
     let dim = p.dim / LANES;
     if i < p.rows * dim {
         let row = i / dim;
@@ -51,18 +49,14 @@ fn gather_rows(
 //   at  [rows]          read (u32)
 //   y   [total, dim]    read_write, set (the rows that at names)
 //
-// dispatch   [ceil(rows*dim/LANES/256)], folded
+// dispatch   [ceil(rows*dim/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
 
-@compute @workgroup_size(256)
-fn scatter_rows(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn scatter_rows(invocation: Invocation) {
+    let i = item_index(invocation);
     let dim = p.dim / LANES;
     if i < p.rows * dim {
         let row = i / dim;

@@ -10,6 +10,7 @@
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      sums t from the first to the last
+// uses       index.wgsl: group_index
 
 struct Params {
     len: u32,

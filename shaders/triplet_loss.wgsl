@@ -1,36 +1,34 @@
 // triplet_stats: the loss and the statistics of the batch, from the sums of each anchor
 //
-//   y[0] = t0/t1     y[1] = t0/t6     y[2] = s0     y[3] = t1    y[4] = s1/s0         y[5] = t3/t1
-//   y[6] = s6/s5     y[7] = s3        y[8] = s4     y[9] = s0 - s3 - s4    y[10] = t2     y[11] = s0 - t5
-//   y[12] = sqrt(1/s0 * sum over a of  pairs[a,2] + pairs[a,0] * (pairs[a,1]/pairs[a,0] - y[4])^2)
-//   y[13] = sqrt(1/t1 * sum over a of  triplets[a,4] + triplets[a,1] * (triplets[a,3]/triplets[a,1] - y[5])^2)
-//   y[14] = length of centre     y[15] = t6
-//                    with  si, ti = sum over a of pairs[a,i], triplets[a,i];  a quotient is 0 where it would divide by 0;
-//                    y[0] and y[1] are NaN if any distance (their sum s7) is not finite, because a NaN is never selected
-//                    and would pass unseen
+//   y = with  s, t = the sums over all anchors a of pairs[a] and triplets[a],  each slot named as in shaders/lib
+//       LOSS               t.LOSS / t.COUNT             LOSS_PER_PAIR      t.LOSS / t.POSSIBLE
+//       PAIRS              s.COUNT                      ACTIVE             t.COUNT
+//       POSITIVE_DISTANCE  s.DISTANCE / s.COUNT         NEGATIVE_DISTANCE  t.DISTANCE / t.COUNT
+//       DIFFERENT_DISTANCE s.OTHER_DISTANCE / s.OTHERS  EASY               s.COUNT - s.HARD - s.SEMI_HARD
+//       HARD, SEMI_HARD    those of s                   CANDIDATES         t.CANDIDATES
+//       SKIPPED_PAIRS      s.COUNT - t.PAIRS            TRIPLETS           t.POSSIBLE
+//       POSITIVE_STD       sqrt(1/s.COUNT * sum over a of  SQUARES + COUNT * (DISTANCE/COUNT - POSITIVE_DISTANCE)^2)
+//       NEGATIVE_STD       the same of the triplets     MEAN_LENGTH        length of centre
+//       a quotient is 0 where it would divide by 0;  the losses are NaN if any distance (s.ALL_DISTANCE) is not finite
 //
 //   p         Params
-//   pairs     [b, 8]    read: the share of triplet_pairs
-//   triplets  [b, 8]    read: the share of triplet_closest, triplet_random or triplet_all
-//   centre    [dim]     read: the mean embedding
-//   y         [16]      read_write, set
+//   pairs     [b, SLOTS]    read: the share of triplet_pairs
+//   triplets  [b, SLOTS]    read: the share of triplet_closest, triplet_random or triplet_all
+//   centre    [dim]         read: the mean embedding
+//   y         [16]          read_write, set
 //
 // dispatch   [1]
 // overrides  none
 // needs      nothing beyond default limits; three barriers
 // order      sums PARTS interleaved parts of the anchors, then the parts, so results repeat bit for bit
+// uses       stat.wgsl: STAT_*, loss_or_nan, mean
+// uses       triplet_dx.wgsl: DX_COLUMNS, DX_LANES
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: PAIR_*, SLOTS, TRIPLET_*
 
-struct Params {
-    b: u32,
-    dim: u32,
-    margin: f32,
-}
-
-const SLOTS: u32 = 8u; // of each of the two kinds of sums
 const PARTS: u32 = 16u;
 const LANES: u32 = 256u; // PARTS * 2 * SLOTS
 
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> pairs: array<f32>;
 @group(0) @binding(2) var<storage, read> triplets: array<f32>;
 @group(0) @binding(3) var<storage, read> centre: array<f32>;
@@ -62,13 +60,14 @@ fn triplet_stats(@builtin(local_invocation_index) lane: u32) {
         totals[lane] = total;
     }
     workgroupBarrier();
-    let positive = mean(totals[1], totals[0]);
-    let negative = mean(totals[SLOTS + 3u], totals[SLOTS + 1u]);
+    let positive = mean(totals[PAIR_DISTANCE], totals[PAIR_COUNT]);
+    let negative = mean(totals[SLOTS + TRIPLET_DISTANCE], totals[SLOTS + TRIPLET_COUNT]);
     var square = vec3<f32>();
     for (var a = lane; a < p.b; a += LANES) {
         let i = a * SLOTS;
-        square.x += pairs[i + 2u] + between(pairs[i + 1u], pairs[i], positive);
-        square.y += triplets[i + 4u] + between(triplets[i + 3u], triplets[i + 1u], negative);
+        square.x += pairs[i + PAIR_SQUARES] + between(pairs[i + PAIR_DISTANCE], pairs[i + PAIR_COUNT], positive);
+        square.y += triplets[i + TRIPLET_SQUARES]
+            + between(triplets[i + TRIPLET_DISTANCE], triplets[i + TRIPLET_COUNT], negative);
     }
     for (var k = lane; k < p.dim; k += LANES) {
         square.z += centre[k] * centre[k];
@@ -80,35 +79,28 @@ fn triplet_stats(@builtin(local_invocation_index) lane: u32) {
         for (var l = 0u; l < LANES; l++) {
             all_squares += squares[l];
         }
-        // Bits, because a shader compiler may assume that floats are finite.
-        let all = bitcast<u32>(totals[7]);
-        let broken = (all & 0x7f800000u) == 0x7f800000u;
-        let nan = bitcast<f32>(all | 0x7fc00000u);
-        let used = totals[SLOTS + 1u];
-        y[0] = select(mean(totals[SLOTS], used), nan, broken);
-        y[1] = select(mean(totals[SLOTS], totals[SLOTS + 6u]), nan, broken);
-        y[2] = totals[0];
-        y[3] = used;
-        y[4] = positive;
-        y[5] = negative;
-        y[6] = mean(totals[6], totals[5]);
-        y[7] = totals[3];
-        y[8] = totals[4];
-        y[9] = totals[0] - totals[3] - totals[4];
-        y[10] = totals[SLOTS + 2u];
-        y[11] = totals[0] - totals[SLOTS + 5u];
-        y[12] = sqrt(mean(all_squares.x, totals[0]));
-        y[13] = sqrt(mean(all_squares.y, used));
-        y[14] = sqrt(all_squares.z);
-        y[15] = totals[SLOTS + 6u];
+        let all = totals[PAIR_ALL_DISTANCE];
+        let pair_count = totals[PAIR_COUNT];
+        let loss = totals[SLOTS + TRIPLET_LOSS];
+        let used = totals[SLOTS + TRIPLET_COUNT];
+        let possible = totals[SLOTS + TRIPLET_POSSIBLE];
+        y[STAT_LOSS] = loss_or_nan(mean(loss, used), all);
+        y[STAT_LOSS_PER_PAIR] = loss_or_nan(mean(loss, possible), all);
+        y[STAT_PAIRS] = pair_count;
+        y[STAT_ACTIVE] = used;
+        y[STAT_POSITIVE_DISTANCE] = positive;
+        y[STAT_NEGATIVE_DISTANCE] = negative;
+        y[STAT_DIFFERENT_DISTANCE] = mean(totals[PAIR_OTHER_DISTANCE], totals[PAIR_OTHERS]);
+        y[STAT_HARD] = totals[PAIR_HARD];
+        y[STAT_SEMI_HARD] = totals[PAIR_SEMI_HARD];
+        y[STAT_EASY] = pair_count - totals[PAIR_HARD] - totals[PAIR_SEMI_HARD];
+        y[STAT_CANDIDATES] = totals[SLOTS + TRIPLET_CANDIDATES];
+        y[STAT_SKIPPED_PAIRS] = pair_count - totals[SLOTS + TRIPLET_PAIRS];
+        y[STAT_POSITIVE_STD] = sqrt(mean(all_squares.x, pair_count));
+        y[STAT_NEGATIVE_STD] = sqrt(mean(all_squares.y, used));
+        y[STAT_MEAN_LENGTH] = sqrt(all_squares.z);
+        y[STAT_TRIPLETS] = possible;
     }
-}
-
-fn mean(sum: f32, count: f32) -> f32 {
-    if count == 0.0 {
-        return 0.0;
-    }
-    return sum / count;
 }
 
 // What the mean of an anchor's distances adds to the squares of all distances from their mean.
@@ -119,8 +111,9 @@ fn between(sum: f32, count: f32, all: f32) -> f32 {
 
 // triplet_loss_dx: gradient of triplet_loss with respect to the embeddings
 //
-//   dx[i,k] (+)= 2 * (dy[0]/out[3] + dy[1]/out[15]) * sum over j of  (pull[i,j] + pull[j,i]) * (x[i,k] - x[j,k])
-//                    (a quotient is 0 where it would divide by 0; the statistics behind dy[2..] have no gradient)
+//   dx[i,k] (+)= 2 * share * sum over j of  (pull[i,j] + pull[j,i]) * (x[i,k] - x[j,k])
+//   share = dy[LOSS]/out[ACTIVE] + dy[LOSS_PER_PAIR]/out[TRIPLETS]
+//                    (a quotient is 0 where it would divide by 0; the other statistics have no gradient)
 //
 //   p     Params
 //   x     [b, dim]    read
@@ -133,9 +126,6 @@ fn between(sum: f32, count: f32, all: f32) -> f32 {
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      sums j in order, so results repeat bit for bit; most sums of two pulls are zero and cost two loads
-
-const DX_LANES: u32 = 8u;
-const DX_COLUMNS: u32 = 16u; // per invocation, DX_LANES apart
 
 override ACCUMULATE: bool = false;
 
@@ -163,7 +153,7 @@ fn triplet_loss_dx(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_i
             }
         }
     }
-    let scale = 2.0 * (mean(dy[0], out[3]) + mean(dy[1], out[15]));
+    let scale = 2.0 * (mean(dy[STAT_LOSS], out[STAT_ACTIVE]) + mean(dy[STAT_LOSS_PER_PAIR], out[STAT_TRIPLETS]));
     for (var c = 0u; c < DX_COLUMNS; c++) {
         let k = first + c * DX_LANES;
         if k < p.dim {

@@ -2,31 +2,26 @@
 //
 //   candidates of (a,p) = the n of other people with  d[a,n] - d[a,p] < margin,  and without HARD  d[a,n] > d[a,p]
 //   pull[a,p] += number of (a,p)'s candidates    pull[a,n] -= number of a's positives that n is a candidate of
-//   share[a,0] = sum of  margin - (d[a,n] - d[a,p])  over a's triplets    share[a,1] = number of its triplets
-//   share[a,2] = candidates of all its positives                          share[a,3] = sum of d[a,n]
-//   share[a,4] = sum of (d[a,n] - mean of d[a,n])^2                       share[a,5] = positives that have a candidate
-//   share[a,6] = triplets that could have been                            share[a,7] = 0
+//   share[a] = the sums of a's triplets:  LOSS of  margin - (d[a,n] - d[a,p]),  COUNT of triplets,  CANDIDATES of all its
+//              positives,  DISTANCE of d[a,n],  SQUARES of (d[a,n] - mean of d[a,n])^2,  PAIRS with a candidate,
+//              POSSIBLE triplets that could have been  (with TRIPLET_ before each name: the slots of a row)
 //
 //   p        Params
 //   labels   [b]       read (u32)
 //   sorted   [3, b]    read (u32): the members of triplet_order, or of triplet_hardest
 //   d        [b, b]    read
-//   pair     [b, 8]    read: the share of triplet_pairs
+//   pair     [b, SLOTS]    read: the share of triplet_pairs
 //   pull     [b, b]    read_write, added to (i32, zero before): row a is the anchor's
-//   share    [b, 8]    read_write, set
+//   share    [b, SLOTS]    read_write, set
 //
 // dispatch   [b]: a workgroup per anchor, PER_LANE * LANES positives, then as many negatives at a time
 // overrides  HARD
 // needs      nothing beyond default limits; one barrier
 // order      sums the positives of a negative, the negatives of a lane, then the lanes, so results repeat bit for bit
+// uses       triplet.wgsl: LANES, PER_LANE, distances_of, is_candidate, pivot_of, positives, write_share
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: HUGE, PAIR_COUNT, PAIR_OTHERS, SLOTS, TRIPLET_*
 
-struct Params {
-    b: u32,
-    dim: u32,
-    margin: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;
@@ -56,7 +51,7 @@ fn triplet_all(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invoc
         }
         for (var q = 0u; q < PER_LANE; q++) {
             if candidates[q] != 0u {
-                sums[5] += 1.0;
+                sums[TRIPLET_PAIRS] += 1.0;
                 pull[row + positive[q]] = i32(candidates[q]);
             }
         }
@@ -86,17 +81,17 @@ fn triplet_all(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invoc
             if triplets[q] != 0u {
                 let number = f32(triplets[q]);
                 let apart = far[q] - pivot;
-                sums[0] += loss[q];
-                sums[1] += number;
-                sums[2] += number;
-                sums[3] += number * apart;
-                sums[4] += number * apart * apart;
+                sums[TRIPLET_LOSS] += loss[q];
+                sums[TRIPLET_COUNT] += number;
+                sums[TRIPLET_CANDIDATES] += number;
+                sums[TRIPLET_DISTANCE] += number * apart;
+                sums[TRIPLET_SQUARES] += number * apart * apart;
                 pull[row + start + q * LANES] = -i32(triplets[q]);
             }
         }
     }
     if lane == 0u {
-        sums[6] = pair[a * SLOTS] * pair[a * SLOTS + 5u];
+        sums[TRIPLET_POSSIBLE] = pair[a * SLOTS + PAIR_COUNT] * pair[a * SLOTS + PAIR_OTHERS];
     }
     write_share(a, lane, sums);
 }

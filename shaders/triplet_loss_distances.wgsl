@@ -10,14 +10,9 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: group_index
+// uses       triplet_params.wgsl: p
 
-struct Params {
-    b: u32,
-    dim: u32,
-    margin: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> xt: array<f32>;
 

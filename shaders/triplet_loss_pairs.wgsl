@@ -12,14 +12,9 @@
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums of integers
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: HUGE, PAIR_*, SLOTS
 
-struct Params {
-    b: u32,
-    dim: u32,
-    margin: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read_write> members: array<u32>;
 
@@ -85,18 +80,16 @@ fn triplet_hardest(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // triplet_pairs: what each anchor's positives and negatives are like, before anything is selected
 //
-//   share[a,0] = number of positives             share[a,1] = sum of d[a,p]
-//   share[a,2] = sum of (d[a,p] - mean of d[a,p])^2
-//   share[a,3] = hard pairs:  closest <= d[a,p]   share[a,4] = semi-hard pairs:  0 < closest - d[a,p] < margin
-//                             with  closest = the least d[a,n] over all n of other people
-//   share[a,5] = number of other people's n      share[a,6] = sum of d[a,n] over these
-//   share[a,7] = sum of d[a,j] over all j, which is not finite if any distance is not
+//   share[a] = the sums of a's pairs:  COUNT of positives,  DISTANCE of d[a,p],  SQUARES of (d[a,p] - mean of d[a,p])^2,
+//              HARD pairs with closest <= d[a,p],  SEMI_HARD ones with 0 < closest - d[a,p] < margin,  OTHERS: other
+//              people's n,  OTHER_DISTANCE of d[a,n],  ALL_DISTANCE of d[a,j] over all j, which is not finite if any
+//              distance is not;  closest = the least d[a,n]  (with PAIR_ before each name: the slots of a row)
 //
 //   p        Params
 //   labels   [b]       read (u32)
 //   sorted   [3, b]    read (u32): the members of triplet_order, or of triplet_hardest
 //   near     [b, b]    read: the distances
-//   share    [b, 8]    read_write, set
+//   share    [b, SLOTS]    read_write, set
 //
 // dispatch   [b]: a workgroup per anchor
 // overrides  none
@@ -104,8 +97,6 @@ fn triplet_hardest(@builtin(global_invocation_id) id: vec3<u32>) {
 // order      sums every LANES-th image, then the lanes, so results repeat bit for bit
 
 const LANES: u32 = 32u;
-const SLOTS: u32 = 8u;
-const HUGE: f32 = 0x1p127f;
 
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
 @group(0) @binding(3) var<storage, read> near: array<f32>;
@@ -126,21 +117,21 @@ fn triplet_pairs(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_inv
     var closest = HUGE;
     for (var n = lane; n < p.b; n += LANES) {
         let distance = near[row + n];
-        sums[7] += distance;
+        sums[PAIR_ALL_DISTANCE] += distance;
         if labels[n] != label {
-            sums[5] += 1.0;
-            sums[6] += distance;
+            sums[PAIR_OTHERS] += 1.0;
+            sums[PAIR_OTHER_DISTANCE] += distance;
             closest = min(closest, distance);
         }
     }
     for (var at = lane; at < count; at += LANES) {
         let i = sorted[first + at];
         if i != a {
-            sums[0] += 1.0;
-            sums[1] += near[row + i];
+            sums[PAIR_COUNT] += 1.0;
+            sums[PAIR_DISTANCE] += near[row + i];
         }
     }
-    found[lane] = vec3(sums[0], sums[1], closest);
+    found[lane] = vec3(sums[PAIR_COUNT], sums[PAIR_DISTANCE], closest);
     workgroupBarrier();
     var pairs = 0.0;
     var distances = 0.0;
@@ -154,11 +145,11 @@ fn triplet_pairs(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_inv
         let i = sorted[first + at];
         if i != a {
             let distance = near[row + i];
-            sums[2] += (distance - mean) * (distance - mean);
+            sums[PAIR_SQUARES] += (distance - mean) * (distance - mean);
             if closest <= distance {
-                sums[3] += 1.0;
+                sums[PAIR_HARD] += 1.0;
             } else if closest - distance < p.margin {
-                sums[4] += 1.0;
+                sums[PAIR_SEMI_HARD] += 1.0;
             }
         }
     }

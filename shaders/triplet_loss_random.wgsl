@@ -3,32 +3,28 @@
 //   candidates of (a,p) = the n of other people with  d[a,n] - d[a,p] < margin,  and without HARD  d[a,n] > d[a,p]
 //   n(a,p) = the candidate number  philox((a,p,0,1), seed) mod number of candidates,  in the order of the batch
 //   pull[a,p] += 1, pull[a,n] -= 1    for each (a,p) that has one
-//   share[a,0] = sum of  margin - (d[a,n] - d[a,p])  over a's triplets    share[a,1] = number of its triplets
-//   share[a,2] = candidates of all its positives                          share[a,3] = sum of d[a,n]
-//   share[a,4] = sum of (d[a,n] - mean of d[a,n])^2                       share[a,5] = positives that have a candidate
-//   share[a,6] = triplets that could have been                            share[a,7] = 0
+//   share[a] = the sums of a's triplets:  LOSS of  margin - (d[a,n] - d[a,p]),  COUNT of triplets,  CANDIDATES of all its
+//              positives,  DISTANCE of d[a,n],  SQUARES of (d[a,n] - mean of d[a,n])^2,  PAIRS with a candidate,
+//              POSSIBLE triplets that could have been  (with TRIPLET_ before each name: the slots of a row)
 //
 //   p        Params
 //   labels   [b]       read (u32)
 //   sorted   [3, b]    read (u32): the members of triplet_order, or of triplet_hardest
 //   d        [b, b]    read
-//   pair     [b, 8]    read: the share of triplet_pairs
+//   pair     [b, SLOTS]    read: the share of triplet_pairs
 //   pull     [b, b]    read_write, added to (i32, zero before): row a is the anchor's
-//   share    [b, 8]    read_write, set
+//   share    [b, SLOTS]    read_write, set
 //   seed     [2]       read (u32): of the run, and the number of the step
 //
 // dispatch   [b]: a workgroup per anchor, PER_LANE * LANES positives at a time
 // overrides  HARD
 // needs      nothing beyond default limits; one barrier; integer atomics, whose sums do not depend on the order
 // order      sums the positives of a lane, then the lanes, so results repeat bit for bit
+// uses       philox.wgsl: philox
+// uses       triplet.wgsl: LANES, NONE, PER_LANE, distances_of, is_candidate, pivot_of, positives, write_share
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: SLOTS, TRIPLET_*
 
-struct Params {
-    b: u32,
-    dim: u32,
-    margin: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;
@@ -82,15 +78,15 @@ fn triplet_random(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
             let i = positive[q];
             let n = choice[q];
             if i != a {
-                sums[6] += 1.0;
+                sums[TRIPLET_POSSIBLE] += 1.0;
                 if n != NONE {
                     let apart = far[q] - pivot;
-                    sums[0] += p.margin - (far[q] - near[q]);
-                    sums[1] += 1.0;
-                    sums[2] += f32(candidates[q]);
-                    sums[3] += apart;
-                    sums[4] += apart * apart;
-                    sums[5] += 1.0;
+                    sums[TRIPLET_LOSS] += p.margin - (far[q] - near[q]);
+                    sums[TRIPLET_COUNT] += 1.0;
+                    sums[TRIPLET_CANDIDATES] += f32(candidates[q]);
+                    sums[TRIPLET_DISTANCE] += apart;
+                    sums[TRIPLET_SQUARES] += apart * apart;
+                    sums[TRIPLET_PAIRS] += 1.0;
                     atomicAdd(&pull[row + i], 1);
                     atomicAdd(&pull[row + n], -1);
                 }

@@ -1,18 +1,21 @@
 // triplet_margin_loss: the loss of triplets that were chosen before, and what makes its statistics
 //
-//   share[t] = (hinge, active, d[a,p], d[a,n], hard, 1)  with  (a,p,n) = triplets[t],  active = 1 where hinge > 0,
+//   share[t] = (LOSS: hinge, ACTIVE: active, POSITIVE: d[a,p], NEGATIVE: d[a,n], HARD: hard, COUNT: 1)
+//              with  (a,p,n) = triplets[t],  active = 1 where hinge > 0,
 //              hinge = max(d[a,p] - d[a,n] + margin, 0),  hard = 1 where d[a,n] <= d[a,p];  zeros where any of a, p, n is
 //              not below b: such a triplet is none;  d[i,j] = sum over k of (x[i,k] - x[j,k])^2
 //
 //   p         Params
 //   x         [b, dim]    read
 //   triplets  [t, 3]      read (u32): indices of anchor, positive, negative
-//   share     [t, 6]      read_write, set
+//   share     [t, SLOTS]  read_write, set
 //
 // dispatch   [ceil(t/64)]
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      sums k in order, so results repeat bit for bit
+// uses       stat.wgsl: STAT_*, loss_or_nan, mean
+// uses       triplet_dx.wgsl: DX_COLUMNS, DX_LANES
 
 struct Params {
     b: u32,
@@ -21,7 +24,14 @@ struct Params {
     margin: f32,
 }
 
-const SLOTS: u32 = 6u;
+// The row of a triplet.
+const SLOTS = 6u;
+const TERM_LOSS = 0u;
+const TERM_ACTIVE = 1u;
+const TERM_POSITIVE = 2u;
+const TERM_NEGATIVE = 3u;
+const TERM_HARD = 4u;
+const TERM_COUNT = 5u;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -50,28 +60,31 @@ fn triplet_margin_loss(@builtin(global_invocation_id) id: vec3<u32>) {
         let far = select(0.0, distance_of(min(a, last), min(rival, last)), is_one);
         let hinge = p.margin - (far - near);
         let counts = is_one && hinge > 0.0;
-        share[SLOTS * t] = select(0.0, hinge, counts);
-        share[SLOTS * t + 1u] = select(0.0, 1.0, counts);
-        share[SLOTS * t + 2u] = near;
-        share[SLOTS * t + 3u] = far;
-        share[SLOTS * t + 4u] = select(0.0, 1.0, is_one && far <= near);
-        share[SLOTS * t + 5u] = select(0.0, 1.0, is_one);
+        share[SLOTS * t + TERM_LOSS] = select(0.0, hinge, counts);
+        share[SLOTS * t + TERM_ACTIVE] = select(0.0, 1.0, counts);
+        share[SLOTS * t + TERM_POSITIVE] = near;
+        share[SLOTS * t + TERM_NEGATIVE] = far;
+        share[SLOTS * t + TERM_HARD] = select(0.0, 1.0, is_one && far <= near);
+        share[SLOTS * t + TERM_COUNT] = select(0.0, 1.0, is_one);
     }
 }
 
 // triplet_margin_stats: the loss and the statistics of all triplets, in the slots of triplet_loss
 //
-//   y[0] = t0/t1    y[1] = t0/t5    y[2] = t5    y[3] = t1                y[4] = t2/t5     y[5] = t6/t1      y[6] = 0
-//   y[7] = t4       y[8] = t7       y[9] = t5 - t4 - t7     y[10] = t1    y[11] = t5 - t1
-//   y[12] = sqrt(1/t5 * sum over the triplets of (d[a,p] - y[4])^2)
-//   y[13] = sqrt(1/t1 * sum over the active triplets of (d[a,n] - y[5])^2)
-//   y[14] = 0       y[15] = t5
-//                   with  ts = sum over the triplets of shares[.,s],  t6 = sum of active * d[a,n],  t7 = number of triplets
-//                   that are active and not hard;  0 where a quotient would divide by 0;  y[0] and y[1] are NaN if any
-//                   distance is not finite;  what is known of a whole batch only is 0
+//   y = with  t = the sums over the triplets of shares,  far = sum of ACTIVE * NEGATIVE,  semi = number of triplets that
+//       are active and not hard,  each slot named as in shaders/lib
+//       LOSS               t.LOSS / t.ACTIVE      LOSS_PER_PAIR      t.LOSS / t.COUNT
+//       PAIRS, TRIPLETS    t.COUNT                ACTIVE, CANDIDATES t.ACTIVE
+//       POSITIVE_DISTANCE  t.POSITIVE / t.COUNT   NEGATIVE_DISTANCE  far / t.ACTIVE
+//       HARD               t.HARD                 SEMI_HARD          semi
+//       EASY               t.COUNT - t.HARD - semi                   SKIPPED_PAIRS      t.COUNT - t.ACTIVE
+//       POSITIVE_STD       sqrt(1/t.COUNT * sum over the triplets of (d[a,p] - POSITIVE_DISTANCE)^2)
+//       NEGATIVE_STD       sqrt(1/t.ACTIVE * sum over the active triplets of (d[a,n] - NEGATIVE_DISTANCE)^2)
+//       0 where a quotient would divide by 0;  the losses are NaN if any distance is not finite;  what is known of a whole
+//       batch only (DIFFERENT_DISTANCE, MEAN_LENGTH) is 0
 //
 //   p       Params
-//   shares  [t, 6]    read: the share of triplet_margin_loss
+//   shares  [t, SLOTS]    read: the share of triplet_margin_loss
 //   y       [16]      read_write, set
 //
 // dispatch   [1]
@@ -80,7 +93,10 @@ fn triplet_margin_loss(@builtin(global_invocation_id) id: vec3<u32>) {
 // order      LANES interleaved parts of the triplets, then the parts, so results repeat bit for bit
 
 const LANES: u32 = 32u;
-const TOTALS: u32 = 8u;
+// What is summed: the slots of a row, and two sums of products of them.
+const TOTALS = 8u;
+const ACTIVE_NEGATIVE = 6u;
+const ACTIVE_SEMI_HARD = 7u;
 
 @group(0) @binding(1) var<storage, read> shares: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
@@ -90,13 +106,6 @@ var<workgroup> totals: array<f32, TOTALS>;
 // Of each lane: squares of distances from their mean, for positives and negatives.
 var<workgroup> squares: array<vec2<f32>, LANES>;
 
-fn mean(sum: f32, count: f32) -> f32 {
-    if count == 0.0 {
-        return 0.0;
-    }
-    return sum / count;
-}
-
 @compute @workgroup_size(LANES)
 fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
     var sums: array<f32, TOTALS>;
@@ -104,8 +113,9 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
         for (var s = 0u; s < SLOTS; s++) {
             sums[s] += shares[SLOTS * t + s];
         }
-        sums[6] += shares[SLOTS * t + 1u] * shares[SLOTS * t + 3u];
-        sums[7] += shares[SLOTS * t + 1u] * (1.0 - shares[SLOTS * t + 4u]);
+        let is_active = shares[SLOTS * t + TERM_ACTIVE];
+        sums[ACTIVE_NEGATIVE] += is_active * shares[SLOTS * t + TERM_NEGATIVE];
+        sums[ACTIVE_SEMI_HARD] += is_active * (1.0 - shares[SLOTS * t + TERM_HARD]);
     }
     for (var s = 0u; s < TOTALS; s++) {
         parts[s * LANES + lane] = sums[s];
@@ -119,15 +129,16 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
         totals[lane] = total;
     }
     workgroupBarrier();
-    let count = totals[5];
-    let positive = mean(totals[2], count);
-    let negative = mean(totals[6], totals[1]);
+    let count = totals[TERM_COUNT];
+    let used = totals[TERM_ACTIVE];
+    let positive = mean(totals[TERM_POSITIVE], count);
+    let negative = mean(totals[ACTIVE_NEGATIVE], used);
     var square = vec2<f32>();
     for (var t = lane; t < p.t; t += LANES) {
-        let near = shares[SLOTS * t + 2u] - positive;
-        let far = shares[SLOTS * t + 3u] - negative;
-        square.x += shares[SLOTS * t + 5u] * near * near;
-        square.y += shares[SLOTS * t + 1u] * far * far;
+        let near = shares[SLOTS * t + TERM_POSITIVE] - positive;
+        let far = shares[SLOTS * t + TERM_NEGATIVE] - negative;
+        square.x += shares[SLOTS * t + TERM_COUNT] * near * near;
+        square.y += shares[SLOTS * t + TERM_ACTIVE] * far * far;
     }
     squares[lane] = square;
     workgroupBarrier();
@@ -136,40 +147,40 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
         for (var l = 0u; l < LANES; l++) {
             all_squares += squares[l];
         }
-        // Bits, because a shader compiler may assume that floats are finite.
-        let all = bitcast<u32>(totals[2] + totals[3]);
-        let broken = (all & 0x7f800000u) == 0x7f800000u;
-        let nan = bitcast<f32>(all | 0x7fc00000u);
-        y[0] = select(mean(totals[0], totals[1]), nan, broken);
-        y[1] = select(mean(totals[0], count), nan, broken);
-        y[2] = count;
-        y[3] = totals[1];
-        y[4] = positive;
-        y[5] = negative;
-        y[6] = 0.0;
-        y[7] = totals[4];
-        y[8] = totals[7];
-        y[9] = count - totals[4] - totals[7];
-        y[10] = totals[1];
-        y[11] = count - totals[1];
-        y[12] = sqrt(mean(all_squares.x, count));
-        y[13] = sqrt(mean(all_squares.y, totals[1]));
-        y[14] = 0.0;
-        y[15] = count;
+        let all = totals[TERM_POSITIVE] + totals[TERM_NEGATIVE];
+        let hard = totals[TERM_HARD];
+        let semi_hard = totals[ACTIVE_SEMI_HARD];
+        y[STAT_LOSS] = loss_or_nan(mean(totals[TERM_LOSS], used), all);
+        y[STAT_LOSS_PER_PAIR] = loss_or_nan(mean(totals[TERM_LOSS], count), all);
+        y[STAT_PAIRS] = count;
+        y[STAT_ACTIVE] = used;
+        y[STAT_POSITIVE_DISTANCE] = positive;
+        y[STAT_NEGATIVE_DISTANCE] = negative;
+        y[STAT_DIFFERENT_DISTANCE] = 0.0;
+        y[STAT_HARD] = hard;
+        y[STAT_SEMI_HARD] = semi_hard;
+        y[STAT_EASY] = count - hard - semi_hard;
+        y[STAT_CANDIDATES] = used;
+        y[STAT_SKIPPED_PAIRS] = count - used;
+        y[STAT_POSITIVE_STD] = sqrt(mean(all_squares.x, count));
+        y[STAT_NEGATIVE_STD] = sqrt(mean(all_squares.y, used));
+        y[STAT_MEAN_LENGTH] = 0.0;
+        y[STAT_TRIPLETS] = count;
     }
 }
 
 // triplet_margin_loss_dx: gradient of triplet_margin_loss with respect to the embeddings
 //
-//   dx[i,k] (+)= 2 * (dy[0]/out[3] + dy[1]/out[2]) * sum over the active triplets of
+//   dx[i,k] (+)= 2 * share * sum over the active triplets of
 //                    x[n,k] - x[p,k] where i is the anchor,  x[p,k] - x[a,k] where it is the positive,
 //                    x[a,k] - x[n,k] where it is the negative
-//                    (a quotient is 0 where it would divide by 0; the statistics behind dy[2..] have no gradient)
+//   share = dy[LOSS]/out[ACTIVE] + dy[LOSS_PER_PAIR]/out[PAIRS]
+//                    (a quotient is 0 where it would divide by 0; the other statistics have no gradient)
 //
 //   p       Params
 //   x       [b, dim]    read
 //   chosen  [t, 3]      read (u32): the triplets
-//   terms   [t, 6]      read: the share of triplet_margin_loss
+//   terms   [t, SLOTS]      read: the share of triplet_margin_loss
 //   out     [16]        read: the output of triplet_margin_loss
 //   dy      [16]        read
 //   dx      [b, dim]    read_write, set or add (ACCUMULATE)
@@ -178,9 +189,6 @@ fn triplet_margin_stats(@builtin(local_invocation_index) lane: u32) {
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      sums the triplets in order, so results repeat bit for bit
-
-const DX_LANES: u32 = 8u;
-const DX_COLUMNS: u32 = 16u; // per invocation, DX_LANES apart
 
 override ACCUMULATE: bool = false;
 
@@ -199,7 +207,7 @@ fn triplet_margin_loss_dx(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(
         let a = min(chosen[3u * t], p.b - 1u);
         let near = min(chosen[3u * t + 1u], p.b - 1u);
         let far = min(chosen[3u * t + 2u], p.b - 1u);
-        if terms[SLOTS * t + 1u] != 0.0 && (i == a || i == near || i == far) {
+        if terms[SLOTS * t + TERM_ACTIVE] != 0.0 && (i == a || i == near || i == far) {
             for (var c = 0u; c < DX_COLUMNS; c++) {
                 let k = min(first + c * DX_LANES, p.dim - 1u);
                 let anchor = x[a * p.dim + k];
@@ -211,7 +219,7 @@ fn triplet_margin_loss_dx(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(
             }
         }
     }
-    let scale = 2.0 * (mean(dy[0], out[3]) + mean(dy[1], out[2]));
+    let scale = 2.0 * (mean(dy[STAT_LOSS], out[STAT_ACTIVE]) + mean(dy[STAT_LOSS_PER_PAIR], out[STAT_PAIRS]));
     for (var c = 0u; c < DX_COLUMNS; c++) {
         let k = first + c * DX_LANES;
         if k < p.dim {

@@ -6,10 +6,12 @@
 //   x   [n, h_in, w_in, c]      read
 //   y   [n, h_out, w_out, c]    read_write, set
 //
-// dispatch   [ceil(n*h_out*w_out*c/LANES/256)], folded
+// dispatch   [ceil(n*h_out*w_out*c/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
     n: u32,
@@ -26,13 +28,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<F>;
 @group(0) @binding(2) var<storage, read_write> y: array<F>;
 
-@compute @workgroup_size(256)
-fn zero_pad2d(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn zero_pad2d(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.n * p.h_out * p.w_out * c {
         let pixel = i / c;
@@ -57,7 +55,7 @@ fn zero_pad2d(
 //   dy  [n, h_out, w_out, c]    read
 //   dx  [n, h_in, w_in, c]      read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(n*h_in*w_in*c/LANES/256)], folded
+// dispatch   [ceil(n*h_in*w_in*c/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -67,13 +65,9 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(1) var<storage, read> dy: array<F>;
 @group(0) @binding(2) var<storage, read_write> dx: array<F>;
 
-@compute @workgroup_size(256)
-fn zero_pad2d_dx(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = group_index(workgroup, groups) * 256u + lane;
+@compute @workgroup_size(ITEMS)
+fn zero_pad2d_dx(invocation: Invocation) {
+    let i = item_index(invocation);
     let c = p.c / LANES;
     if i < p.n * p.h_in * p.w_in * c {
         let pixel = i / c;

@@ -19,6 +19,7 @@
 //! [`train`] the loop. `ARCHITECTURE.md` walks through one training step.
 
 pub mod bench;
+#[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod cli;
 pub mod cpu;
@@ -34,8 +35,10 @@ pub mod net;
 pub mod op;
 pub mod optim;
 pub mod plan;
+pub mod search;
 mod session;
 pub mod store;
+pub mod text;
 pub mod train;
 pub mod weights;
 
@@ -44,3 +47,4 @@ pub use error::{Error, Result};
 pub use model::Model;
 pub use session::{Embeddings, Output, Session, initial_weights};
 pub use weights::Weights;
+pub use {image, wgpu};

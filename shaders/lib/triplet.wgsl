@@ -1,10 +1,11 @@
 // What the kernels share that choose the negatives of the triplet loss.
+//
+// uses       triplet_params.wgsl: p
+// uses       triplet_sums.wgsl: HUGE, PAIR_OTHERS, PAIR_OTHER_DISTANCE, SLOTS, TRIPLET_*
 
 const LANES: u32 = 8u;
 const PER_LANE: u32 = 5u;
-const SLOTS: u32 = 8u;
 const NONE: u32 = 0xffffffffu;
-const HUGE: f32 = 0x1p127f;
 
 // Whether images that are as close to the anchor as the positive, or closer, are candidates.
 override HARD: bool = false;
@@ -39,9 +40,9 @@ fn distances_of(a: u32, positive: array<u32, PER_LANE>) -> array<f32, PER_LANE> 
     return near;
 }
 
-// The mean distance of all images of other people: distances are summed less this, so that their spread keeps its digits.
+// The mean distance of all images of other people: distances are summed less this, so that their deviation keeps its digits.
 fn pivot_of(a: u32) -> f32 {
-    return pair[a * SLOTS + 6u] / max(pair[a * SLOTS + 5u], 1.0);
+    return pair[a * SLOTS + PAIR_OTHER_DISTANCE] / max(pair[a * SLOTS + PAIR_OTHERS], 1.0);
 }
 
 var<workgroup> lane_sums: array<f32, LANES * SLOTS>;
@@ -60,8 +61,10 @@ fn write_share(a: u32, lane: u32, sums: array<f32, SLOTS>) {
             }
         }
         // From sums of d - pivot and (d - pivot)^2 to the sum of d and that of (d - mean)^2.
-        sum[4] = max(sum[4] - sum[3] * sum[3] / max(sum[1], 1.0), 0.0);
-        sum[3] += sum[1] * pivot_of(a);
+        let distance = sum[TRIPLET_DISTANCE];
+        let count = sum[TRIPLET_COUNT];
+        sum[TRIPLET_SQUARES] = max(sum[TRIPLET_SQUARES] - distance * distance / max(count, 1.0), 0.0);
+        sum[TRIPLET_DISTANCE] += count * pivot_of(a);
         for (var s = 0u; s < SLOTS; s++) {
             share[a * SLOTS + s] = sum[s];
         }

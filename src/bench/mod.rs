@@ -15,8 +15,9 @@ use self::fill::{fill, fill_all};
 use crate::executor::{Executor, Options};
 use crate::graph::Recording;
 use crate::model::Model;
-use crate::op::{Case, CasePlan, Concat, Linear, Selection, Values};
+use crate::op::{Case, CasePlan, Concat, Linear, Pairs, Question, Values};
 use crate::plan::Plan;
+use crate::search::SearchPlan;
 use crate::train::{Config, Trainer};
 use crate::{Engine, Result};
 
@@ -130,22 +131,32 @@ pub fn op_case(engine: &Engine, op: &str, case: Case, ceilings: Ceilings) -> Res
     Ok(kernel_rows(&label, executor.plan(), &timing, ceilings))
 }
 
-/// The case of [`offline_selection`] in tables.
-pub const OFFLINE_SELECTION: &str = "hard_triplets [4096, 128]";
+/// The searches of [`search`]: names in tables, and what is asked. The first two are those of offline selection.
+pub const SEARCHES: [(&str, Question); 3] = [
+    ("nearest [4096, 128], farthest of the same label", Question { k: 1, farthest: true, pairs: Pairs::SameLabel }),
+    ("nearest [4096, 128], nearest of other labels", Question { k: 1, farthest: false, pairs: Pairs::OtherLabel }),
+    ("nearest [4096, 128], 10 nearest", Question { k: 10, farthest: false, pairs: Pairs::Any }),
+];
 
-/// Times offline selection: 4,096 embeddings of 128 floats, 128 people with 32 images each.
+/// Times a search among 4,096 embeddings of 128 floats, 128 people with 32 images each, for all of them.
 ///
 /// # Errors
 /// The device fails or lacks memory.
-pub fn offline_selection(engine: &Engine, ceilings: Ceilings) -> Result<Vec<Row>> {
-    let Selection { plan, columns, labels, .. } = Selection::new(4096, 128)?;
+pub fn search(engine: &Engine, (name, question): (&str, Question), ceilings: Ceilings) -> Result<Vec<Row>> {
+    let SearchPlan { plan, parts, block, .. } = SearchPlan::new(4096, 128, question, 4096)?;
     let mut executor = engine.executor(plan, &Options::default())?;
-    for part in columns {
-        fill(executor.as_mut(), part, Values::Normal)?;
+    // The queries are the gallery, and labels and indices are counted in the same way.
+    let itself: Vec<u32> = (0..4096).collect();
+    let labels: Vec<u32> = itself.iter().map(|image| image % 128).collect();
+    for part in parts {
+        fill(executor.as_mut(), part.columns, Values::Normal)?;
+        executor.write_u32(part.labels, &labels)?;
     }
-    fill(executor.as_mut(), labels, Values::Labels { people: 128 })?;
+    fill(executor.as_mut(), block.queries, Values::Normal)?;
+    executor.write_u32(block.about, &[labels, itself].concat())?;
+    executor.write(block.beyond, &[-1.0; 4096])?;
     let timing = time(executor.as_mut())?;
-    Ok(kernel_rows(OFFLINE_SELECTION, executor.plan(), &timing, ceilings))
+    Ok(kernel_rows(name, executor.plan(), &timing, ceilings))
 }
 
 /// Times a network: inference of one image, of a batch, and a training step, with the kernels of the step.

@@ -52,7 +52,7 @@ pub fn side_by_side(
         a.run(step..step + 1)?;
         b.run(step..step + 1)?;
         let mut worst: Option<StepDifference> = None;
-        for buf in written(a, step)? {
+        for buf in a.plan().steps[step].written() {
             let difference = compare(a, b, step, buf)?;
             if worst.as_ref().is_none_or(|w| difference.error > w.error) {
                 worst = Some(difference);
@@ -87,11 +87,6 @@ pub fn training_step(engine: &Engine, model: &Model, people: u32) -> Result<Box<
         fill(executor.as_mut(), buf, Values::Labels { people })?;
     }
     Ok(executor)
-}
-
-/// The buffers that a step writes.
-fn written(executor: &dyn Executor, step: usize) -> Result<Vec<Buf>> {
-    executor.plan().steps[step].written()
 }
 
 fn read(executor: &mut dyn Executor, buf: Buf) -> Result<Vec<f64>> {

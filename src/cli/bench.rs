@@ -62,15 +62,17 @@ impl Bench {
                 }
             }
         }
-        if wanted(bench::OFFLINE_SELECTION) {
-            printer.measure("hard_triplets", || bench::offline_selection(&engine, ceilings))?;
+        for search in bench::SEARCHES {
+            if wanted(search.0) {
+                printer.measure("nearest", || bench::search(&engine, search, ceilings))?;
+            }
         }
         if wanted(&format!("{} inference training step", network.name)) {
             printer.measure(network.name, || bench::network(&engine, &model, &Config::default(), ceilings))?;
         }
         let rows = printer.rows;
         if rows.is_empty() {
-            let names: Vec<_> = ENTRIES.iter().map(|e| e.name).chain(["hard_triplets"]).collect();
+            let names: Vec<_> = ENTRIES.iter().map(|e| e.name).chain(["nearest"]).collect();
             let text = self.filter.unwrap_or_default();
             return Err(Error::Setting(format!("nothing matches --filter \"{text}\"; ops: {}", names.join(", "))));
         }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{table, weights as files};
 use crate::data::preprocess::Normalise;
 use crate::net;
+use crate::text::{printable, shown};
 use crate::weights::{Origin, Weights, check_writable, export, guess_network, import};
 use crate::{Error, Result};
 
@@ -131,10 +132,10 @@ fn about(weights: &Weights) {
         Normalise::PerImage => "mean 0 and standard deviation 1 for each image",
     };
     let mut rows = vec![
-        ("network", format!("{}, embeddings of {} dimensions", m.network, m.embedding)),
+        ("network", format!("{}, embeddings of {} dimensions", shown(&m.network), m.embedding)),
         ("images", format!("{}x{} RGB, {scale}", m.preprocess.height, m.preprocess.width)),
     ];
     let origin = [("provenance", &m.origin.provenance), ("licence", &m.origin.license), ("dataset", &m.origin.dataset)];
-    rows.extend(origin.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))));
+    rows.extend(origin.into_iter().filter_map(|(name, text)| Some((name, printable(text.as_ref()?).into_owned()))));
     table::rows(&rows);
 }

@@ -1,24 +1,13 @@
 //! Small tables for the console.
 
+pub(super) use crate::text::count;
+
 /// Prints names and values in two columns.
 pub(super) fn rows(rows: &[(&str, String)]) {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in rows {
         say!("  {name:<width$}  {value}");
     }
-}
-
-/// A count with thousands separated: `1,234,567`.
-pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A count with a unit: `14.5 M`, `1.60 G`.
@@ -46,11 +35,6 @@ pub(super) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counts_are_grouped_by_thousands() {
-        assert_eq!([count(7), count(1234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
-    }
 
     #[test]
     fn durations_carry_their_units() {

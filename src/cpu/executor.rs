@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::memory;
 use crate::Result;
 use crate::executor::{Executor, Options, Pending, Place, Shelf, Tensors, find_in, places};
-use crate::plan::reflect::{Access, Interface, interface};
+use crate::plan::reflect::{Access, Interface};
 use crate::plan::{Arg, Call, Float};
 use crate::plan::{Buf, Kernel, Plan, Type};
 
@@ -99,9 +99,8 @@ impl<T: TwinOf> CpuExecutor<T> {
         let mut interfaces = Vec::with_capacity(plan.steps.len());
         let mut writes = vec![false; stores.len()];
         for step in &plan.steps {
-            let variant = step.kernel.variants.last().expect("every kernel has a portable variant");
-            interfaces.push(interface(variant)?);
-            for buf in step.written()? {
+            interfaces.push(step.kernel.interface());
+            for buf in step.written() {
                 if let Place::Shared { store, .. } = places[buf.index()] {
                     writes[store] = true;
                 }

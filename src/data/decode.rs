@@ -1,7 +1,11 @@
 //! One photograph from disk to bytes at the network's size.
 //!
 //! Memory stays bounded with any number of threads: an image above [`MAX_PIXELS`] is refused by its header alone, and
-//! images above [`LARGE_PIXELS`] are decoded one at a time.
+//! images above [`LARGE_PIXELS`] are decoded one at a time. A file that is too short for the picture that it promises is
+//! refused before memory is taken for it, and colour profiles and texts, which nothing here uses, are not unpacked.
+
+mod jpeg;
+mod promise;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek};
@@ -12,8 +16,9 @@ use std::sync::{Mutex, PoisonError};
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
+use self::promise::{Essential, Promise};
 use super::preprocess::{Face, Preprocess};
 use crate::{Error, Result};
 
@@ -51,31 +56,46 @@ fn decode(file: File, preprocess: &Preprocess) -> Result<Face, String> {
     if size == 0 {
         return Err("is an empty file; copy it again".to_owned());
     }
+    let unread = |e: std::io::Error| format!("cannot be read: {e}");
     let mut reader = BufReader::new(file);
-    let start = reader.fill_buf().map_err(|e| format!("cannot be read: {e}"))?;
-    if !start.starts_with(&[0xFF, 0xD8]) {
-        return decode_stream(reader, preprocess);
+    if reader.fill_buf().map_err(unread)?.starts_with(&[0xFF, 0xD8]) {
+        return decode_jpeg(reader, size, preprocess);
     }
+    let guess = ImageReader::new(&mut reader).with_guessed_format().map_err(unread)?;
+    let Some(format) = guess.format() else {
+        return Err("is no image of a known format; expected JPEG, PNG, WebP, BMP or PGM".to_owned());
+    };
+    let promise = Promise::of(&mut reader, format, size).map_err(unread)?;
+    match format {
+        ImageFormat::Png => decode_stream(Essential::new(reader), format, promise, preprocess),
+        _ => decode_stream(reader, format, promise, preprocess),
+    }
+}
+
+fn decode_jpeg(reader: BufReader<File>, size: u64, preprocess: &Preprocess) -> Result<Face, String> {
     if size > MAX_JPEG_BYTES {
         return Err(format!("is a JPEG of {size} bytes; the limit is {MAX_JPEG_BYTES}"));
     }
     let mut bytes = Vec::new();
     reader.take(MAX_JPEG_BYTES).read_to_end(&mut bytes).map_err(|e| format!("cannot be read: {e}"))?;
+    let structure = jpeg::Structure::of(&bytes);
     // The decoder fills the missing part of a truncated JPEG with grey and reports success.
-    if !jpeg_is_complete(&bytes) {
+    if !structure.complete {
         return Err("is cut short (the JPEG has no end); copy it again from its source".to_owned());
     }
-    decode_stream(Cursor::new(bytes), preprocess)
+    decode_stream(Cursor::new(bytes), ImageFormat::Jpeg, Promise::of_jpeg(&structure), preprocess)
 }
 
-fn decode_stream(reader: impl BufRead + Seek, preprocess: &Preprocess) -> Result<Face, String> {
+fn decode_stream(
+    reader: impl BufRead + Seek,
+    format: ImageFormat,
+    promise: Promise,
+    preprocess: &Preprocess,
+) -> Result<Face, String> {
     let broken = |e: image::ImageError| format!("cannot be decoded: {e}; copy it again or delete it");
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOC);
-    let mut reader = ImageReader::new(reader).with_guessed_format().map_err(|e| format!("cannot be read: {e}"))?;
-    if reader.format().is_none() {
-        return Err("is no image of a known format; expected JPEG, PNG, WebP, BMP or PGM".to_owned());
-    }
+    let mut reader = ImageReader::with_format(reader, format);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
@@ -86,23 +106,34 @@ fn decode_stream(reader: impl BufRead + Seek, preprocess: &Preprocess) -> Result
             MAX_PIXELS / 1_000_000
         ));
     }
+    check_side(width, height)?;
+    promise.check(width, height)?;
+    let _one_at_a_time = (pixels > LARGE_PIXELS).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
+    // An unreadable EXIF block says nothing about the picture itself.
+    let orientation = if promise.exif { decoder.orientation().ok() } else { None };
+    let mut picture = without_alpha(DynamicImage::from_decoder(decoder).map_err(broken)?);
+    picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+    fit(&picture, preprocess)
+}
+
+/// Refuses what is too small to show a face.
+fn check_side(width: u32, height: u32) -> Result<(), String> {
     if width.min(height) < MIN_SIDE {
         return Err(format!("is {width}x{height} pixels, too small for a face; each side needs {MIN_SIDE} or more"));
     }
-    let _one_at_a_time = (pixels > LARGE_PIXELS).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
-    // An unreadable EXIF block says nothing about the picture itself.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = without_alpha(DynamicImage::from_decoder(decoder).map_err(broken)?);
-    picture.apply_orientation(orientation);
-    Ok(fit(&picture, preprocess))
+    Ok(())
 }
 
 /// Prepares a picture that is in memory, as [`decode_face`] does with a file; its orientation is taken to be right.
-pub fn prepare(picture: &DynamicImage, preprocess: &Preprocess) -> Face {
-    match picture {
+///
+/// # Errors
+/// [`Error::Data`] where it is smaller than [`MIN_SIDE`] allows, or `preprocess` asks for a size that is none.
+pub fn prepare(picture: &DynamicImage, preprocess: &Preprocess) -> Result<Face> {
+    let face = check_side(picture.width(), picture.height()).and_then(|()| match picture {
         DynamicImage::ImageLuma8(_) | DynamicImage::ImageRgb8(_) => fit(picture, preprocess),
         _ => fit(&without_alpha(picture.clone()), preprocess),
-    }
+    });
+    face.map_err(|message| Error::Data(format!("the image {message}")))
 }
 
 /// Brings a picture to 8-bit grey or RGB; where there is alpha, over black.
@@ -124,38 +155,21 @@ fn without_alpha(picture: DynamicImage) -> DynamicImage {
 }
 
 /// Centre crop to the aspect ratio, resize, RGB. Grey pictures are resized as grey, which is three times less work.
-pub(crate) fn fit(picture: &DynamicImage, preprocess: &Preprocess) -> Face {
+fn fit(picture: &DynamicImage, preprocess: &Preprocess) -> Result<Face, String> {
+    let (width, height) = (preprocess.width, preprocess.height);
+    if !(1..=MAX_PIXELS).contains(&(u64::from(width) * u64::from(height))) {
+        return Err(format!("cannot be brought to {width}x{height} pixels, which no network takes"));
+    }
     let grey = matches!(picture, DynamicImage::ImageLuma8(_));
     let pixel_type = if grey { PixelType::U8 } else { PixelType::U8x3 };
-    let mut out = Image::new(preprocess.width, preprocess.height, pixel_type);
+    let mut out = Image::new(width, height, pixel_type);
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
         .fit_into_destination(Some((0.5, 0.5)));
-    Resizer::new().resize(picture, &mut out, &options).expect("both sides are 8-bit grey or RGB and not empty");
+    let resized = Resizer::new().resize(picture, &mut out, &options);
+    resized.map_err(|e| format!("cannot be brought to {width}x{height} pixels: {e}"))?;
     let bytes = out.into_vec();
-    if grey { bytes.iter().flat_map(|&x| [x; 3]).collect() } else { bytes }
-}
-
-/// Whether a JPEG has its end-of-image marker, walking its segments so that the one of an embedded thumbnail does not
-/// count.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    loop {
-        let Some(marker) = rest.iter().position(|&x| x == 0xFF) else { return false };
-        rest = &rest[marker + 1..];
-        match rest {
-            [0xD9, ..] => return true,
-            // Fill bytes, stuffed zeros and restart markers inside scan data, none of which has a length.
-            [0xFF, ..] => {}
-            [0x00 | 0x01 | 0xD0..=0xD8, tail @ ..] => rest = tail,
-            [_, high, low, ..] => {
-                let length = usize::from(u16::from_be_bytes([*high, *low]));
-                let Some(tail) = rest.get(1 + length.max(2)..) else { return false };
-                rest = tail;
-            }
-            _ => return false,
-        }
-    }
+    Ok(if grey { bytes.iter().flat_map(|&x| [x; 3]).collect() } else { bytes })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::decode::decode_face;
 use super::folder::FaceFolder;
 use super::preprocess::{Face, Preprocess};
-use super::skipped::{SkippedImage, write_report};
+use super::skipped::SkippedImage;
 use crate::{Error, Result};
 
 /// Bytes of pixels that [`FaceSet::load`] keeps in memory unless told otherwise: 2 GiB.
@@ -204,8 +204,9 @@ impl FaceSet {
     ///
     /// # Errors
     /// [`Error::Io`] where the file cannot be written.
+    #[cfg(feature = "program")]
     pub fn write_report(&self, path: &Path) -> Result<()> {
-        write_report(&self.skipped, path)
+        super::skipped::write_report(&self.skipped, path)
     }
 
     /// One line for the console: how many images, people, skipped images and people with one image.

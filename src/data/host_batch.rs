@@ -6,7 +6,7 @@ use super::augment::View;
 use super::faces::FaceSet;
 use super::preprocess::Preprocess;
 use super::sampler::Batch;
-use crate::Result;
+use crate::{Error, Result};
 
 /// The images of a batch, augmented.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,20 +38,25 @@ impl Images {
 
     /// Writes the images `rows` as floats, one behind the other, in parallel.
     ///
-    /// # Panics
-    /// If `out` is not a whole number of values for each row, or there is no such image.
-    pub fn write(&self, rows: &[usize], out: &mut [f32]) {
-        assert!(
-            !rows.is_empty() && out.len().is_multiple_of(rows.len()),
-            "{} rows of {} floats",
-            rows.len(),
-            out.len()
-        );
-        let len = out.len() / rows.len();
-        out.par_chunks_exact_mut(len).zip(rows).for_each(|(out, &row)| match self {
-            Self::Bytes { faces, preprocess } => preprocess.write_f32(&faces[row * len..(row + 1) * len], out),
-            Self::Floats(floats) => out.copy_from_slice(&floats[row * len..(row + 1) * len]),
-        });
+    /// # Errors
+    /// [`Error::Shape`] where `out` is not a whole number of images, one for each row, or there is no such image.
+    pub fn write(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        let len = out.len() / rows.len().max(1);
+        if len == 0 || !out.len().is_multiple_of(rows.len()) {
+            let message = format!("{} images do not fill {} floats", rows.len(), out.len());
+            return Err(Error::shape("batch", message));
+        }
+        out.par_chunks_exact_mut(len).zip(rows).try_for_each(|(out, &row)| {
+            let range = row * len..(row + 1) * len;
+            let lacks = || Error::shape("batch", format!("it has no image {row} of {len} values"));
+            match self {
+                Self::Bytes { faces, preprocess } => preprocess.write_f32(faces.get(range).ok_or_else(lacks)?, out),
+                Self::Floats(floats) => {
+                    out.copy_from_slice(floats.get(range).ok_or_else(lacks)?);
+                    Ok(())
+                }
+            }
+        })
     }
 }
 
@@ -113,4 +118,20 @@ pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
         views: batch.views.clone(),
         triplets: batch.triplets.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_a_batch_lacks_and_floats_that_they_do_not_fill_are_refused() {
+        let images = Images::Floats(vec![1.0; 6]);
+        let refused =
+            |rows: &[usize], floats: usize| images.write(rows, &mut vec![0.0; floats]).unwrap_err().to_string();
+        assert!(images.write(&[1, 0], &mut [0.0; 6]).is_ok());
+        assert!(refused(&[0, 2], 6).contains("no image 2 of 3 values"));
+        assert!(refused(&[0, 1], 5).contains("2 images do not fill 5 floats"));
+        assert!(refused(&[], 5).contains("0 images do not fill"));
+    }
 }

@@ -11,6 +11,7 @@ pub mod preprocess;
 pub mod sampler;
 pub mod skipped;
 pub mod split;
+#[cfg(feature = "program")]
 pub mod synth;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -126,7 +126,7 @@ mod tests {
         let first = prefetcher.next_batch().unwrap().unwrap();
         assert_eq!((first.indices, first.labels), (vec![5, 0], vec![5, 0]));
         let mut floats = vec![f32::NAN; 2 * 192];
-        first.images.write(&[0, 1], &mut floats);
+        first.images.write(&[0, 1], &mut floats).unwrap();
         assert_eq!(floats, [[5.0 / 255.0; 192], [0.0; 192]].concat());
         assert_eq!(prefetcher.next_batch().unwrap().unwrap().indices, [1]);
         assert!(prefetcher.next_batch().is_none());

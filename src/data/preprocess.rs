@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// A decoded face: `height * width * 3` bytes, rows from the top, RGB interleaved.
 pub type Face = Vec<u8>;
 
@@ -43,11 +45,16 @@ impl Preprocess {
 
     /// Writes one face as floats, in the same order as its bytes (one image of an NHWC tensor).
     ///
-    /// # Panics
-    /// If `face` or `out` does not have [`Self::face_len`] values.
-    pub fn write_f32(&self, face: &[u8], out: &mut [f32]) {
-        assert_eq!(face.len(), self.face_len(), "bytes of a {}x{} face", self.width, self.height);
-        assert_eq!(out.len(), face.len(), "floats of a {}x{} face", self.width, self.height);
+    /// # Errors
+    /// [`Error::Shape`] where `face` or `out` does not have [`Self::face_len`] values.
+    pub fn write_f32(&self, face: &[u8], out: &mut [f32]) -> Result<()> {
+        let len = self.face_len();
+        for (what, have) in [("bytes", face.len()), ("floats", out.len())] {
+            if have != len {
+                let message = format!("expected {len} {what} for {}x{} pixels, got {have}", self.width, self.height);
+                return Err(Error::shape("face", message));
+            }
+        }
         let (offset, divisor) = match self.normalise {
             Normalise::Unit => (0.0, 255.0),
             Normalise::Fixed => (127.5, 128.0),
@@ -56,6 +63,7 @@ impl Preprocess {
         for (out, &byte) in out.iter_mut().zip(face) {
             *out = (f32::from(byte) - offset) / divisor;
         }
+        Ok(())
     }
 }
 
@@ -79,7 +87,7 @@ mod tests {
 
     fn floats(normalise: Normalise, face: &[u8]) -> Vec<f32> {
         let mut out = vec![0.0; face.len()];
-        Preprocess { height: 1, width: 2, normalise }.write_f32(face, &mut out);
+        Preprocess { height: 1, width: 2, normalise }.write_f32(face, &mut out).unwrap();
         out
     }
 
@@ -105,6 +113,16 @@ mod tests {
     #[test]
     fn per_image_of_a_flat_image_is_zero_and_finite() {
         assert_eq!(floats(Normalise::PerImage, &[77; 6]), [0.0; 6]);
+    }
+
+    #[test]
+    fn a_face_of_another_size_is_refused() {
+        let contract = Preprocess { height: 2, width: 1, normalise: Normalise::Unit };
+        for (bytes, floats, said) in [(5, 6, "6 bytes for 1x2 pixels, got 5"), (6, 7, "6 floats for 1x2 pixels, got 7")]
+        {
+            let text = contract.write_f32(&vec![0; bytes], &mut vec![0.0; floats]).unwrap_err().to_string();
+            assert!(text.contains(said), "{text}");
+        }
     }
 
     #[test]

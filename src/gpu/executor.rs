@@ -97,7 +97,7 @@ impl GpuExecutor {
         gpu.check()?;
         let mut writes = vec![false; stores.len()];
         for step in &plan.steps {
-            for buf in step.written()? {
+            for buf in step.written() {
                 if let Place::Shared { store, .. } = places[buf.index()] {
                     writes[store] = true;
                 }
@@ -289,7 +289,7 @@ async fn prepare(gpu: &Gpu, plan: &Plan, buffers: &[(wgpu::Buffer, Place)]) -> R
             pipeline: compiled.pipeline,
             bind_group,
             offset: u32::try_from(offset).expect("parameters are small"),
-            grid: (variant.grid)(&step.params),
+            grid: variant.workgroups(&step.params)?,
         });
     }
     Ok(dispatches)

@@ -155,8 +155,8 @@ impl<'g> Blocks<'g> {
     pub fn pool(&mut self, name: &str, x: Tensor, pool: Pool) -> Result<Tensor> {
         let Pool { norm, stride, pad } = pool;
         match norm {
-            Norm::Max => self.graph.op(name, MaxPool2d { kernel: 3, stride, pad }, &[x]),
-            Norm::L2 => self.graph.op(name, L2Pool2d { kernel: 3, stride, pad }, &[x]),
+            Norm::Max => self.graph.op(name, MaxPool2d::new(3, stride, pad), &[x]),
+            Norm::L2 => self.graph.op(name, L2Pool2d::new(3, stride, pad), &[x]),
         }
     }
 

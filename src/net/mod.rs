@@ -18,6 +18,7 @@ use crate::data::preprocess::{Normalise, Preprocess};
 use crate::graph::{Graph, Tensor};
 use crate::model::{EMBEDDINGS, IMAGES, Model, REFERENCE_BATCH};
 use crate::plan::Shape;
+use crate::text::shown;
 use crate::{Error, Result};
 
 /// Writes a network's layers into a graph: from images to embeddings.
@@ -77,7 +78,7 @@ pub fn find(name: &str) -> Result<&'static Network> {
             OTHER_NAMES.iter().find(|(other, _)| *other == wanted.replace(['_', '-'], "")).map(|(_, name)| name);
         let hint = known.or(nearest.map(|(_, name)| name));
         let hint = hint.map_or_else(String::new, |name| format!("did you mean {name}? "));
-        Error::Setting(format!("unknown network \"{name}\"; {hint}there are: {}", names.join(", ")))
+        Error::Setting(format!("unknown network \"{}\"; {hint}there are: {}", shown(name), names.join(", ")))
     })
 }
 

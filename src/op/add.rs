@@ -1,13 +1,12 @@
 //! Sum of two tensors, as residual blocks need it.
 
-use rayon::prelude::*;
-
+use super::elementwise::{each, each2};
 use super::relu::mask_dy;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// `y = a + scale * b`, elementwise; both have the same sizes. PyTorch's `torch.add(a, b, alpha=scale)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,11 +52,10 @@ params! {
     }
 }
 
-static ADD: Wide = wide!("add", ["add.wgsl", "index.wgsl"], AddParams, |p| p.len, add);
-static ADD_DX: Wide = wide!("add_dx", ["add.wgsl", "index.wgsl"], AddParams, |p| p.len, add_dx);
+static ADD: Wide = kernel!(wide, "add", ["add.wgsl"], AddParams, |p, w| w.floats(p.len), add);
+static ADD_DX: Wide = kernel!(wide, "add_dx", ["add.wgsl"], AddParams, |p, w| w.floats(p.len), add_dx);
 
-pub(super) static ENTRY: Entry =
-    Entry { name: "add", kernels: &[&ADD.one, &ADD.four, &ADD_DX.one, &ADD_DX.four], cases, bench_cases };
+pub(super) static ENTRY: Entry = Entry { name: "add", kernels: &[&ADD, &ADD_DX], cases, bench_cases };
 
 impl Op for Add {
     fn name(&self) -> &'static str {
@@ -95,19 +93,13 @@ impl Op for Add {
     }
 }
 
-/// Floats that one thread of the CPU device takes at a time.
-const CHUNK: usize = 1 << 14;
-
 fn add<T: Float>(call: Call<'_, T>) {
     let AddParams { scale, .. } = call.params();
     let (scale, relu) = (T::of(f64::from(scale)), call.flag("RELU"));
     let [a, b, y] = call.args();
-    let inputs = a.f().par_chunks(CHUNK).zip(b.f().par_chunks(CHUNK));
-    y.f_mut().par_chunks_mut(CHUNK).zip(inputs).for_each(|(y, (a, b))| {
-        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-            let sum = a + scale * b;
-            *y = if relu && sum < T::zero() { T::zero() } else { sum }; // not max: a NaN must stay one
-        }
+    each2(a.f(), b.f(), y.f_mut(), |y, a, b| {
+        let sum = a + scale * b;
+        *y = if relu && sum < T::zero() { T::zero() } else { sum }; // not max: a NaN must stay one
     });
 }
 
@@ -115,11 +107,7 @@ fn add_dx<T: Float>(call: Call<'_, T>) {
     let AddParams { scale, .. } = call.params();
     let (scale, accumulate) = (T::of(f64::from(scale)), call.flag("ACCUMULATE"));
     let [dy, dx] = call.args();
-    dx.f_mut().par_chunks_mut(CHUNK).zip(dy.f().par_chunks(CHUNK)).for_each(|(dx, dy)| {
-        for (dx, &dy) in dx.iter_mut().zip(dy) {
-            put(accumulate, dx, scale * dy);
-        }
-    });
+    each(dy.f(), dx.f_mut(), |dx, dy| put(accumulate, dx, scale * dy));
 }
 
 fn case(op: Add, dims: &[u32]) -> Case {

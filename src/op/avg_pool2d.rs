@@ -1,13 +1,11 @@
 //! Average pooling.
 
-use rayon::prelude::*;
-
-use super::pool2d::Pool2dParams;
+use super::pool2d::{Pool2dParams, Windows};
 use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Result, wide};
+use crate::{Result, kernel};
 
 /// The mean of each window, per channel: `[n, h_in, w_in, c]` to `[n, h_out, w_out, c]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,47 +19,65 @@ pub enum AvgPool2d {
         stride: u32,
         /// Added on every side of the image, pixels; at most half the kernel.
         pad: u32,
+        /// The number of windows is rounded up: PyTorch's `ceil_mode`. The last window must start on the image or on the
+        /// padding before it; what it has beyond the padding is not counted in what the sum is divided by.
+        ceil: bool,
     },
     /// One window as large as the image, whatever its size: `[n, 1, 1, c]`.
     Global,
 }
 
-static AVG_POOL2D: Wide = wide!(
+static AVG_POOL2D: Wide = kernel!(
+    wide,
     "avg_pool2d",
-    ["avg_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    ["avg_pool2d.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_out * p.w_out * p.c,
+    |p, w| w.floats(p.outputs()),
     avg_pool2d
 );
-static AVG_POOL2D_DX: Wide = wide!(
+static AVG_POOL2D_DX: Wide = kernel!(
+    wide,
     "avg_pool2d_dx",
-    ["avg_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    ["avg_pool2d.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_in * p.w_in * p.c,
+    |p, w| w.floats(p.inputs()),
     avg_pool2d_dx
 );
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "avg_pool2d",
-    kernels: &[&AVG_POOL2D.one, &AVG_POOL2D.four, &AVG_POOL2D_DX.one, &AVG_POOL2D_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry =
+    Entry { name: "avg_pool2d", kernels: &[&AVG_POOL2D, &AVG_POOL2D_DX], cases, bench_cases };
 
 impl AvgPool2d {
+    /// Windows of `kernel` x `kernel`, their number rounded down.
+    pub const fn window(kernel: u32, stride: u32, pad: u32) -> Self {
+        Self::Window { kernel, stride, pad, ceil: false }
+    }
+
+    /// Windows of `kernel` x `kernel`, their number rounded up.
+    pub const fn ceil_window(kernel: u32, stride: u32, pad: u32) -> Self {
+        Self::Window { kernel, stride, pad, ceil: true }
+    }
+
     /// The mean over the whole image.
     pub const fn global() -> Self {
         Self::Global
     }
 
-    fn params(&self, x: Shape) -> Result<Pool2dParams> {
+    fn windows(&self, x: &[Shape]) -> Result<Windows> {
+        super::expect_inputs("avg_pool2d", x, 1)?;
         match *self {
-            Self::Window { kernel, stride, pad } => Pool2dParams::new("avg_pool2d", x, [kernel; 2], stride, pad),
+            Self::Window { kernel, stride, pad, ceil } => Ok(Windows { kernel: [kernel; 2], stride, pad, ceil }),
             Self::Global => {
-                let [_, h, w, _] = x.nhwc("avg_pool2d")?;
-                Pool2dParams::new("avg_pool2d", x, [h, w], 1, 0)
+                let [_, h, w, _] = x[0].nhwc("avg_pool2d")?;
+                Ok(Windows { kernel: [h, w], stride: 1, pad: 0, ceil: false })
             }
         }
+    }
+
+    fn record(&self, r: &mut Recorder<'_>, kernel: &'static Wide, io: &Io<'_>, grad: Option<Grad>, buffers: [Buf; 2]) {
+        let windows = self.windows(io.x_shapes).expect("the graph has checked the shapes");
+        let overrides = grad.map(Grad::overrides);
+        windows.record(r, kernel, io.x_shapes[0], overrides.as_ref().map_or(&[], |o| &o[..]), &buffers);
     }
 }
 
@@ -71,8 +87,7 @@ impl Op for AvgPool2d {
     }
 
     fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
-        super::expect_inputs("avg_pool2d", x, 1)?;
-        self.params(x[0])?.output_shape()
+        self.windows(x)?.output_shape("avg_pool2d", x)
     }
 
     fn summary(&self) -> String {
@@ -83,44 +98,47 @@ impl Op for AvgPool2d {
     }
 
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
-        let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
-        r.dispatch(AVG_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y]);
+        self.record(r, &AVG_POOL2D, io, None, [io.x[0], io.y]);
     }
 
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
         if let Some(grad) = dx[0] {
-            let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
-            r.dispatch(AVG_POOL2D_DX.of(&[p.c]), &p, &grad.overrides(), &[dy, grad.buf]);
+            self.record(r, &AVG_POOL2D_DX, io, Some(grad), [dy, grad.buf]);
         }
     }
 }
 
-fn avg_pool2d<T: Float>(call: Call<'_, T>) {
-    let p: Pool2dParams = call.params();
-    let area = T::count(p.k_h * p.k_w);
-    let [x, y] = call.args();
-    x.f().par_chunks(p.image_in()).zip(y.f_mut().par_chunks_mut(p.image_out())).for_each(|(x, y)| {
-        y.fill(T::zero());
-        p.each_tap(|tap| {
-            for (&x, y) in x[tap.from].iter().zip(&mut y[tap.to]) {
-                *y += x;
-            }
-        });
-        y.iter_mut().for_each(|y| *y = *y / area);
-    });
+/// What the sums of an image's windows are divided by, in order.
+fn areas<T: Float>(p: &Pool2dParams) -> Vec<T> {
+    p.areas().map(T::count).collect()
 }
 
-/// Scatters where the WGSL gathers: an image belongs to one thread here.
+fn avg_pool2d<T: Float>(call: Call<'_, T>) {
+    let p: Pool2dParams = call.params();
+    let (areas, c) = (areas::<T>(&p), p.c as usize);
+    let [x, y] = call.args();
+    p.sum_windows(
+        x.f(),
+        y.f_mut(),
+        |x| x,
+        |y| {
+            for (y, &area) in y.chunks_exact_mut(c).zip(&areas) {
+                y.iter_mut().for_each(|y| *y = *y / area);
+            }
+        },
+    );
+}
+
 fn avg_pool2d_dx<T: Float>(call: Call<'_, T>) {
     let p: Pool2dParams = call.params();
-    let area = T::count(p.k_h * p.k_w);
+    let (areas, c) = (areas::<T>(&p), p.c as usize);
     let accumulate = call.flag("ACCUMULATE");
     let [dy, dx] = call.args();
-    dy.f().par_chunks(p.image_out()).zip(dx.f_mut().par_chunks_mut(p.image_in())).for_each(|(dy, dx)| {
-        if !accumulate {
-            dx.fill(T::zero());
-        }
+    let dy = dy.f();
+    p.each_gradient(accumulate, dx.f_mut(), |image, dx| {
+        let dy = p.output(dy, image);
         p.each_tap(|tap| {
+            let area = areas[tap.to.start / c];
             for (dx, &dy) in dx[tap.from].iter_mut().zip(&dy[tap.to]) {
                 *dx += dy / area;
             }
@@ -133,7 +151,11 @@ fn case(op: AvgPool2d, dims: [u32; 4]) -> Case {
 }
 
 fn window(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
-    case(AvgPool2d::Window { kernel, stride, pad }, dims)
+    case(AvgPool2d::window(kernel, stride, pad), dims)
+}
+
+fn ceil(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
+    case(AvgPool2d::ceil_window(kernel, stride, pad), dims)
 }
 
 fn cases() -> Vec<Case> {
@@ -150,11 +172,20 @@ fn cases() -> Vec<Case> {
         window(2, 1, 1, [2, 13, 11, 8]), // four channels at a time, several workgroups
         case(AvgPool2d::global(), [3, 7, 7, 12]).inexact(),
         case(AvgPool2d::global(), [5, 3, 7, 55]).inexact(),
+        ceil(2, 2, 0, [2, 5, 7, 3]), // last windows of two and of one pixel
+        ceil(3, 2, 0, [2, 8, 7, 5]).inexact(),
+        ceil(3, 2, 1, [1, 10, 9, 8]).inexact(), // a last window beyond the padding, four channels at a time
+        ceil(5, 3, 0, [1, 4, 2, 3]).inexact(),  // windows larger than the image
+        ceil(4, 3, 2, [1, 6, 5, 2]).inexact(),
     ]
 }
 
 fn bench_cases() -> Vec<Case> {
-    vec![case(AvgPool2d::global(), [16, 7, 7, 1024]), window(3, 2, 1, [16, 28, 28, 192])]
+    vec![
+        case(AvgPool2d::global(), [16, 7, 7, 1024]),
+        window(3, 2, 1, [16, 28, 28, 192]),
+        ceil(3, 2, 0, [16, 28, 28, 192]).called("ceil"),
+    ]
 }
 
 #[cfg(test)]
@@ -168,7 +199,7 @@ mod tests {
     fn padding_counts_as_zeros() {
         let mut graph = Graph::new();
         let x = graph.input("x", Shape::new(&[1, 2, 1, 1]).unwrap());
-        let y = graph.op("y", AvgPool2d::Window { kernel: 2, stride: 1, pad: 1 }, &[x]).unwrap();
+        let y = graph.op("y", AvgPool2d::window(2, 1, 1), &[x]).unwrap();
         let recording = Recording::forward(&graph, &[y]);
         let (x, y) = (recording.value(x), recording.value(y));
         let mut cpu = CpuExecutor::<f32>::new(recording.finish(), &Options::checked()).unwrap();

@@ -9,7 +9,7 @@ use super::sum_partials::{SUM_PARTIALS, SumPartialsParams, splits};
 use crate::graph::{Adapted, Grad, Io, Op, Purpose, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Type, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// Batch normalisation over the last size, PyTorch's `BatchNorm1d` and `BatchNorm2d`:
 /// `y = (x - mean) / sqrt(var + eps) * gamma + beta`. Inputs are `x` `[.., c]`, `gamma` `[c]`, `beta` `[c]` and the
@@ -60,8 +60,8 @@ impl BatchNorm {
 
     fn params(&self, x: Shape) -> BatchNormParams {
         let (rows, c) = (x.rows(), x.channels());
-        // A workgroup of the sums takes 256 channels of a part where they are multiples of four.
-        let splits = splits(c, c.div_ceil(256), rows, 32);
+        // A workgroup of the sums takes so many channels of a part where they are multiples of four.
+        let splits = splits(c, c.div_ceil(SUMS.one.interface().invocations()), rows, 32);
         BatchNormParams { rows, c, splits, eps: self.eps, momentum: self.momentum }
     }
 
@@ -86,74 +86,73 @@ params! {
     }
 }
 
-/// Rows that an invocation of an elementwise kernel computes.
-const ROWS: u32 = 8;
-
 /// Buffers `x`, `mean`, `variance`, `beta`, `gamma`, `y`; overrides `FROZEN`, `RELU`.
-static BATCH_NORM: Wide = wide!(
+static BATCH_NORM: Wide = kernel!(
+    wide,
     "batch_norm",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
-    |p| p.c * p.rows.div_ceil(ROWS),
+    |p, w| w.floats(p.c * p.rows.div_ceil(w.constant("ROWS"))),
     twins::forward
 );
 /// Buffers `x`, `part_mean`, `part_variance`.
-static MOMENTS: Wide = wide!(
+static MOMENTS: Wide = kernel!(
+    wide,
     "batch_norm_moments",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
-    |p| p.splits * p.c,
+    |p, w| w.floats(p.splits * p.c),
     twins::moments
 );
 /// Buffers `x`, `means`, `variances`, `batch_mean`, `batch_variance`, `whole_mean`.
-static MERGE: Wide =
-    wide!("batch_norm_merge", ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"], BatchNormParams, |p| p.c, twins::merge);
-/// Buffers `new_mean`, `new_variance`, `running_mean`, `running_variance`, `loss`.
-static UPDATE: Wide = wide!(
-    "batch_norm_update",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+static MERGE: Wide = kernel!(
+    wide,
+    "batch_norm_merge",
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
-    |p| p.c,
+    |p, w| w.floats(p.c),
+    twins::merge
+);
+/// Buffers `new_mean`, `new_variance`, `running_mean`, `running_variance`, `loss`.
+static UPDATE: Wide = kernel!(
+    wide,
+    "batch_norm_update",
+    ["batch_norm.wgsl", "finite.wgsl"],
+    BatchNormParams,
+    |p, w| w.floats(p.c),
     twins::update
 );
 /// Buffers `x`, `mean`, `variance`, `dy`, `part_dgamma`, `part_dbeta`; override `FROZEN`.
-static SUMS: Wide = wide!(
+static SUMS: Wide = kernel!(
+    wide,
     "batch_norm_sums",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
-    |p| p.splits * p.c,
+    |p, w| w.floats(p.splits * p.c),
     twins::sums
 );
 /// Buffers `part`, `total`, `dw`.
-static DW: Wide =
-    wide!("batch_norm_dw", ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"], BatchNormParams, |p| p.c, twins::dw);
-/// Buffers `x`, `mean`, `variance`, `dy`, `gamma`, `dgamma`, `dbeta`, `dx`; override `FROZEN`.
-static DX: Wide = wide!(
-    "batch_norm_dx",
-    ["batch_norm.wgsl", "index.wgsl", "finite.wgsl"],
+static DW: Wide = kernel!(
+    wide,
+    "batch_norm_dw",
+    ["batch_norm.wgsl", "finite.wgsl"],
     BatchNormParams,
-    |p| p.c * p.rows.div_ceil(ROWS),
+    |p, w| w.floats(p.c),
+    twins::dw
+);
+/// Buffers `x`, `mean`, `variance`, `dy`, `gamma`, `dgamma`, `dbeta`, `dx`; override `FROZEN`.
+static DX: Wide = kernel!(
+    wide,
+    "batch_norm_dx",
+    ["batch_norm.wgsl", "finite.wgsl"],
+    BatchNormParams,
+    |p, w| w.floats(p.c * p.rows.div_ceil(w.constant("ROWS"))),
     twins::dx
 );
 
 pub(super) static ENTRY: Entry = Entry {
     name: "batch_norm",
-    kernels: &[
-        &BATCH_NORM.one,
-        &BATCH_NORM.four,
-        &MOMENTS.one,
-        &MOMENTS.four,
-        &MERGE.one,
-        &MERGE.four,
-        &UPDATE.one,
-        &UPDATE.four,
-        &SUMS.one,
-        &SUMS.four,
-        &DW.one,
-        &DW.four,
-        &DX.one,
-        &DX.four,
-    ],
+    kernels: &[&BATCH_NORM, &MOMENTS, &MERGE, &UPDATE, &SUMS, &DW, &DX],
     cases,
     bench_cases,
 };

@@ -2,11 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::rowwise::at_once;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Kernel, Shape, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// Two to eight tensors side by side along the last size; all other sizes are equal: `[.., c_0]`, `[.., c_1]`, ... to
 /// `[.., c_0 + c_1 + ..]`.
@@ -32,15 +33,11 @@ params! {
     }
 }
 
-static CONCAT: Wide = wide!("concat", ["concat.wgsl", "index.wgsl"], ConcatParams, |p| p.rows * p.c, concat);
-static CONCAT_DX: Wide = wide!("concat_dx", ["concat.wgsl", "index.wgsl"], ConcatParams, |p| p.rows * p.c, concat_dx);
+static CONCAT: Wide = kernel!(wide, "concat", ["concat.wgsl"], ConcatParams, |p, w| w.floats(p.rows * p.c), concat);
+static CONCAT_DX: Wide =
+    kernel!(wide, "concat_dx", ["concat.wgsl"], ConcatParams, |p, w| w.floats(p.rows * p.c), concat_dx);
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "concat",
-    kernels: &[&CONCAT.one, &CONCAT.four, &CONCAT_DX.one, &CONCAT_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry = Entry { name: "concat", kernels: &[&CONCAT, &CONCAT_DX], cases, bench_cases };
 
 impl ConcatParams {
     fn kernel(&self, kernel: &'static Wide) -> &'static Kernel {
@@ -139,14 +136,11 @@ impl Op for ConcatRows {
     }
 }
 
-/// Rows that one thread of the CPU device takes at a time, at least.
-const ROWS: usize = 128;
-
 fn concat<T: Float>(call: Call<'_, T>) {
     let ConcatParams { c, c_out, offset, .. } = call.params();
     let (c, c_out, offset) = (c as usize, c_out as usize, offset as usize);
     let [x, y] = call.args();
-    let rows = x.f().par_chunks_exact(c).zip(y.f_mut().par_chunks_exact_mut(c_out)).with_min_len(ROWS);
+    let rows = x.f().par_chunks_exact(c).zip(y.f_mut().par_chunks_exact_mut(c_out)).with_min_len(at_once(c_out));
     rows.for_each(|(x, y)| y[offset..offset + c].copy_from_slice(x));
 }
 
@@ -155,7 +149,7 @@ fn concat_dx<T: Float>(call: Call<'_, T>) {
     let (c, c_out, offset) = (c as usize, c_out as usize, offset as usize);
     let accumulate = call.flag("ACCUMULATE");
     let [dy, dx] = call.args();
-    let rows = dy.f().par_chunks_exact(c_out).zip(dx.f_mut().par_chunks_exact_mut(c)).with_min_len(ROWS);
+    let rows = dy.f().par_chunks_exact(c_out).zip(dx.f_mut().par_chunks_exact_mut(c)).with_min_len(at_once(c_out));
     rows.for_each(|(dy, dx)| {
         for (dx, &dy) in dx.iter_mut().zip(&dy[offset..]) {
             put(accumulate, dx, dy);

@@ -8,8 +8,9 @@ use crate::cpu::conv2d::{self as twin, Conv2dParams};
 use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
-use crate::{Error, Result, grid, shader, twin};
+use crate::plan::reflect::Interface;
+use crate::plan::{Buf, Kernel, Shape, Type, grid};
+use crate::{Error, Result, kernel};
 
 /// Convolution of images `x` `[n, h_in, w_in, c_in]` with weights `w` `[k_h, k_w, c_in, c_out]`, plus a bias `b`
 /// `[c_out]` if it is given as a third input.
@@ -69,21 +70,13 @@ impl Conv2d {
     }
 }
 
-const PORTABLE: &str = shader!("conv2d.wgsl", "conv2d.wgsl", "index.wgsl");
-const BACKWARD: &str = shader!("conv2d_backward.wgsl", "conv2d.wgsl", "index.wgsl");
-/// The subgroup kernels load and store four floats at a time where the channels allow it: on both sides, on the right
-/// side and the result only (images have three channels), or not at all.
-const SUBGROUP_VEC4: &str =
-    shader!("conv2d_subgroup.wgsl", "conv2d_left_vec4.wgsl", "conv2d_right_vec4.wgsl", "conv2d.wgsl", "index.wgsl");
-const SUBGROUP_RIGHT4: &str =
-    shader!("conv2d_subgroup.wgsl", "conv2d_left_any.wgsl", "conv2d_right_vec4.wgsl", "conv2d.wgsl", "index.wgsl");
-const SUBGROUP_ANY: &str =
-    shader!("conv2d_subgroup.wgsl", "conv2d_left_any.wgsl", "conv2d_right_any.wgsl", "conv2d.wgsl", "index.wgsl");
-
 /// Rows and columns that one workgroup computes.
 type Tile = [u32; 2];
-const SUBGROUP_TILE: Tile = [32, 32];
-const PORTABLE_TILE: Tile = [64, 64];
+
+/// The tile of a product, which its WGSL states.
+fn tile(w: &Interface) -> Tile {
+    [w.constant("ROWS"), w.constant("COLS")]
+}
 
 /// Tiles of a product of `rows` by `cols`.
 fn tiles(rows: u32, cols: u32, tile: Tile) -> u32 {
@@ -111,36 +104,27 @@ struct Product {
     any: Kernel,
 }
 
+/// The subgroup kernels load and store four floats at a time where the channels allow it: on both sides, on the right
+/// side and the result only (images have three channels), or not at all.
 macro_rules! product {
     ($entry:literal, $tiles:path, $twin:path) => {
         Product {
-            vec4: product!($entry, $tiles, $twin, SUBGROUP_VEC4),
-            right4: product!($entry, $tiles, $twin, SUBGROUP_RIGHT4),
-            any: product!($entry, $tiles, $twin, SUBGROUP_ANY),
+            vec4: product!($entry, $tiles, $twin, "conv2d_left_vec4.wgsl", "conv2d_right_vec4.wgsl"),
+            right4: product!($entry, $tiles, $twin, "conv2d_left_any.wgsl", "conv2d_right_vec4.wgsl"),
+            any: product!($entry, $tiles, $twin, "conv2d_left_any.wgsl", "conv2d_right_any.wgsl"),
         }
     };
-    ($entry:literal, $tiles:path, $twin:path, $subgroup:expr) => {
-        Kernel {
-            name: $entry,
-            params: Conv2dParams::FIELDS,
-            variants: &[
-                Variant {
-                    family: Family::Subgroup8,
-                    file: "conv2d_subgroup.wgsl",
-                    source: $subgroup,
-                    entry: $entry,
-                    grid: grid!(Conv2dParams, |p| $tiles(&p, SUBGROUP_TILE)),
-                },
-                Variant {
-                    family: Family::Portable,
-                    file: "conv2d.wgsl",
-                    source: PORTABLE,
-                    entry: $entry,
-                    grid: grid!(Conv2dParams, |p| $tiles(&p, PORTABLE_TILE)),
-                },
-            ],
-            twin: twin!($twin),
-        }
+    ($entry:literal, $tiles:path, $twin:path, $left:literal, $right:literal) => {
+        kernel!(
+            $entry,
+            {
+                Subgroup8: ["conv2d_subgroup.wgsl", $left, $right, "conv2d.wgsl", "index.wgsl"],
+                Portable: ["conv2d.wgsl", "conv2d.wgsl", "index.wgsl"],
+            },
+            Conv2dParams,
+            |p, w| $tiles(&p, tile(w)),
+            $twin
+        )
     };
 }
 
@@ -164,27 +148,22 @@ static CONV2D_DX: Product = product!("conv2d_dx", dx_tiles, conv2d_dx);
 /// Buffers `x`, `dy`, `part`.
 static CONV2D_DW: Product = product!("conv2d_dw", dw_tiles, conv2d_dw);
 
-const fn plain(entry: &'static str, grid: fn(&[u8]) -> [u32; 3]) -> Variant {
-    Variant { family: Family::Portable, file: "conv2d_backward.wgsl", source: BACKWARD, entry, grid }
-}
-
 /// Buffers `w`, `flipped`.
-static CONV2D_FLIP: Kernel = Kernel {
-    name: "conv2d_flip",
-    params: Conv2dParams::FIELDS,
-    variants: &[plain(
-        "conv2d_flip",
-        grid!(Conv2dParams, |p| grid::fold(p.k_h * p.k_w * tiles(p.c_out, p.c_in, [16, 32]))),
-    )],
-    twin: twin!(conv2d_flip),
-};
+static CONV2D_FLIP: Kernel = kernel!(
+    "conv2d_flip",
+    ["conv2d_backward.wgsl", "conv2d.wgsl", "index.wgsl"],
+    Conv2dParams,
+    |p, w| grid::fold(p.k_h * p.k_w * tiles(p.c_out, p.c_in, [w.constant("ROWS"), w.constant("LANES")])),
+    conv2d_flip
+);
 /// Buffers `dy`, `part`.
-static CONV2D_DB: Kernel = Kernel {
-    name: "conv2d_db",
-    params: Conv2dParams::FIELDS,
-    variants: &[plain("conv2d_db", grid!(Conv2dParams, |p| grid::fold(p.splits * p.c_out.div_ceil(32))))],
-    twin: twin!(conv2d_db),
-};
+static CONV2D_DB: Kernel = kernel!(
+    "conv2d_db",
+    ["conv2d_backward.wgsl", "conv2d.wgsl", "index.wgsl"],
+    Conv2dParams,
+    |p, w| grid::fold(p.splits * p.c_out.div_ceil(w.constant("LANES"))),
+    conv2d_db
+);
 
 pub(super) static ENTRY: Entry = Entry {
     name: "conv2d",
@@ -323,13 +302,19 @@ pub(super) fn record_backward(
     let pixels = p.n * p.h_out * p.w_out;
     if let Some(grad) = dx[1] {
         let (depth, len) = (p.k_h * p.k_w * p.c_in, io.x_shapes[1].len_u32());
-        let p = Conv2dParams { splits: splits(len, tiles(depth, p.c_out, PORTABLE_TILE), pixels, 256), ..*p };
+        let p = Conv2dParams {
+            splits: splits(len, tiles(depth, p.c_out, tile(&CONV2D_DW.any.interface())), pixels, 256),
+            ..*p
+        };
         in_parts(r, "dw parts", len, p.splits, grad, |r, to, overrides| {
             r.dispatch(CONV2D_DW.suited(p.c_in, p.c_out), &p, overrides, &[io.x[0], dy, to]).macs = macs(&p);
         });
     }
     if let Some(grad) = dx.get(2).copied().flatten() {
-        let p = Conv2dParams { splits: splits(p.c_out, p.c_out.div_ceil(32), pixels, 128), ..*p };
+        let p = Conv2dParams {
+            splits: splits(p.c_out, p.c_out.div_ceil(CONV2D_DB.interface().constant("LANES")), pixels, 128),
+            ..*p
+        };
         in_parts(r, "db parts", p.c_out, p.splits, grad, |r, to, overrides| {
             r.dispatch(&CONV2D_DB, &p, overrides, &[dy, to]);
         });

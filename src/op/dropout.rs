@@ -6,10 +6,11 @@ use rayon::prelude::*;
 
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Adapted, Grad, Io, Op, Purpose, Recorder};
+use crate::op::elementwise::CHUNK;
 use crate::op::philox::philox;
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// Inverted dropout, as PyTorch's `F.dropout` in training: `y = x / (1 - p)` where an element is kept, 0 where it is
 /// dropped, which happens to the share `p` of them. Inputs are `x` of any sizes and `seed` `[2]` (integers): the run's
@@ -40,16 +41,11 @@ params! {
 }
 
 static DROPOUT: Wide =
-    wide!("dropout", ["dropout.wgsl", "index.wgsl", "philox.wgsl"], DropoutParams, |p| p.len, dropout);
+    kernel!(wide, "dropout", ["dropout.wgsl", "philox.wgsl"], DropoutParams, |p, w| w.floats(p.len), dropout);
 static DROPOUT_DX: Wide =
-    wide!("dropout_dx", ["dropout.wgsl", "index.wgsl", "philox.wgsl"], DropoutParams, |p| p.len, dropout_dx);
+    kernel!(wide, "dropout_dx", ["dropout.wgsl", "philox.wgsl"], DropoutParams, |p, w| w.floats(p.len), dropout_dx);
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "dropout",
-    kernels: &[&DROPOUT.one, &DROPOUT.four, &DROPOUT_DX.one, &DROPOUT_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry = Entry { name: "dropout", kernels: &[&DROPOUT, &DROPOUT_DX], cases, bench_cases };
 
 impl Dropout {
     #[expect(clippy::cast_possible_truncation, reason = "p < 1 in f32 keeps the threshold below 2^32")]
@@ -108,15 +104,13 @@ impl Op for Dropout {
     }
 }
 
-/// Elements that one thread of the CPU device takes at a time; a multiple of the four that one call of [`philox`] serves.
-const CHUNK: u32 = 1 << 12;
-
 /// Calls `each(to, from, factor)` for every element.
 fn for_each<T: Float>(p: &DropoutParams, from: &[T], seed: &[u32], to: &mut [T], each: impl Fn(&mut T, T, T) + Sync) {
     let scale = T::of(f64::from(p.scale));
-    let chunks = to.par_chunks_mut(CHUNK as usize).zip(from.par_chunks(CHUNK as usize));
-    (0..p.len.div_ceil(CHUNK)).into_par_iter().zip(chunks).for_each(|(chunk, (to, from))| {
-        for (group, (to, from)) in (chunk * (CHUNK / 4)..).zip(to.chunks_mut(4).zip(from.chunks(4))) {
+    const { assert!(CHUNK.is_multiple_of(4), "one call of philox serves four elements") }
+    to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (to, from))| {
+        let first = u32::try_from(chunk * (CHUNK / 4)).expect("elements are counted in u32");
+        for (group, (to, from)) in (first..).zip(to.chunks_mut(4).zip(from.chunks(4))) {
             let words = philox([group, p.site, 0, 0], [seed[0], seed[1]]);
             for ((to, &from), word) in to.iter_mut().zip(from).zip(words) {
                 each(to, from, if word >= p.threshold { scale } else { T::zero() });

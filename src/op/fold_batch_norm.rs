@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use crate::cpu::{Call, Float};
 use crate::graph::Recorder;
-use crate::plan::{Buf, Family, Kernel, Params, Variant, grid};
-use crate::{grid, params, shader, twin};
+use crate::plan::{Buf, Kernel};
+use crate::{kernel, params};
 
 params! {
     /// Parameters of both kernels.
@@ -20,25 +20,22 @@ params! {
     }
 }
 
-const fn variant(entry: &'static str, grid: fn(&[u8]) -> [u32; 3]) -> Variant {
-    let source = shader!("fold_batch_norm.wgsl", "index.wgsl");
-    Variant { family: Family::Portable, file: "fold_batch_norm.wgsl", source, entry, grid }
-}
-
 /// Buffers `w`, `gamma`, `variance`, `folded`.
-pub(super) static FOLD_W: Kernel = Kernel {
-    name: "fold_batch_norm_w",
-    params: FoldBatchNormParams::FIELDS,
-    variants: &[variant("fold_batch_norm_w", grid!(FoldBatchNormParams, |p| grid::linear(p.rows * p.c, 256)))],
-    twin: twin!(fold_w),
-};
+pub(super) static FOLD_W: Kernel = kernel!(
+    "fold_batch_norm_w",
+    ["fold_batch_norm.wgsl", "index.wgsl"],
+    FoldBatchNormParams,
+    |p, w| w.items(p.rows * p.c),
+    fold_w
+);
 /// Buffers `scale`, `running_var`, `beta`, `mean`, `b`, `shift`; override `BIAS`.
-pub(super) static FOLD_B: Kernel = Kernel {
-    name: "fold_batch_norm_b",
-    params: FoldBatchNormParams::FIELDS,
-    variants: &[variant("fold_batch_norm_b", grid!(FoldBatchNormParams, |p| grid::linear(p.c, 256)))],
-    twin: twin!(fold_b),
-};
+pub(super) static FOLD_B: Kernel = kernel!(
+    "fold_batch_norm_b",
+    ["fold_batch_norm.wgsl", "index.wgsl"],
+    FoldBatchNormParams,
+    |p, w| w.items(p.c),
+    fold_b
+);
 
 /// Records the weights `w * gamma / sqrt(var + eps)`, `[.., c]`, and the bias
 /// `beta + (b - mean) * gamma / sqrt(var + eps)`, `[c]`, of a layer that takes over the batch normalisation behind it.

@@ -3,8 +3,8 @@
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
-use crate::{Error, Result, grid, params, shader, twin};
+use crate::plan::{Buf, Kernel, Shape, Type, grid};
+use crate::{Error, Result, kernel, params};
 
 /// `y = x / max(|x|, eps)` for every row along the last size, as PyTorch's `F.normalize(x, dim=-1)`: `[.., dim]` to
 /// `[.., dim]`.
@@ -37,25 +37,20 @@ params! {
     }
 }
 
-const SOURCE: &str = shader!("l2_normalize.wgsl", "index.wgsl", "finite.wgsl");
-const GRID: fn(&[u8]) -> [u32; 3] = grid!(L2NormalizeParams, |p| grid::fold(p.rows));
-
-const fn variant(entry: &'static str) -> Variant {
-    Variant { family: Family::Portable, file: "l2_normalize.wgsl", source: SOURCE, entry, grid: GRID }
-}
-
-static L2_NORMALIZE: Kernel = Kernel {
-    name: "l2_normalize",
-    params: L2NormalizeParams::FIELDS,
-    variants: &[variant("l2_normalize")],
-    twin: twin!(l2_normalize),
-};
-static L2_NORMALIZE_DX: Kernel = Kernel {
-    name: "l2_normalize_dx",
-    params: L2NormalizeParams::FIELDS,
-    variants: &[variant("l2_normalize_dx")],
-    twin: twin!(l2_normalize_dx),
-};
+static L2_NORMALIZE: Kernel = kernel!(
+    "l2_normalize",
+    ["l2_normalize.wgsl", "row.wgsl", "index.wgsl", "finite.wgsl"],
+    L2NormalizeParams,
+    |p, _w| grid::fold(p.rows),
+    l2_normalize
+);
+static L2_NORMALIZE_DX: Kernel = kernel!(
+    "l2_normalize_dx",
+    ["l2_normalize.wgsl", "row.wgsl", "index.wgsl", "finite.wgsl"],
+    L2NormalizeParams,
+    |p, _w| grid::fold(p.rows),
+    l2_normalize_dx
+);
 
 pub(super) static ENTRY: Entry =
     Entry { name: "l2_normalize", kernels: &[&L2_NORMALIZE, &L2_NORMALIZE_DX], cases, bench_cases };
@@ -123,7 +118,7 @@ fn l2_normalize_dx<T: Float>(call: Call<'_, T>) {
     for (((out, dy), &norm), dx) in rows.zip(dx.f_mut().chunks_exact_mut(dim)) {
         let along: T = out.iter().zip(dy).map(|(&out, &dy)| out * dy).sum();
         for ((dx, &out), &dy) in dx.iter_mut().zip(out).zip(dy) {
-            put(accumulate, dx, if norm > eps { (dy - out * along) / norm } else { T::zero() });
+            put(accumulate, dx, if norm <= eps { T::zero() } else { (dy - out * along) / norm });
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Pooling by length: the "L2" pooling of the paper's inception modules.
 
-use rayon::prelude::*;
-
-use super::pool2d::Pool2dParams;
+use super::pool2d::{Pool2dParams, Windows};
 use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Result, wide};
+use crate::{Result, kernel};
 
 /// The length of each `kernel` x `kernel` window, per channel, `y = sqrt(sum of x^2)`: `[n, h_in, w_in, c]` to
 /// `[n, h_out, w_out, c]` with `h_out = (h_in + 2 pad - kernel) / stride + 1`, rounded down. Padding counts as zeros.
@@ -24,33 +22,39 @@ pub struct L2Pool2d {
     pub stride: u32,
     /// Added on every side of the image, pixels; at most half the kernel.
     pub pad: u32,
+    /// The number of windows is rounded up: PyTorch's `ceil_mode`. The last window must start on the image or on the
+    /// padding before it; what it has beyond counts as zeros. (PyTorch's `LPPool2d`, which is an average times the area,
+    /// makes such a window longer, by the root of the share that it lacks.)
+    pub ceil: bool,
 }
 
-static L2_POOL2D: Wide = wide!(
-    "l2_pool2d",
-    ["l2_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
-    Pool2dParams,
-    |p| p.n * p.h_out * p.w_out * p.c,
-    l2_pool2d
-);
-static L2_POOL2D_DX: Wide = wide!(
+static L2_POOL2D: Wide =
+    kernel!(wide, "l2_pool2d", ["l2_pool2d.wgsl", "pool.wgsl"], Pool2dParams, |p, w| w.floats(p.outputs()), l2_pool2d);
+static L2_POOL2D_DX: Wide = kernel!(
+    wide,
     "l2_pool2d_dx",
-    ["l2_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    ["l2_pool2d.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_in * p.w_in * p.c,
+    |p, w| w.floats(p.inputs()),
     l2_pool2d_dx
 );
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "l2_pool2d",
-    kernels: &[&L2_POOL2D.one, &L2_POOL2D.four, &L2_POOL2D_DX.one, &L2_POOL2D_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry = Entry { name: "l2_pool2d", kernels: &[&L2_POOL2D, &L2_POOL2D_DX], cases, bench_cases };
 
 impl L2Pool2d {
-    fn params(&self, x: Shape) -> Result<Pool2dParams> {
-        Pool2dParams::new("l2_pool2d", x, [self.kernel; 2], self.stride, self.pad)
+    /// Windows of `kernel` x `kernel`, their number rounded down.
+    pub const fn new(kernel: u32, stride: u32, pad: u32) -> Self {
+        Self { kernel, stride, pad, ceil: false }
+    }
+
+    /// The number of windows rounded up.
+    #[must_use]
+    pub const fn with_ceil(self) -> Self {
+        Self { ceil: true, ..self }
+    }
+
+    fn windows(&self) -> Windows {
+        Windows { kernel: [self.kernel; 2], stride: self.stride, pad: self.pad, ceil: self.ceil }
     }
 }
 
@@ -60,8 +64,7 @@ impl Op for L2Pool2d {
     }
 
     fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
-        super::expect_inputs("l2_pool2d", x, 1)?;
-        self.params(x[0])?.output_shape()
+        self.windows().output_shape("l2_pool2d", x)
     }
 
     fn summary(&self) -> String {
@@ -69,14 +72,13 @@ impl Op for L2Pool2d {
     }
 
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
-        let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
-        r.dispatch(L2_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y]);
+        self.windows().record(r, &L2_POOL2D, io.x_shapes[0], &[], &[io.x[0], io.y]);
     }
 
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
         if let Some(grad) = dx[0] {
-            let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
-            r.dispatch(L2_POOL2D_DX.of(&[p.c]), &p, &grad.overrides(), &[io.x[0], io.y, dy, grad.buf]);
+            let buffers = [io.x[0], io.y, dy, grad.buf];
+            self.windows().record(r, &L2_POOL2D_DX, io.x_shapes[0], &grad.overrides(), &buffers);
         }
     }
 }
@@ -84,28 +86,17 @@ impl Op for L2Pool2d {
 fn l2_pool2d<T: Float>(call: Call<'_, T>) {
     let p: Pool2dParams = call.params();
     let [x, y] = call.args();
-    x.f().par_chunks(p.image_in()).zip(y.f_mut().par_chunks_mut(p.image_out())).for_each(|(x, y)| {
-        y.fill(T::zero());
-        p.each_tap(|tap| {
-            for (&x, y) in x[tap.from].iter().zip(&mut y[tap.to]) {
-                *y += x * x;
-            }
-        });
-        y.iter_mut().for_each(|y| *y = y.sqrt());
-    });
+    p.sum_windows(x.f(), y.f_mut(), |x| x * x, |y| y.iter_mut().for_each(|y| *y = y.sqrt()));
 }
 
-/// Scatters where the WGSL gathers: an image belongs to one thread here.
 fn l2_pool2d_dx<T: Float>(call: Call<'_, T>) {
     let p: Pool2dParams = call.params();
     let accumulate = call.flag("ACCUMULATE");
     let [x, out, dy, dx] = call.args();
-    let inputs = x.f().par_chunks(p.image_in());
-    let outputs = out.f().par_chunks(p.image_out()).zip(dy.f().par_chunks(p.image_out()));
-    dx.f_mut().par_chunks_mut(p.image_in()).zip(inputs).zip(outputs).for_each(|((dx, x), (out, dy))| {
-        if !accumulate {
-            dx.fill(T::zero());
-        }
+    let (x, out, dy) = (x.f(), out.f(), dy.f());
+    p.each_gradient(accumulate, dx.f_mut(), |image, dx| {
+        let (out, dy) = (p.output(out, image), p.output(dy, image));
+        let x = &x[image * dx.len()..][..dx.len()];
         let mut ratio = vec![T::zero(); p.c as usize];
         p.each_tap(|tap| {
             if tap.first {
@@ -122,7 +113,11 @@ fn l2_pool2d_dx<T: Float>(call: Call<'_, T>) {
 }
 
 fn case(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
-    Case::new(L2Pool2d { kernel, stride, pad }, &[(&dims, Values::Normal)]).inexact()
+    Case::new(L2Pool2d::new(kernel, stride, pad), &[(&dims, Values::Normal)]).inexact()
+}
+
+fn ceil(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
+    Case::new(L2Pool2d::new(kernel, stride, pad).with_ceil(), &[(&dims, Values::Normal)]).inexact()
 }
 
 fn cases() -> Vec<Case> {
@@ -137,12 +132,20 @@ fn cases() -> Vec<Case> {
         case(2, 3, 1, [2, 7, 8, 3]),   // pixels between the windows get no gradient
         case(5, 2, 2, [1, 3, 2, 7]),   // windows larger than the image
         case(3, 2, 0, [1, 55, 55, 2]), // several workgroups
+        ceil(3, 2, 0, [2, 8, 7, 5]),
+        ceil(3, 2, 1, [1, 10, 9, 8]), // a last window beyond the padding, four channels at a time
+        ceil(5, 3, 0, [1, 4, 2, 3]),  // windows larger than the image
     ]
 }
 
 fn bench_cases() -> Vec<Case> {
     // NN2's 3b and 4a to 4d, and OpenFace's 3b.
-    vec![case(3, 1, 1, [16, 28, 28, 256]), case(3, 1, 1, [16, 14, 14, 640]), case(3, 3, 0, [16, 12, 12, 256])]
+    vec![
+        case(3, 1, 1, [16, 28, 28, 256]),
+        case(3, 1, 1, [16, 14, 14, 640]),
+        case(3, 3, 0, [16, 12, 12, 256]),
+        ceil(3, 2, 0, [16, 28, 28, 256]).called("ceil"),
+    ]
 }
 
 #[cfg(test)]
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_window_is_as_long_as_its_pixels_and_padding_adds_nothing() {
-        let op = L2Pool2d { kernel: 2, stride: 1, pad: 1 };
+        let op = L2Pool2d::new(2, 1, 1);
         let (y, dx) = run(op, &[1, 1, 2, 1], &[3.0, -4.0], &[0.0, 1.0, 0.0, 0.0, 10.0, -2.0]);
         assert_eq!(y, [3.0, 5.0, 4.0, 3.0, 5.0, 4.0]);
         // 3 * (1 + 10) / 5, and -4 * ((1 + 10) / 5 - 2 / 4).
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_window_without_length_gives_no_gradient() {
-        let op = L2Pool2d { kernel: 1, stride: 1, pad: 0 };
+        let op = L2Pool2d::new(1, 1, 0);
         let (y, dx) = run(op, &[1, 1, 1, 4], &[0.0, -0.0, 1e-30, -2.0], &[5.0, 6.0, 7.0, 8.0]);
         assert_eq!(y, [0.0, 0.0, 0.0, 2.0], "the square of 1e-30 is too small for a float");
         assert_eq!(dx, [0.0, 0.0, 0.0, -8.0]);
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_nan_stays_one_in_its_own_windows_alone() {
-        let op = L2Pool2d { kernel: 1, stride: 1, pad: 0 };
+        let op = L2Pool2d::new(1, 1, 0);
         let (y, dx) = run(op, &[1, 1, 2, 1], &[f32::NAN, 2.0], &[1.0, 1.0]);
         assert!(y[0].is_nan() && dx[0].is_nan());
         assert_eq!((y[1], dx[1]), (2.0, 1.0));
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn shapes_that_cannot_be_pooled_are_refused_in_words() {
         let shape = |kernel, stride, pad, dims: &[u32]| {
-            L2Pool2d { kernel, stride, pad }.output_shape(&[Shape::new(dims).unwrap()])
+            L2Pool2d::new(kernel, stride, pad).output_shape(&[Shape::new(dims).unwrap()])
         };
         let error = |kernel, stride, pad, dims: &[u32]| shape(kernel, stride, pad, dims).unwrap_err().to_string();
         assert!(error(3, 1, 2, &[1, 9, 9, 1]).contains("l2_pool2d: padding can be at most half the kernel"));

@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::rowwise::at_once;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Type, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// `y = x / (k + alpha / size * sum of x^2)^beta`, the sum over the `size` channels around each one: `[.., c]` to
 /// `[.., c]`. Channels beyond the first and the last count as zeros; an even `size` reaches one further to the first.
@@ -51,29 +52,26 @@ params! {
     }
 }
 
-static LOCAL_RESPONSE_NORM: Wide = wide!(
+static LOCAL_RESPONSE_NORM: Wide = kernel!(
+    wide,
     "local_response_norm",
-    ["local_response_norm.wgsl", "index.wgsl"],
+    ["local_response_norm.wgsl"],
     LocalResponseNormParams,
-    |p| p.rows * p.c,
+    |p, w| w.floats(p.rows * p.c),
     local_response_norm
 );
-static LOCAL_RESPONSE_NORM_DX: Wide = wide!(
+static LOCAL_RESPONSE_NORM_DX: Wide = kernel!(
+    wide,
     "local_response_norm_dx",
-    ["local_response_norm.wgsl", "index.wgsl"],
+    ["local_response_norm.wgsl"],
     LocalResponseNormParams,
-    |p| p.rows * p.c,
+    |p, w| w.floats(p.rows * p.c),
     local_response_norm_dx
 );
 
 pub(super) static ENTRY: Entry = Entry {
     name: "local_response_norm",
-    kernels: &[
-        &LOCAL_RESPONSE_NORM.one,
-        &LOCAL_RESPONSE_NORM.four,
-        &LOCAL_RESPONSE_NORM_DX.one,
-        &LOCAL_RESPONSE_NORM_DX.four,
-    ],
+    kernels: &[&LOCAL_RESPONSE_NORM, &LOCAL_RESPONSE_NORM_DX],
     cases,
     bench_cases,
 };
@@ -157,15 +155,12 @@ fn neighbours(c: usize, before: u32, after: u32) -> impl Iterator<Item = (Range<
     to_the_first.chain((0..=after).map(move |d| (0..c - d, d..c)))
 }
 
-/// Rows that one thread of the CPU device takes at a time, at least.
-const ROWS: usize = 64;
-
 fn local_response_norm<T: Float>(call: Call<'_, T>) {
     let p: LocalResponseNormParams = call.params();
     let (c, weight, k) = (p.c as usize, p.weight::<T>(), T::of(f64::from(p.k)));
     let [x, y, scale] = call.args();
     let outputs = y.f_mut().par_chunks_exact_mut(c).zip(scale.f_mut().par_chunks_exact_mut(c));
-    x.f().par_chunks_exact(c).zip(outputs).with_min_len(ROWS).for_each(|(x, (y, scale))| {
+    x.f().par_chunks_exact(c).zip(outputs).with_min_len(at_once(c)).for_each(|(x, (y, scale))| {
         scale.fill(T::zero());
         for (to, from) in neighbours(c, p.size / 2, (p.size - 1) / 2) {
             for (scale, &x) in scale[to].iter_mut().zip(&x[from]) {
@@ -187,7 +182,7 @@ fn local_response_norm_dx<T: Float>(call: Call<'_, T>) {
     let [x, out, scales, dy, dx] = call.args();
     let inputs = x.f().par_chunks_exact(c).zip(out.f().par_chunks_exact(c));
     let outputs = scales.f().par_chunks_exact(c).zip(dy.f().par_chunks_exact(c));
-    let rows = inputs.zip(outputs).zip(dx.f_mut().par_chunks_exact_mut(c)).with_min_len(ROWS);
+    let rows = inputs.zip(outputs).zip(dx.f_mut().par_chunks_exact_mut(c)).with_min_len(at_once(c));
     let scratch = || [(); 3].map(|()| vec![T::zero(); c]);
     rows.for_each_init(scratch, |[ratio, sum, power], (((x, out), (scales, dy)), dx)| {
         for (((ratio, &dy), &out), &scale) in ratio.iter_mut().zip(dy).zip(out).zip(scales) {

@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::pool2d::Pool2dParams;
+use super::pool2d::{Pool2dParams, Windows};
 use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Type, Wide};
-use crate::{Result, wide};
+use crate::{Result, kernel};
 
 /// The largest value of each `kernel` x `kernel` window, per channel: `[n, h_in, w_in, c]` to `[n, h_out, w_out, c]`
 /// with `h_out = (h_in + 2 pad - kernel) / stride + 1`, rounded down. Padding is never the largest. Of equal values
@@ -20,33 +20,45 @@ pub struct MaxPool2d {
     pub stride: u32,
     /// Added on every side of the image, pixels; at most half the kernel.
     pub pad: u32,
+    /// The number of windows is rounded up: PyTorch's `ceil_mode`. The last window must start on the image or on the
+    /// padding before it, and sees what there is of the image.
+    pub ceil: bool,
 }
 
-static MAX_POOL2D: Wide = wide!(
+static MAX_POOL2D: Wide = kernel!(
+    wide,
     "max_pool2d",
-    ["max_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    ["max_pool2d.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_out * p.w_out * p.c,
+    |p, w| w.floats(p.outputs()),
     max_pool2d
 );
-static MAX_POOL2D_DX: Wide = wide!(
+static MAX_POOL2D_DX: Wide = kernel!(
+    wide,
     "max_pool2d_dx",
-    ["max_pool2d.wgsl", "index.wgsl", "pool.wgsl"],
+    ["max_pool2d.wgsl", "pool.wgsl"],
     Pool2dParams,
-    |p| p.n * p.h_in * p.w_in * p.c,
+    |p, w| w.floats(p.inputs()),
     max_pool2d_dx
 );
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "max_pool2d",
-    kernels: &[&MAX_POOL2D.one, &MAX_POOL2D.four, &MAX_POOL2D_DX.one, &MAX_POOL2D_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry =
+    Entry { name: "max_pool2d", kernels: &[&MAX_POOL2D, &MAX_POOL2D_DX], cases, bench_cases };
 
 impl MaxPool2d {
-    fn params(&self, x: Shape) -> Result<Pool2dParams> {
-        Pool2dParams::new("max_pool2d", x, [self.kernel; 2], self.stride, self.pad)
+    /// Windows of `kernel` x `kernel`, their number rounded down.
+    pub const fn new(kernel: u32, stride: u32, pad: u32) -> Self {
+        Self { kernel, stride, pad, ceil: false }
+    }
+
+    /// The number of windows rounded up.
+    #[must_use]
+    pub const fn with_ceil(self) -> Self {
+        Self { ceil: true, ..self }
+    }
+
+    fn windows(&self) -> Windows {
+        Windows { kernel: [self.kernel; 2], stride: self.stride, pad: self.pad, ceil: self.ceil }
     }
 }
 
@@ -56,8 +68,7 @@ impl Op for MaxPool2d {
     }
 
     fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
-        super::expect_inputs("max_pool2d", x, 1)?;
-        self.params(x[0])?.output_shape()
+        self.windows().output_shape("max_pool2d", x)
     }
 
     fn saved(&self, x: &[Shape]) -> Vec<Saved> {
@@ -70,14 +81,13 @@ impl Op for MaxPool2d {
     }
 
     fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
-        let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
-        r.dispatch(MAX_POOL2D.of(&[p.c]), &p, &[], &[io.x[0], io.y, io.saved[0]]);
+        self.windows().record(r, &MAX_POOL2D, io.x_shapes[0], &[], &[io.x[0], io.y, io.saved[0]]);
     }
 
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
         if let Some(grad) = dx[0] {
-            let p = self.params(io.x_shapes[0]).expect("the graph has checked the shapes");
-            r.dispatch(MAX_POOL2D_DX.of(&[p.c]), &p, &grad.overrides(), &[io.saved[0], dy, grad.buf]);
+            let buffers = [io.saved[0], dy, grad.buf];
+            self.windows().record(r, &MAX_POOL2D_DX, io.x_shapes[0], &grad.overrides(), &buffers);
         }
     }
 }
@@ -102,16 +112,13 @@ fn max_pool2d<T: Float>(call: Call<'_, T>) {
     });
 }
 
-/// Scatters where the WGSL gathers: an image belongs to one thread here.
 fn max_pool2d_dx<T: Float>(call: Call<'_, T>) {
     let p: Pool2dParams = call.params();
     let accumulate = call.flag("ACCUMULATE");
     let [found, dy, dx] = call.args();
-    let outputs = dy.f().par_chunks(p.image_out()).zip(found.u().par_chunks(p.image_out()));
-    dx.f_mut().par_chunks_mut(p.image_in()).zip(outputs).for_each(|(dx, (dy, found))| {
-        if !accumulate {
-            dx.fill(T::zero());
-        }
+    let (found, dy) = (found.u(), dy.f());
+    p.each_gradient(accumulate, dx.f_mut(), |image, dx| {
+        let (found, dy) = (p.output(found, image), p.output(dy, image));
         p.each_tap(|tap| {
             for ((dx, &dy), &found) in dx[tap.from].iter_mut().zip(&dy[tap.to.clone()]).zip(&found[tap.to]) {
                 *dx += if found == tap.at { dy } else { T::zero() };
@@ -121,7 +128,11 @@ fn max_pool2d_dx<T: Float>(call: Call<'_, T>) {
 }
 
 fn case(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
-    Case::new(MaxPool2d { kernel, stride, pad }, &[(&dims, Values::Normal)])
+    Case::new(MaxPool2d::new(kernel, stride, pad), &[(&dims, Values::Normal)])
+}
+
+fn ceil(kernel: u32, stride: u32, pad: u32, dims: [u32; 4]) -> Case {
+    Case::new(MaxPool2d::new(kernel, stride, pad).with_ceil(), &[(&dims, Values::Normal)])
 }
 
 fn cases() -> Vec<Case> {
@@ -134,11 +145,20 @@ fn cases() -> Vec<Case> {
         case(2, 3, 1, [2, 7, 8, 3]),   // pixels between the windows get no gradient
         case(5, 2, 2, [1, 3, 2, 7]),   // windows larger than the image
         case(3, 2, 0, [1, 55, 55, 2]), // several workgroups
+        ceil(3, 2, 0, [2, 8, 7, 5]),
+        ceil(3, 2, 1, [1, 10, 9, 8]), // a last window beyond the padding, four channels at a time
+        ceil(2, 3, 1, [2, 7, 8, 3]),
+        ceil(5, 3, 0, [1, 4, 2, 3]), // windows larger than the image
     ]
 }
 
 fn bench_cases() -> Vec<Case> {
-    vec![case(3, 2, 1, [16, 112, 112, 64]), case(3, 2, 1, [16, 28, 28, 192]), case(3, 1, 1, [16, 28, 28, 192])]
+    vec![
+        case(3, 2, 1, [16, 112, 112, 64]),
+        case(3, 2, 1, [16, 28, 28, 192]),
+        case(3, 1, 1, [16, 28, 28, 192]),
+        ceil(3, 2, 0, [16, 46, 46, 28]).called("ceil"), // MTCNN's second network
+    ]
 }
 
 #[cfg(test)]
@@ -152,7 +172,7 @@ mod tests {
     fn the_first_of_equal_values_gets_the_gradient_and_padding_none() {
         let mut graph = Graph::new();
         let x = graph.input("x", Shape::new(&[1, 3, 3, 1]).unwrap());
-        let y = graph.op("y", MaxPool2d { kernel: 2, stride: 2, pad: 1 }, &[x]).unwrap();
+        let y = graph.op("y", MaxPool2d::new(2, 2, 1), &[x]).unwrap();
         let mut recording = Recording::forward(&graph, &[y]);
         let dy = recording.backward(y, &[x]);
         let (dx, x, y) = (recording.gradient(x).unwrap(), recording.value(x), recording.value(y));
@@ -167,7 +187,7 @@ mod tests {
     #[test]
     fn shapes_that_cannot_be_pooled_are_refused_in_words() {
         let shape = |kernel, stride, pad, dims: &[u32]| {
-            MaxPool2d { kernel, stride, pad }.output_shape(&[Shape::new(dims).unwrap()])
+            MaxPool2d::new(kernel, stride, pad).output_shape(&[Shape::new(dims).unwrap()])
         };
         let error = |kernel, stride, pad, dims: &[u32]| shape(kernel, stride, pad, dims).unwrap_err().to_string();
         assert!(error(3, 2, 2, &[1, 9, 9, 1]).contains("at most half the kernel, got padding 2 with kernel 3x3"));

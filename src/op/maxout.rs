@@ -2,11 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::rowwise::at_once;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Variant, grid};
-use crate::{Error, Result, grid, params, shader, twin};
+use crate::plan::{Buf, Kernel, Shape};
+use crate::{Error, Result, kernel, params};
 
 /// The largest of every `pieces` neighbouring channels: `[.., c]` to `[.., c / pieces]`, where `c` is a multiple of
 /// `pieces`. Of equal values the first one gets the gradient. A NaN is larger than any number.
@@ -33,23 +34,11 @@ params! {
     }
 }
 
-const SOURCE: &str = shader!("maxout.wgsl", "index.wgsl");
-
-const fn variant(entry: &'static str) -> Variant {
-    let grid = grid!(MaxoutParams, |p| grid::linear(p.len, 256));
-    Variant { family: Family::Portable, file: "maxout.wgsl", source: SOURCE, entry, grid }
-}
-
 // One width only: the pieces of four neighbouring outputs lie apart. A fully connected layer takes hundreds of times
 // longer than what follows it.
-static MAXOUT: Kernel =
-    Kernel { name: "maxout", params: MaxoutParams::FIELDS, variants: &[variant("maxout")], twin: twin!(maxout) };
-static MAXOUT_DX: Kernel = Kernel {
-    name: "maxout_dx",
-    params: MaxoutParams::FIELDS,
-    variants: &[variant("maxout_dx")],
-    twin: twin!(maxout_dx),
-};
+static MAXOUT: Kernel = kernel!("maxout", ["maxout.wgsl", "index.wgsl"], MaxoutParams, |p, w| w.items(p.len), maxout);
+static MAXOUT_DX: Kernel =
+    kernel!("maxout_dx", ["maxout.wgsl", "index.wgsl"], MaxoutParams, |p, w| w.items(p.len), maxout_dx);
 
 pub(super) static ENTRY: Entry = Entry { name: "maxout", kernels: &[&MAXOUT, &MAXOUT_DX], cases, bench_cases };
 
@@ -91,9 +80,6 @@ impl Op for Maxout {
     }
 }
 
-/// Outputs that one thread of the CPU device takes at a time, at least.
-const CHUNK: usize = 1 << 12;
-
 /// The largest of a group and where it lies, the first one of equals.
 fn largest<T: Float>(group: &[T]) -> (usize, T) {
     let better = |best: (usize, T), at: usize, x: T| if (x > best.1) | x.is_nan() { (at, x) } else { best };
@@ -103,7 +89,7 @@ fn largest<T: Float>(group: &[T]) -> (usize, T) {
 fn maxout<T: Float>(call: Call<'_, T>) {
     let MaxoutParams { pieces, .. } = call.params();
     let [x, y] = call.args();
-    let groups = x.f().par_chunks_exact(pieces as usize).zip(y.f_mut()).with_min_len(CHUNK);
+    let groups = x.f().par_chunks_exact(pieces as usize).zip(y.f_mut()).with_min_len(at_once(pieces as usize));
     groups.for_each(|(x, y)| *y = largest(x).1);
 }
 
@@ -112,7 +98,7 @@ fn maxout_dx<T: Float>(call: Call<'_, T>) {
     let accumulate = call.flag("ACCUMULATE");
     let [x, dy, dx] = call.args();
     let inputs = x.f().par_chunks_exact(pieces as usize).zip(dy.f());
-    let groups = inputs.zip(dx.f_mut().par_chunks_exact_mut(pieces as usize)).with_min_len(CHUNK);
+    let groups = inputs.zip(dx.f_mut().par_chunks_exact_mut(pieces as usize)).with_min_len(at_once(pieces as usize));
     groups.for_each(|((x, &dy), dx)| {
         let (found, _) = largest(x);
         for (at, dx) in dx.iter_mut().enumerate() {

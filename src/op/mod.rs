@@ -1,26 +1,66 @@
 //! The ops, one file each. Tests, benches and validation iterate over [`ENTRIES`].
 
+/// Implements [`Op`](crate::graph::Op) for an op that is as a module describes it: [`elementwise`] (one input, and a
+/// gradient that follows from the output), [`channelwise`] (one learned number per channel, whose name comes last) or
+/// [`rowwise`] (rows that know nothing of one another). `op!(Relu, "relu", elementwise, FORWARD, BACKWARD)`.
+macro_rules! op {
+    ($op:ty, $name:literal, $like:ident, $forward:ident, $backward:ident $(, $input:literal)*) => {
+        impl crate::graph::Op for $op {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn output_shape(&self, x: &[crate::plan::Shape]) -> crate::Result<crate::plan::Shape> {
+                $like::output_shape($name, x $(, $input)*)
+            }
+
+            fn forward(&self, r: &mut crate::graph::Recorder<'_>, io: &crate::graph::Io<'_>) {
+                $like::forward(r, &$forward, io);
+            }
+
+            fn backward(
+                &self,
+                r: &mut crate::graph::Recorder<'_>,
+                io: &crate::graph::Io<'_>,
+                dy: crate::plan::Buf,
+                dx: &[Option<crate::graph::Grad>],
+            ) {
+                $like::backward(r, &$backward, io, dy, dx);
+            }
+        }
+    };
+}
+
+#[macro_use]
+mod slots;
+
 mod add;
 mod avg_pool2d;
 mod batch_norm;
 mod case;
 mod case_plan;
 mod centre_pad2d;
+mod channelwise;
 mod concat;
 mod conv2d;
 mod dropout;
+pub(crate) mod elementwise;
 mod fold_batch_norm;
-mod hard_triplets;
 mod l2_normalize;
 mod l2_pool2d;
 mod linear;
 mod local_response_norm;
 mod max_pool2d;
 mod maxout;
+mod nearest;
 mod philox;
 mod pool2d;
+mod prelu;
 mod relu;
 mod rows;
+mod rowwise;
+mod sigmoid;
+mod softmax;
 mod sum_partials;
 mod triplet_loss;
 mod triplet_margin_loss;
@@ -36,20 +76,23 @@ pub use concat::{Concat, ConcatRows};
 pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use fold_batch_norm::fold_batch_norm;
-pub use hard_triplets::{HardTriplet, Selection, hard_triplets};
 pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
 pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
+pub use nearest::{Buffers as NearestBuffers, Pairs, Question, nearest};
+pub use prelu::Prelu;
 pub use relu::Relu;
 pub use rows::{active_rows, gather_rows, scatter_rows};
-pub use triplet_loss::{Mining, Positives, TripletLoss, stat};
+pub use sigmoid::Sigmoid;
+pub use softmax::Softmax;
+pub use triplet_loss::{Mining, Positives, Stat, TripletLoss};
 pub use triplet_margin_loss::TripletMarginLoss;
 pub use zero_pad2d::ZeroPad2d;
 
-use crate::plan::{Kernel, Shape};
+use crate::plan::{Declared, Shape};
 use crate::{Error, Result};
 
 /// One op as tests and benches see it.
@@ -57,8 +100,8 @@ use crate::{Error, Result};
 pub struct Entry {
     /// The op's name, its shader file's stem and its Rust file's stem.
     pub name: &'static str,
-    /// Its kernels.
-    pub kernels: &'static [&'static Kernel],
+    /// Its kernels, as they are declared.
+    pub kernels: &'static [&'static dyn Declared],
     /// Cases for the tests: small and awkward.
     pub cases: fn() -> Vec<Case>,
     /// Cases for the benches: the sizes of real networks.
@@ -79,23 +122,24 @@ pub static ENTRIES: &[&Entry] = &[
     &local_response_norm::ENTRY,
     &max_pool2d::ENTRY,
     &maxout::ENTRY,
+    &prelu::ENTRY,
     &relu::ENTRY,
+    &sigmoid::ENTRY,
+    &softmax::ENTRY,
     &triplet_loss::ENTRY,
     &triplet_margin_loss::ENTRY,
     &zero_pad2d::ENTRY,
 ];
 
-/// Kernels of no op: what several ops use, how a batch is put together from chunks, and offline selection.
-pub static SHARED_KERNELS: &[&Kernel] = &[
+/// Kernels of no op: what several ops use, how a batch is put together from chunks, and searches.
+pub static SHARED_KERNELS: &[&dyn Declared] = &[
     &fold_batch_norm::FOLD_B,
     &fold_batch_norm::FOLD_W,
-    &hard_triplets::NEGATIVES,
-    &hard_triplets::POSITIVE,
+    &nearest::MANY,
+    &nearest::ONE,
     &rows::ACTIVE,
-    &rows::GATHER.one,
-    &rows::GATHER.four,
-    &rows::SCATTER.one,
-    &rows::SCATTER.four,
+    &rows::GATHER,
+    &rows::SCATTER,
     &sum_partials::SUM_PARTIALS,
 ];
 

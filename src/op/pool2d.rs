@@ -1,9 +1,27 @@
-//! What max, average and L2 pooling share: which windows there are, and their parameters.
+//! What max, average and L2 pooling share: which windows there are, their parameters, how they are recorded, and the loops
+//! of their twins, which threads share by images.
 
 use std::ops::Range;
 
-use crate::plan::Shape;
+use rayon::prelude::*;
+
+use crate::cpu::Float;
+use crate::graph::Recorder;
+use crate::plan::{Buf, Shape, Wide};
 use crate::{Error, Result, params};
+
+/// Where the windows of a pooling lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Windows {
+    /// Height and width.
+    pub(super) kernel: [u32; 2],
+    /// Pixels from one window to the next.
+    pub(super) stride: u32,
+    /// Pixels around the image.
+    pub(super) pad: u32,
+    /// Their number is rounded up.
+    pub(super) ceil: bool,
+}
 
 params! {
     /// Parameters of the pooling kernels.
@@ -31,10 +49,25 @@ params! {
     }
 }
 
-impl Pool2dParams {
-    /// The windows of `[k_h, k_w]` on an image batch; floor division, as PyTorch with `ceil_mode=False`.
-    pub(super) fn new(op: &str, x: Shape, [k_h, k_w]: [u32; 2], stride: u32, pad: u32) -> Result<Self> {
+impl Windows {
+    /// How many windows of `k` there are on `size` pixels. Rounded up, the last one may reach beyond the padding, but must
+    /// start on the image or on the padding before it, as with PyTorch's `ceil_mode=True`.
+    fn count(&self, size: u32, k: u32) -> Option<u32> {
+        let (size, k, stride, pad) = (u64::from(size), u64::from(k), u64::from(self.stride), u64::from(self.pad));
+        let up = if self.ceil { stride - 1 } else { 0 };
+        let mut count = (size + 2 * pad + up).checked_sub(k)? / stride + 1;
+        if self.ceil && (count - 1) * stride >= size + pad {
+            count -= 1;
+        }
+        // Positions are counted in u32, from the top left corner of the padding to the end of the last window.
+        let end = (count - 1) * stride + k;
+        u32::try_from(count).ok().filter(|_| end.max(size + 2 * pad) <= u64::from(u32::MAX))
+    }
+
+    /// The parameters for an image batch.
+    pub(super) fn params(&self, op: &str, x: Shape) -> Result<Pool2dParams> {
         let [n, h_in, w_in, c] = x.nhwc(op)?;
+        let Self { kernel: [k_h, k_w], stride, pad, .. } = *self;
         if k_h == 0 || k_w == 0 || stride == 0 {
             return Err(Error::shape(
                 op,
@@ -47,23 +80,45 @@ impl Pool2dParams {
                 format!("padding can be at most half the kernel, got padding {pad} with kernel {k_h}x{k_w}"),
             ));
         }
-        let windows = |size: u32, k: u32| {
-            let room = u64::from(size) + 2 * u64::from(pad);
-            let free = room.checked_sub(u64::from(k)).filter(|_| room <= u64::from(u32::MAX));
-            free.and_then(|free| u32::try_from(free / u64::from(stride) + 1).ok())
-        };
-        let (Some(h_out), Some(w_out)) = (windows(h_in, k_h), windows(w_in, k_w)) else {
+        let (Some(h_out), Some(w_out)) = (self.count(h_in, k_h), self.count(w_in, k_w)) else {
             return Err(Error::shape(
                 op,
                 format!("expected an image of at least {k_h}x{k_w} with padding {pad} on each side, got {x}"),
             ));
         };
-        Ok(Self { n, h_in, w_in, c, h_out, w_out, k_h, k_w, stride, pad })
+        Ok(Pool2dParams { n, h_in, w_in, c, h_out, w_out, k_h, k_w, stride, pad })
     }
 
-    /// `[n, h_out, w_out, c]`.
-    pub(super) fn output_shape(&self) -> Result<Shape> {
-        Shape::new(&[self.n, self.h_out, self.w_out, self.c])
+    /// `[n, h_out, w_out, c]` for the one input of an op.
+    pub(super) fn output_shape(&self, op: &str, x: &[Shape]) -> Result<Shape> {
+        super::expect_inputs(op, x, 1)?;
+        let p = self.params(op, x[0])?;
+        Shape::new(&[p.n, p.h_out, p.w_out, p.c])
+    }
+
+    /// Records a kernel for images of the shape `x`.
+    pub(super) fn record(
+        &self,
+        r: &mut Recorder<'_>,
+        kernel: &'static Wide,
+        x: Shape,
+        overrides: &[(&'static str, f64)],
+        buffers: &[Buf],
+    ) {
+        let p = self.params(kernel.one.name, x).expect("the graph has checked the shapes");
+        r.dispatch(kernel.of(&[p.c]), &p, overrides, buffers);
+    }
+}
+
+impl Pool2dParams {
+    /// Floats of the input.
+    pub(super) fn inputs(&self) -> u32 {
+        self.n * self.h_in * self.w_in * self.c
+    }
+
+    /// Floats of the output.
+    pub(super) fn outputs(&self) -> u32 {
+        self.n * self.h_out * self.w_out * self.c
     }
 
     /// Visits every pixel of every window of one image, windows and pixels in row-major order.
@@ -91,6 +146,14 @@ impl Pool2dParams {
         (start.max(pad)..(start + k).min(size + pad)).map(move |at| (at - start, at - pad))
     }
 
+    /// Positions of each window of an image, in order, padding counted, but not what lies beyond the padding.
+    pub(super) fn areas(&self) -> impl Iterator<Item = u32> {
+        let size = move |window: u32, k: u32, size: u32| k.min(size + 2 * self.pad - window * self.stride);
+        (0..self.h_out).flat_map(move |a| {
+            (0..self.w_out).map(move |b| size(a, self.k_h, self.h_in) * size(b, self.k_w, self.w_in))
+        })
+    }
+
     /// Floats of one input image.
     pub(super) fn image_in(&self) -> usize {
         self.h_in as usize * self.w_in as usize * self.c as usize
@@ -99,6 +162,46 @@ impl Pool2dParams {
     /// Floats of one output image.
     pub(super) fn image_out(&self) -> usize {
         self.h_out as usize * self.w_out as usize * self.c as usize
+    }
+
+    /// The floats of one image out of those of all outputs.
+    pub(super) fn output<'a, E>(&self, all: &'a [E], image: usize) -> &'a [E] {
+        &all[image * self.image_out()..][..self.image_out()]
+    }
+
+    /// Calls `finish` with each image's sums over its windows of `of(x)`.
+    pub(super) fn sum_windows<T: Float>(
+        &self,
+        x: &[T],
+        y: &mut [T],
+        of: impl Fn(T) -> T + Sync,
+        finish: impl Fn(&mut [T]) + Sync,
+    ) {
+        x.par_chunks(self.image_in()).zip(y.par_chunks_mut(self.image_out())).for_each(|(x, y)| {
+            y.fill(T::zero());
+            self.each_tap(|tap| {
+                for (&x, y) in x[tap.from].iter().zip(&mut y[tap.to]) {
+                    *y += of(x);
+                }
+            });
+            finish(y);
+        });
+    }
+
+    /// Calls `scatter` with each image's number and the gradient of its input, which it adds to: it scatters where the WGSL
+    /// gathers, because an image belongs to one thread here.
+    pub(super) fn each_gradient<T: Float>(
+        &self,
+        accumulate: bool,
+        dx: &mut [T],
+        scatter: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        dx.par_chunks_mut(self.image_in()).enumerate().for_each(|(image, dx)| {
+            if !accumulate {
+                dx.fill(T::zero());
+            }
+            scatter(image, dx);
+        });
     }
 }
 

@@ -1,110 +1,46 @@
 //! Rectified linear unit.
 
-use rayon::prelude::*;
-
-use crate::cpu::{Call, Float, put};
-use crate::graph::{Grad, Io, Op, Recorder};
+use super::elementwise::{self, Elements, each};
+use crate::cpu::{Call, Float};
+use crate::graph::Recorder;
+use crate::kernel;
 use crate::op::{Case, Entry, Values};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Variant, grid};
-use crate::{Result, grid, params, shader, twin};
+use crate::plan::{Buf, Wide};
 
-/// `y = max(x, 0)`, elementwise.
+/// `y = max(x, 0)`, elementwise. A NaN stays one, and passes the gradient on, as in PyTorch.
 #[derive(Debug, Clone, Copy)]
 pub struct Relu;
 
-params! {
-    /// Parameters of the elementwise kernels.
-    pub(super) struct ReluParams {
-        /// Elements.
-        len: u32,
-    }
-}
-
-const SOURCE: &str = shader!("relu.wgsl", "index.wgsl");
-const GRID: fn(&[u8]) -> [u32; 3] = grid!(ReluParams, |p| grid::linear(p.len, 256));
-
-const fn variant(entry: &'static str) -> Variant {
-    Variant { family: Family::Portable, file: "relu.wgsl", source: SOURCE, entry, grid: GRID }
-}
-
-static RELU: Kernel =
-    Kernel { name: "relu", params: ReluParams::FIELDS, variants: &[variant("relu")], twin: twin!(relu) };
-static RELU_DX: Kernel =
-    Kernel { name: "relu_dx", params: ReluParams::FIELDS, variants: &[variant("relu_dx")], twin: twin!(relu_dx) };
+static RELU: Wide = kernel!(wide, "relu", ["relu.wgsl"], Elements, |p, w| w.floats(p.len), relu);
+static RELU_DX: Wide = kernel!(wide, "relu_dx", ["relu.wgsl"], Elements, |p, w| w.floats(p.len), relu_dx);
 /// Buffers `out`, `dz`.
-pub(super) static RELU_DY: Kernel =
-    Kernel { name: "relu_dy", params: ReluParams::FIELDS, variants: &[variant("relu_dy")], twin: twin!(relu_dy) };
-
-/// The same for lengths that are multiples of four.
-static RELU_DY4: Kernel = Kernel {
-    name: "relu_dy4",
-    params: ReluParams::FIELDS,
-    variants: &[Variant { grid: grid!(ReluParams, |p| grid::linear(p.len / 4, 64)), ..variant("relu_dy4") }],
-    twin: twin!(relu_dy),
-};
+static RELU_DY: Wide = kernel!(wide, "relu_dy", ["relu.wgsl"], Elements, |p, w| w.floats(p.len), relu_dy);
 
 /// Masks the gradient `dy` of an op with a fused ReLU and the output `y` in place.
 pub(super) fn mask_dy(r: &mut Recorder<'_>, y: Buf, dy: Buf, len: u32) {
-    let kernel = if len.is_multiple_of(4) { &RELU_DY4 } else { &RELU_DY };
-    r.dispatch(kernel, &ReluParams { len }, &[], &[y, dy]);
+    r.dispatch(RELU_DY.of(&[len]), &Elements { len }, &[], &[y, dy]);
 }
 
-pub(super) static ENTRY: Entry =
-    Entry { name: "relu", kernels: &[&RELU, &RELU_DX, &RELU_DY, &RELU_DY4], cases, bench_cases };
+pub(super) static ENTRY: Entry = Entry { name: "relu", kernels: &[&RELU, &RELU_DX, &RELU_DY], cases, bench_cases };
 
-impl Op for Relu {
-    fn name(&self) -> &'static str {
-        "relu"
-    }
-
-    fn output_shape(&self, x: &[Shape]) -> Result<Shape> {
-        super::expect_inputs("relu", x, 1)?;
-        Ok(x[0])
-    }
-
-    fn forward(&self, r: &mut Recorder<'_>, io: &Io<'_>) {
-        r.dispatch(&RELU, &ReluParams { len: io.y_shape.len_u32() }, &[], &[io.x[0], io.y]);
-    }
-
-    fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
-        if let Some(grad) = dx[0] {
-            let p = ReluParams { len: io.y_shape.len_u32() };
-            r.dispatch(&RELU_DX, &p, &grad.overrides(), &[io.y, dy, grad.buf]);
-        }
-    }
-}
-
-/// Floats that one thread of the CPU device takes at a time.
-const CHUNK: usize = 1 << 14;
+op!(Relu, "relu", elementwise, RELU, RELU_DX);
 
 fn relu<T: Float>(call: Call<'_, T>) {
-    let [x, y] = call.args();
-    y.f_mut().par_chunks_mut(CHUNK).zip(x.f().par_chunks(CHUNK)).for_each(|(y, x)| {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = if x < T::zero() { T::zero() } else { x }; // not max: a NaN must stay one
-        }
-    });
+    elementwise::map(call, |x| if x < T::zero() { T::zero() } else { x }); // not max: a NaN must stay one
+}
+
+/// The gradient of `x`: a NaN in the output passes `dy` on, as in PyTorch's `threshold_backward`.
+fn masked<T: Float>(out: T, dy: T) -> T {
+    if out <= T::zero() { T::zero() } else { dy }
 }
 
 fn relu_dx<T: Float>(call: Call<'_, T>) {
-    let accumulate = call.flag("ACCUMULATE");
-    let [out, dy, dx] = call.args();
-    let inputs = out.f().par_chunks(CHUNK).zip(dy.f().par_chunks(CHUNK));
-    dx.f_mut().par_chunks_mut(CHUNK).zip(inputs).for_each(|(dx, (out, dy))| {
-        for ((dx, &out), &dy) in dx.iter_mut().zip(out).zip(dy) {
-            put(accumulate, dx, if out > T::zero() { dy } else { T::zero() });
-        }
-    });
+    elementwise::gradient(call, masked);
 }
 
 fn relu_dy<T: Float>(call: Call<'_, T>) {
     let [out, dz] = call.args();
-    dz.f_mut().par_chunks_mut(CHUNK).zip(out.f().par_chunks(CHUNK)).for_each(|(dz, out)| {
-        for (dz, &out) in dz.iter_mut().zip(out) {
-            // A choice of values, not of stores: vectors can do that.
-            *dz = if out <= T::zero() { T::zero() } else { *dz };
-        }
-    });
+    each(out.f(), dz.f_mut(), |dz, out| *dz = masked(out, *dz));
 }
 
 fn cases() -> Vec<Case> {

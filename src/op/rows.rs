@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use crate::cpu::{Call, Float};
 use crate::graph::Recorder;
-use crate::plan::{Buf, Family, Kernel, Params, Variant, Wide, grid};
-use crate::{grid, params, shader, twin, wide};
+use crate::plan::{Buf, Kernel, Wide};
+use crate::{kernel, params};
 
 params! {
     /// Parameters of all kernels.
@@ -22,23 +22,13 @@ params! {
 
 /// Buffers `x`, `at`, `y`.
 pub(super) static GATHER: Wide =
-    wide!("gather_rows", ["rows.wgsl", "index.wgsl"], RowsParams, |p| p.rows * p.dim, gather);
+    kernel!(wide, "gather_rows", ["rows.wgsl"], RowsParams, |p, w| w.floats(p.rows * p.dim), gather);
 /// Buffers `x`, `at`, `y`.
 pub(super) static SCATTER: Wide =
-    wide!("scatter_rows", ["rows.wgsl", "index.wgsl"], RowsParams, |p| p.rows * p.dim, scatter);
+    kernel!(wide, "scatter_rows", ["rows.wgsl"], RowsParams, |p, w| w.floats(p.rows * p.dim), scatter);
 /// Buffers `x`, `active`.
-pub(super) static ACTIVE: Kernel = Kernel {
-    name: "active_rows",
-    params: RowsParams::FIELDS,
-    variants: &[Variant {
-        family: Family::Portable,
-        file: "active_rows.wgsl",
-        source: shader!("active_rows.wgsl", "index.wgsl"),
-        entry: "active_rows",
-        grid: grid!(RowsParams, |p| grid::linear(p.total, 64)),
-    }],
-    twin: twin!(active),
-};
+pub(super) static ACTIVE: Kernel =
+    kernel!("active_rows", ["active_rows.wgsl", "index.wgsl"], RowsParams, |p, w| w.items(p.total), active);
 
 /// Records `y[i] = x[at[i]]` for rows: `x` `[total, dim]`, `at` `[rows]` (integers), `y` `[rows, dim]`. A row that `x`
 /// does not have is zero.

@@ -1,11 +1,13 @@
 //! Adds up partial sums in a fixed order: the second half of every long sum that is split over workgroups.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Recorder};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
-use crate::{grid, params, shader, twin};
+use crate::plan::{Buf, Kernel, Shape, Type};
+use crate::{kernel, params};
 
 params! {
     /// Parameters of `sum_partials`.
@@ -18,18 +20,13 @@ params! {
 }
 
 /// Sums parts: buffers `part`, `sum`.
-pub(super) static SUM_PARTIALS: Kernel = Kernel {
-    name: "sum_partials",
-    params: SumPartialsParams::FIELDS,
-    variants: &[Variant {
-        family: Family::Portable,
-        file: "sum_partials.wgsl",
-        source: shader!("sum_partials.wgsl", "index.wgsl"),
-        entry: "sum_partials",
-        grid: grid!(SumPartialsParams, |p| grid::linear(p.len, 64)),
-    }],
-    twin: twin!(sum_partials),
-};
+pub(super) static SUM_PARTIALS: Kernel = kernel!(
+    "sum_partials",
+    ["sum_partials.wgsl", "index.wgsl"],
+    SumPartialsParams,
+    |p, w| w.items(p.len),
+    sum_partials
+);
 
 /// Records a gradient that comes in `splits` parts of `len` elements: `record` writes the parts, or the gradient itself
 /// if there is but one. What `record` is given is where to write, and the overrides of the writer.
@@ -57,6 +54,13 @@ pub(super) fn splits(len: u32, groups: u32, terms: u32, shortest: u32) -> u32 {
     const GROUPS: u32 = 512;
     const MOST_FLOATS: u32 = 4 << 20;
     (GROUPS / groups).min(terms / shortest).min(MOST_FLOATS / len).max(1)
+}
+
+/// The rows in part `t` of `splits`, as `part_start` of `shaders/lib/index.wgsl` has them.
+pub(super) fn part_rows(rows: u32, splits: u32, t: usize) -> Range<usize> {
+    let (rows, splits) = (rows as usize, splits as usize);
+    let start = |t: usize| t * (rows / splits) + t.min(rows % splits);
+    start(t)..start(t + 1)
 }
 
 /// Elements that one thread of the CPU device sums at a time.

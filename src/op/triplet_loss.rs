@@ -2,25 +2,27 @@
 
 mod kernels;
 mod mining;
-pub mod stat;
+mod stat;
 mod twins;
 
 pub use mining::{Mining, Positives};
+pub use stat::Stat;
 
 use self::kernels::{ALL, CENTRE, CLOSEST, DISTANCES, DX, HARDEST, ORDER, PAIRS, RANDOM, STATS, TRANSPOSE};
 use self::mining::Choice;
+use self::stat::{PairSum, TripletSum};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Type};
 use crate::{Error, Result, params};
 
 /// Triplet loss of embeddings `[b, dim]` with labels `[b]` (integers) and, where [`Mining::is_random`], a seed `[2]`
-/// (integers: the run's, and the number of the step). The output is [`stat::COUNT`] floats; [`stat`] names them.
+/// (integers: the run's, and the number of the step). The output is [`Stat::COUNT`] floats; [`Stat`] names them.
 ///
 /// Every ordered pair of two images of one person is an anchor and its positive, or, with [`Positives::Hardest`], every
 /// image and the farthest of its person (of equally far ones the first in the batch). [`Mining`] says which images of
 /// other people become their negatives (squared Euclidean distances; of equally close ones the first in the batch). A
-/// pair without a candidate is skipped, and counted in [`stat::SKIPPED_PAIRS`]. The loss of a triplet is
+/// pair without a candidate is skipped, and counted in [`Stat::SkippedPairs`]. The loss of a triplet is
 /// `d(anchor, positive) - d(anchor, negative) + margin`, which is above 0 for every candidate.
 ///
 /// Two images with the same embedding are at distance 0 and nothing special: as a pair they are an easy, semi-hard or
@@ -28,7 +30,7 @@ use crate::{Error, Result, params};
 /// no semi-hard negatives, and every hard triplet has the margin as its loss and no gradient. A batch of one person, or
 /// without a pair, has the loss 0.
 ///
-/// The gradient is that of the slots [`stat::LOSS`] and [`stat::LOSS_PER_PAIR`]; the selection itself, and the slots
+/// The gradient is that of the slots [`Stat::Loss`] and [`Stat::LossPerPair`]; the selection itself, and the slots
 /// behind these two, are constants to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripletLoss {
@@ -103,6 +105,7 @@ params! {
 
 /// Sums of each anchor: of its pairs, and as many of its triplets.
 const SLOTS: u32 = 8;
+const _: () = assert!(PairSum::COUNT == SLOTS as usize && TripletSum::COUNT <= SLOTS as usize);
 
 pub(super) static ENTRY: Entry = Entry {
     name: "triplet_loss",
@@ -116,7 +119,7 @@ fn sized(dims: &[u32]) -> Shape {
     Shape::new(dims).expect("the output shape was computed before")
 }
 
-/// Records the mean of the embeddings `x`, whose length is [`stat::MEAN_LENGTH`].
+/// Records the mean of the embeddings `x`, whose length is [`Stat::MeanLength`].
 pub(super) fn record_centre(r: &mut Recorder<'_>, x: Buf, shape: Shape) -> Buf {
     let p = TripletParams { b: shape.batch(), dim: shape.channels(), margin: 0.0 };
     let centre = r.scratch("centre", sized(&[p.dim]), Type::F32);
@@ -143,7 +146,7 @@ impl Op for TripletLoss {
             return fail(format!("expected at least 2 images, got embeddings {}", x[0]));
         }
         Shape::new(&[b, b])?; // the distances
-        Ok(Shape::vector(stat::COUNT_U32))
+        Ok(Stat::shape())
     }
 
     fn saved(&self, x: &[Shape]) -> Vec<Saved> {
@@ -195,7 +198,7 @@ fn case(loss: TripletLoss, b: u32, dim: u32, rows: Values, labels: Values) -> Ca
     const SEED: Values = Values::IntegerList(&[3, 14]);
     let inputs: [(&[u32], Values); 3] = [(&[b, dim], rows), (&[b], labels), (&[2], SEED)];
     let inputs = if loss.mining.is_random() { &inputs[..] } else { &inputs[..2] };
-    Case::new(loss, inputs).differentiable(stat::DIFFERENTIABLE).inexact()
+    Case::new(loss, inputs).differentiable(Stat::DIFFERENTIABLE).inexact()
 }
 
 /// Few triplets to choose from: among many, some pair of distances is so close that `f32` and `f64`, or two neighbours of

@@ -4,14 +4,14 @@ use rayon::prelude::*;
 
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
-use crate::op::{Case, Entry, Values, stat};
-use crate::plan::{Buf, Family, Kernel, Params, Shape, Type, Variant, grid};
-use crate::{Error, Result, grid, params, shader, twin};
+use crate::op::{Case, Entry, Stat, Values};
+use crate::plan::{Buf, Kernel, Shape, Type, grid};
+use crate::{Error, Result, kernel, params};
 
 /// Triplet loss of embeddings `[b, dim]` over triplets `[t, 3]` of integers: the positions of anchor, positive and
 /// negative in the batch; one that is not below `b` makes the triplet none, so that fewer than `t` can be given.
 /// PyTorch's `triplet_margin_loss` with squared distances and no mining. The output has the slots of
-/// [`TripletLoss`](super::TripletLoss), which [`stat`] names: a pair is a triplet here, an active one has a loss, and the
+/// [`TripletLoss`](super::TripletLoss), which [`Stat`] names: a pair is a triplet here, an active one has a loss, and the
 /// others are skipped; what is known of a whole batch only is 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripletMarginLoss {
@@ -42,34 +42,48 @@ params! {
     }
 }
 
-/// Terms of each triplet: loss, active, distance of the positive, of the negative, hard, 1 if it is one.
-const SLOTS: usize = 6;
-/// Columns of the embeddings per workgroup of `triplet_margin_loss_dx`: `DX_LANES` * `DX_COLUMNS`.
-const DX_TILE: u32 = 128;
-
-const fn variant(entry: &'static str, grid: fn(&[u8]) -> [u32; 3]) -> Variant {
-    let source = shader!("triplet_margin_loss.wgsl");
-    Variant { family: Family::Portable, file: "triplet_margin_loss.wgsl", source, entry, grid }
+slots! {
+    /// Terms of each triplet: a row of what `triplet_margin_loss` shares.
+    enum Term {
+        /// Its loss, 0 if it is not active.
+        Loss = "TERM_LOSS",
+        /// 1 if it has a loss.
+        Active = "TERM_ACTIVE",
+        /// Distance of the positive.
+        Positive = "TERM_POSITIVE",
+        /// Distance of the negative.
+        Negative = "TERM_NEGATIVE",
+        /// 1 if the negative is as close as the positive, or closer.
+        Hard = "TERM_HARD",
+        /// 1 if it is one.
+        Count = "TERM_COUNT",
+    }
 }
 
-static LOSS: Kernel = Kernel {
-    name: "triplet_margin_loss",
-    params: TripletMarginParams::FIELDS,
-    variants: &[variant("triplet_margin_loss", grid!(TripletMarginParams, |p| grid::linear(p.t, 64)))],
-    twin: twin!(terms),
-};
-static STATS: Kernel = Kernel {
-    name: "triplet_margin_stats",
-    params: TripletMarginParams::FIELDS,
-    variants: &[variant("triplet_margin_stats", grid!(TripletMarginParams, |_p| [1, 1, 1]))],
-    twin: twin!(stats),
-};
-static DX: Kernel = Kernel {
-    name: "triplet_margin_loss_dx",
-    params: TripletMarginParams::FIELDS,
-    variants: &[variant("triplet_margin_loss_dx", grid!(TripletMarginParams, |p| [p.b, p.dim.div_ceil(DX_TILE), 1]))],
-    twin: twin!(dx),
-};
+/// Their number.
+const SLOTS: usize = Term::COUNT;
+
+static LOSS: Kernel = kernel!(
+    "triplet_margin_loss",
+    ["triplet_margin_loss.wgsl", "triplet_dx.wgsl", "stat.wgsl"],
+    TripletMarginParams,
+    |p, w| w.items(p.t),
+    terms
+);
+static STATS: Kernel = kernel!(
+    "triplet_margin_stats",
+    ["triplet_margin_loss.wgsl", "triplet_dx.wgsl", "stat.wgsl"],
+    TripletMarginParams,
+    |_p, _w| [1, 1, 1],
+    stats
+);
+static DX: Kernel = kernel!(
+    "triplet_margin_loss_dx",
+    ["triplet_margin_loss.wgsl", "triplet_dx.wgsl", "stat.wgsl"],
+    TripletMarginParams,
+    |p, w| [p.b, p.dim.div_ceil(w.constant("DX_LANES") * w.constant("DX_COLUMNS")), 1],
+    dx
+);
 
 pub(super) static ENTRY: Entry =
     Entry { name: "triplet_margin_loss", kernels: &[&LOSS, &STATS, &DX], cases, bench_cases };
@@ -91,12 +105,13 @@ impl Op for TripletMarginLoss {
         super::expect_inputs(op, x, 2)?;
         let [b, _] = x[0].matrix(op)?;
         let [t, three] = x[1].matrix(op)?;
-        // The grids of 64 triplets and of one image a workgroup do not fold.
-        if three != 3 || b > grid::MAX_WORKGROUPS || t.div_ceil(64) > grid::MAX_WORKGROUPS {
+        // The grids of some triplets and of one image a workgroup do not fold.
+        let groups = t.div_ceil(LOSS.interface().invocations());
+        if three != 3 || b > grid::MAX_WORKGROUPS || groups > grid::MAX_WORKGROUPS {
             let message = format!("expected up to 65,535 embeddings and triplets [t, 3], got {} and {}", x[0], x[1]);
             return Err(Error::shape(op, message));
         }
-        Shape::new(&[u32::try_from(stat::COUNT).expect("a few slots")])
+        Ok(Stat::shape())
     }
 
     fn saved(&self, x: &[Shape]) -> Vec<Saved> {
@@ -152,32 +167,33 @@ fn stats<T: Float>(call: Call<'_, T>) {
     let (mut active_far, mut semi_hard) = (T::zero(), T::zero());
     for row in rows.clone() {
         t.iter_mut().zip(row).for_each(|(t, &sum)| *t += sum);
-        active_far += row[1] * row[3];
-        semi_hard += row[1] * (T::one() - row[4]);
+        active_far += row[Term::Active] * row[Term::Negative];
+        semi_hard += row[Term::Active] * (T::one() - row[Term::Hard]);
     }
-    let count = t[5];
-    let loss = if (t[2] + t[3]).is_finite() { t[0] } else { T::nan() };
+    let (count, active, hard) = (t[Term::Count], t[Term::Active], t[Term::Hard]);
+    let loss = if (t[Term::Positive] + t[Term::Negative]).is_finite() { t[Term::Loss] } else { T::nan() };
     let of = |sum: T, count: T| if count == T::zero() && !sum.is_nan() { T::zero() } else { sum / count };
     let y = y.f_mut();
-    y[stat::LOSS] = of(loss, t[1]);
-    y[stat::LOSS_PER_PAIR] = of(loss, count);
-    y[stat::PAIRS] = count;
-    y[stat::ACTIVE] = t[1];
-    y[stat::POSITIVE_DISTANCE] = of(t[2], count);
-    y[stat::NEGATIVE_DISTANCE] = of(active_far, t[1]);
-    y[stat::DIFFERENT_DISTANCE] = T::zero();
-    y[stat::HARD] = t[4];
-    y[stat::SEMI_HARD] = semi_hard;
-    y[stat::EASY] = count - t[4] - semi_hard;
-    y[stat::CANDIDATES] = t[1];
-    y[stat::SKIPPED_PAIRS] = count - t[1];
+    y[Stat::Loss] = of(loss, active);
+    y[Stat::LossPerPair] = of(loss, count);
+    y[Stat::Pairs] = count;
+    y[Stat::Active] = active;
+    y[Stat::PositiveDistance] = of(t[Term::Positive], count);
+    y[Stat::NegativeDistance] = of(active_far, active);
+    y[Stat::DifferentDistance] = T::zero();
+    y[Stat::Hard] = hard;
+    y[Stat::SemiHard] = semi_hard;
+    y[Stat::Easy] = count - hard - semi_hard;
+    y[Stat::Candidates] = active;
+    y[Stat::SkippedPairs] = count - active;
     let square = |x: T| x * x;
-    let near = rows.clone().map(|row| row[5] * square(row[2] - y[stat::POSITIVE_DISTANCE])).sum();
-    let far = rows.map(|row| row[1] * square(row[3] - y[stat::NEGATIVE_DISTANCE])).sum();
-    y[stat::POSITIVE_SPREAD] = of(near, count).sqrt();
-    y[stat::NEGATIVE_SPREAD] = of(far, t[1]).sqrt();
-    y[stat::MEAN_LENGTH] = T::zero();
-    y[stat::TRIPLETS] = count;
+    let (positive, negative) = (y[Stat::PositiveDistance], y[Stat::NegativeDistance]);
+    let near = rows.clone().map(|row| row[Term::Count] * square(row[Term::Positive] - positive)).sum();
+    let far = rows.map(|row| row[Term::Active] * square(row[Term::Negative] - negative)).sum();
+    y[Stat::PositiveStd] = of(near, count).sqrt();
+    y[Stat::NegativeStd] = of(far, active).sqrt();
+    y[Stat::MeanLength] = T::zero();
+    y[Stat::Triplets] = count;
 }
 
 fn dx<T: Float>(call: Call<'_, T>) {
@@ -185,11 +201,11 @@ fn dx<T: Float>(call: Call<'_, T>) {
     let accumulate = call.flag("ACCUMULATE");
     let [x, chosen, terms, y, dy, dx] = call.args();
     let (dim, x, y, dy) = (p.dim as usize, x.f(), y.f(), dy.f());
-    let share = |slot: usize, count: usize| if y[count] == T::zero() { T::zero() } else { dy[slot] / y[count] };
-    let scale = T::of(2.0) * (share(stat::LOSS, stat::ACTIVE) + share(stat::LOSS_PER_PAIR, stat::PAIRS));
+    let share = |slot: Stat, count: Stat| if y[count] == T::zero() { T::zero() } else { dy[slot] / y[count] };
+    let scale = T::of(2.0) * (share(Stat::Loss, Stat::Active) + share(Stat::LossPerPair, Stat::Pairs));
     let mut sums = vec![T::zero(); x.len()];
     for (triplet, terms) in chosen.u().chunks_exact(3).zip(terms.f().chunks_exact(SLOTS)) {
-        if terms[1] == T::zero() {
+        if terms[Term::Active] == T::zero() {
             continue;
         }
         let Some([a, near, far]) = images(triplet, p.b) else { continue };
@@ -208,7 +224,7 @@ fn dx<T: Float>(call: Call<'_, T>) {
 fn case(margin: f32, b: u32, dim: u32, triplets: &'static [u32]) -> Case {
     let t = u32::try_from(triplets.len() / 3).expect("a short list");
     let inputs: [(&[u32], Values); 2] = [(&[b, dim], Values::UnitRows), (&[t, 3], Values::IntegerList(triplets))];
-    Case::new(TripletMarginLoss { margin }, &inputs).differentiable(stat::DIFFERENTIABLE).inexact()
+    Case::new(TripletMarginLoss { margin }, &inputs).differentiable(Stat::DIFFERENTIABLE).inexact()
 }
 
 fn cases() -> Vec<Case> {
@@ -234,4 +250,19 @@ fn bench_cases() -> Vec<Case> {
         all
     };
     vec![case(0.2, 1800, 128, &ALL)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::slots::assert_same;
+
+    #[test]
+    fn statistics_and_terms_have_the_same_places_in_wgsl_and_in_rust() {
+        assert_same(&STATS, "STAT_", &Stat::WGSL);
+        for kernel in [&LOSS, &STATS, &DX] {
+            assert_same(kernel, "TERM_", &Term::WGSL);
+            assert_eq!(kernel.interface().constant("SLOTS") as usize, SLOTS);
+        }
+    }
 }

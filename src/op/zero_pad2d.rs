@@ -2,11 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::rowwise::at_once;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Wide};
-use crate::{Error, Result, params, wide};
+use crate::{Error, Result, kernel, params};
 
 /// Rows and columns of zeros around an image batch: `[n, h, w, c]` to `[n, top + h + bottom, left + w + right, c]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,27 +44,25 @@ params! {
     }
 }
 
-static ZERO_PAD2D: Wide = wide!(
+static ZERO_PAD2D: Wide = kernel!(
+    wide,
     "zero_pad2d",
-    ["zero_pad2d.wgsl", "index.wgsl"],
+    ["zero_pad2d.wgsl"],
     ZeroPad2dParams,
-    |p| p.n * p.h_out * p.w_out * p.c,
+    |p, w| w.floats(p.n * p.h_out * p.w_out * p.c),
     zero_pad2d
 );
-static ZERO_PAD2D_DX: Wide = wide!(
+static ZERO_PAD2D_DX: Wide = kernel!(
+    wide,
     "zero_pad2d_dx",
-    ["zero_pad2d.wgsl", "index.wgsl"],
+    ["zero_pad2d.wgsl"],
     ZeroPad2dParams,
-    |p| p.n * p.h_in * p.w_in * p.c,
+    |p, w| w.floats(p.n * p.h_in * p.w_in * p.c),
     zero_pad2d_dx
 );
 
-pub(super) static ENTRY: Entry = Entry {
-    name: "zero_pad2d",
-    kernels: &[&ZERO_PAD2D.one, &ZERO_PAD2D.four, &ZERO_PAD2D_DX.one, &ZERO_PAD2D_DX.four],
-    cases,
-    bench_cases,
-};
+pub(super) static ENTRY: Entry =
+    Entry { name: "zero_pad2d", kernels: &[&ZERO_PAD2D, &ZERO_PAD2D_DX], cases, bench_cases };
 
 impl ZeroPad2d {
     /// The padding that centres an image of `[h_in, w_in]` in one of `[h_out, w_out]`, as Torch's `DepthConcat` does:
@@ -125,16 +124,13 @@ pub(super) fn record_backward(pad: &ZeroPad2d, r: &mut Recorder<'_>, io: &Io<'_>
     }
 }
 
-/// Image rows that one thread of the CPU device takes at a time, at least.
-const ROWS: usize = 16;
-
 fn zero_pad2d<T: Float>(call: Call<'_, T>) {
     let ZeroPad2dParams { h_in, w_in, c, h_out, w_out, top, left, .. } = call.params();
     let [h_in, h_out, top] = [h_in, h_out, top].map(|size| size as usize);
     let [row_in, row_out, start] = [w_in, w_out, left].map(|size| size as usize * c as usize);
     let [x, y] = call.args();
     let x = x.f();
-    y.f_mut().par_chunks_exact_mut(row_out).enumerate().with_min_len(ROWS).for_each(|(row, y)| {
+    y.f_mut().par_chunks_exact_mut(row_out).enumerate().with_min_len(at_once(row_out)).for_each(|(row, y)| {
         y.fill(T::zero());
         let (image, a) = (row / h_out, row % h_out);
         if (top..top + h_in).contains(&a) {
@@ -151,7 +147,7 @@ fn zero_pad2d_dx<T: Float>(call: Call<'_, T>) {
     let accumulate = call.flag("ACCUMULATE");
     let [dy, dx] = call.args();
     let dy = dy.f();
-    dx.f_mut().par_chunks_exact_mut(row_in).enumerate().with_min_len(ROWS).for_each(|(row, dx)| {
+    dx.f_mut().par_chunks_exact_mut(row_in).enumerate().with_min_len(at_once(row_out)).for_each(|(row, dx)| {
         let (image, h) = (row / h_in, row % h_in);
         let from = (image * h_out + h + top) * row_out + start;
         for (dx, &dy) in dx.iter_mut().zip(&dy[from..]) {

@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use crate::cpu::{Call, Float};
 use crate::graph::{Optimiser, Recorder, Update};
+use crate::op::elementwise::CHUNK;
 use crate::plan::{Shape, Wide};
-use crate::{params, wide};
+use crate::{kernel, params};
 
 /// AdaGrad (Duchi et al., 2011), FaceNet's optimiser, in PyTorch's formula: `g = dw + weight_decay * w`,
 /// `sum += g^2`, `w -= learning_rate * g / (sqrt(sum) + eps)`, where the sum starts at `initial_accumulator`.
@@ -45,7 +46,7 @@ params! {
 }
 
 pub(super) static ADAGRAD: Wide =
-    wide!("adagrad", ["adagrad.wgsl", "index.wgsl", "finite.wgsl"], AdaGradParams, |p| p.len, adagrad);
+    kernel!(wide, "adagrad", ["adagrad.wgsl", "finite.wgsl"], AdaGradParams, |p, w| w.floats(p.len), adagrad);
 
 impl Optimiser for AdaGrad {
     fn record(&self, r: &mut Recorder<'_>, update: &Update) {
@@ -65,7 +66,6 @@ fn adagrad<T: Float>(call: Call<'_, T>) {
         return;
     }
     let learning_rate = learning_rate.f()[0];
-    const CHUNK: usize = 1 << 13;
     let chunks = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK)).zip(sum.f_mut().par_chunks_mut(CHUNK));
     chunks.for_each(|((w, dw), sum)| {
         for ((w, &dw), sum) in w.iter_mut().zip(dw).zip(sum) {

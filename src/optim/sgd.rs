@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use crate::cpu::{Call, Float};
 use crate::graph::{Optimiser, Recorder, Update};
+use crate::op::elementwise::CHUNK;
 use crate::plan::{Shape, Wide};
-use crate::{params, wide};
+use crate::{kernel, params};
 
 /// Stochastic gradient descent with momentum, in PyTorch's formula: `g = dw + weight_decay * w`,
 /// `v = momentum * v + g`, `w -= learning_rate * v`.
@@ -39,7 +40,7 @@ params! {
     }
 }
 
-pub(super) static SGD: Wide = wide!("sgd", ["sgd.wgsl", "index.wgsl", "finite.wgsl"], SgdParams, |p| p.len, sgd);
+pub(super) static SGD: Wide = kernel!(wide, "sgd", ["sgd.wgsl", "finite.wgsl"], SgdParams, |p, w| w.floats(p.len), sgd);
 
 impl Optimiser for Sgd {
     fn record(&self, r: &mut Recorder<'_>, update: &Update) {
@@ -59,7 +60,6 @@ fn sgd<T: Float>(call: Call<'_, T>) {
         return;
     }
     let learning_rate = learning_rate.f()[0];
-    const CHUNK: usize = 1 << 13;
     let chunks = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK));
     chunks.zip(velocity.f_mut().par_chunks_mut(CHUNK)).for_each(|((w, dw), velocity)| {
         for ((w, &dw), v) in w.iter_mut().zip(dw).zip(velocity) {

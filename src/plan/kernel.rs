@@ -1,6 +1,11 @@
-//! What one kernel is: its WGSL variants, its Rust twin, and the parameters that both read.
+//! What one kernel is: its WGSL variants, its Rust twin, and the parameters that both read. [`kernel!`](crate::kernel)
+//! declares one.
+
+use std::sync::Arc;
 
 use super::Call;
+use super::reflect::{Interface, interface};
+use crate::Result;
 
 /// Kernels come in families; a device takes the first variant of a kernel that it can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,8 +28,19 @@ pub struct Variant {
     pub source: &'static str,
     /// Entry point.
     pub entry: &'static str,
-    /// Workgroups to dispatch, from the bytes of the parameters. [`fold`](grid::fold) folds large ones.
-    pub grid: fn(&[u8]) -> [u32; 3],
+    /// Workgroups to dispatch, from the bytes of the parameters and from what the WGSL says of itself: its workgroup size
+    /// and its constants.
+    pub grid: fn(&[u8], &Interface) -> [u32; 3],
+}
+
+impl Variant {
+    /// Workgroups to dispatch for these parameters.
+    ///
+    /// # Errors
+    /// The WGSL cannot be read.
+    pub fn workgroups(&self, params: &[u8]) -> Result<[u32; 3]> {
+        Ok((self.grid)(params, &*interface(self)?))
+    }
 }
 
 /// The Rust implementation of a kernel, for both float types: `f32` is the CPU device, `f64` the oracle of the tests.
@@ -47,6 +63,17 @@ pub struct Kernel {
     pub variants: &'static [Variant],
     /// Rust implementation.
     pub twin: Twin,
+}
+
+impl Kernel {
+    /// What the WGSL of the portable variant says of itself: for sizes that a plan depends on, the same on all devices.
+    ///
+    /// # Panics
+    /// If the WGSL cannot be read, which `tests/shaders.rs` rules out.
+    pub fn interface(&self) -> Arc<Interface> {
+        let portable = self.variants.last().expect("every kernel has a portable variant");
+        interface(portable).expect("the kernels' files are valid: tests/shaders.rs")
+    }
 }
 
 impl PartialEq for Kernel {
@@ -95,12 +122,12 @@ macro_rules! twin {
     };
 }
 
-/// Grid function of a variant: a typed closure over its parameters.
+/// Grid function of a variant: a closure over its typed parameters and the WGSL's [`Interface`].
 #[macro_export]
 #[doc(hidden)]
 macro_rules! grid {
-    ($params:ty, |$p:ident| $body:expr) => {
-        |bytes: &[u8]| -> [u32; 3] {
+    ($params:ty, |$p:ident, $w:ident| $body:expr) => {
+        |bytes: &[u8], $w: &$crate::plan::reflect::Interface| -> [u32; 3] {
             let $p: $params = bytemuck::pod_read_unaligned(bytes);
             $body
         }
@@ -116,6 +143,59 @@ macro_rules! shader {
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)),
             $("\n", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $lib)),)*
         )
+    };
+}
+
+/// Declares a kernel. In this order:
+///
+/// 1. its name, which is also its entry point and the name of its profile row;
+/// 2. its text: the file in `shaders/`, then the files of `shaders/lib/` that the header of the file names;
+/// 3. the type of its parameters, which [`params!`](crate::params) has declared;
+/// 4. its grid, a closure `|p, w|` of the parameters and of the [`Interface`] that is read from the WGSL, such as
+///    `w.items(p.len)` for one invocation per item;
+/// 5. its twin, a function that is generic over the float type.
+///
+/// ```ignore
+/// static SUM: Kernel = kernel!("sum", ["sum.wgsl", "index.wgsl"], SumParams, |p, w| w.items(p.len), sum);
+/// ```
+///
+/// `wide` before the name makes it a [`Wide`](super::Wide), one text for one float at a time and for four: `index.wgsl` and
+/// `lanes1.wgsl` or `lanes4.wgsl` are joined to it. In place of one text there may be one for each family, the portable one last:
+/// `{ Subgroup8: [..], Portable: [..] }`; they share the grid, which finds the size of their tiles in their constants.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! kernel {
+    (
+        wide, $name:literal, [$file:literal $(, $lib:literal)*], $params:ty,
+        |$p:ident, $w:ident| $grid:expr, $twin:path $(,)?
+    ) => {
+        $crate::plan::Wide {
+            one: $crate::kernel!($name, [$file $(, $lib)*, "lanes1.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $twin),
+            four: $crate::kernel!($name, [$file $(, $lib)*, "lanes4.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $twin),
+        }
+    };
+    (
+        $name:literal, [$file:literal $(, $lib:literal)*], $params:ty,
+        |$p:ident, $w:ident| $grid:expr, $twin:path $(,)?
+    ) => {
+        $crate::kernel!($name, { Portable: [$file $(, $lib)*] }, $params, |$p, $w| $grid, $twin)
+    };
+    (
+        $name:literal, { $($family:ident: [$file:literal $(, $lib:literal)*]),+ $(,)? }, $params:ty,
+        |$p:ident, $w:ident| $grid:expr, $twin:path $(,)?
+    ) => {
+        $crate::plan::Kernel {
+            name: $name,
+            params: <$params as $crate::plan::Params>::FIELDS,
+            variants: &[$($crate::plan::Variant {
+                family: $crate::plan::Family::$family,
+                file: $file,
+                source: $crate::shader!($file $(, $lib)*),
+                entry: $name,
+                grid: $crate::grid!($params, |$p, $w| $grid),
+            }),+],
+            twin: $crate::twin!($twin),
+        }
     };
 }
 

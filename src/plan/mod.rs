@@ -20,7 +20,7 @@ pub use kernel::{Family, Field, Kernel, Params, Twin, Variant, grid};
 pub use memory::{Slots, assign_slots, assign_slots_except};
 pub use phase::Phase;
 pub use shape::Shape;
-pub use wide::Wide;
+pub use wide::{Declared, Wide};
 
 /// Number of a buffer in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,15 +117,11 @@ pub struct Step {
 
 impl Step {
     /// The buffers that it writes, in binding order.
-    ///
-    /// # Errors
-    /// The kernel's WGSL cannot be read.
-    pub fn written(&self) -> Result<Vec<Buf>> {
-        let portable = self.kernel.variants.last().expect("every kernel has a portable variant");
-        let interface = reflect::interface(portable)?;
+    pub fn written(&self) -> Vec<Buf> {
+        let interface = self.kernel.interface();
         let storage = interface.bindings[1..].iter().zip(&self.buffers);
         let written = storage.filter(|(binding, _)| binding.access == reflect::Access::ReadWrite);
-        Ok(written.map(|(_, &buf)| buf).collect())
+        written.map(|(_, &buf)| buf).collect()
     }
 }
 
@@ -200,10 +196,10 @@ impl Plan {
     /// Checks what holds for every plan whatever device runs it: no step writes a [`Role::Constant`].
     ///
     /// # Errors
-    /// A step does (the message names it), or a kernel's WGSL cannot be read. A bug of the op that recorded it.
+    /// A step does; the message names it. A bug of the op that recorded it.
     pub fn check(&self) -> Result<()> {
         for step in &self.steps {
-            for buf in step.written()? {
+            for buf in step.written() {
                 if self.spec(buf).role == Role::Constant {
                     let name = &self.spec(buf).name;
                     let message = format!("writes {name}, which is constant, in the layer {}", step.layer);

@@ -1,12 +1,13 @@
 //! What a kernel's WGSL says of itself: bindings, workgroup size, parameter layout. Read with naga, so that none of it
 //! is written a second time in Rust.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use wgpu::naga;
+use wgpu::naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
-use super::{Family, Variant};
+use super::{Family, Variant, grid};
 use crate::{Error, Result};
 
 /// How a kernel touches a binding.
@@ -31,9 +32,11 @@ pub struct Binding {
     pub access: Access,
 }
 
-/// The outside of one entry point.
+/// The outside of one entry point, and the sizes that its grid follows from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
+    /// File in `shaders/`, for messages.
+    pub file: &'static str,
     /// Bindings by number.
     pub bindings: Vec<Binding>,
     /// Invocations of a workgroup, before overrides.
@@ -42,6 +45,36 @@ pub struct Interface {
     pub params: Vec<(String, String, u32)>,
     /// Names of the `override` constants in the file.
     pub overrides: Vec<String>,
+    /// The `u32` constants of the file and of the library files that are joined to it.
+    pub constants: BTreeMap<String, u32>,
+}
+
+impl Interface {
+    /// The value of a `const` of the WGSL, such as the size of a tile.
+    ///
+    /// # Panics
+    /// If there is no `u32` of that name: a bug of the op, which `tests/shaders.rs` finds.
+    pub fn constant(&self, name: &str) -> u32 {
+        let found = self.constants.get(name);
+        *found.unwrap_or_else(|| panic!("{} has no u32 constant {name}", self.file))
+    }
+
+    /// Invocations of a workgroup.
+    pub fn invocations(&self) -> u32 {
+        self.workgroup_size.iter().product()
+    }
+
+    /// The grid with one invocation for each of `count` items, folded into rows: the kernel finds its item with
+    /// `item_index` of `shaders/lib/index.wgsl` and must check it against their number.
+    pub fn items(&self, count: u32) -> [u32; 3] {
+        grid::linear(count, self.invocations())
+    }
+
+    /// The grid of a [`Wide`](super::Wide) kernel: one invocation for every float, or for every four (`LANES` in
+    /// `shaders/lib/lanes1.wgsl` and `lanes4.wgsl`).
+    pub fn floats(&self, count: u32) -> [u32; 3] {
+        self.items(count / self.constant("LANES"))
+    }
 }
 
 /// The naga capabilities that a variant may use: nothing beyond default limits, plus what its family is for.
@@ -120,7 +153,12 @@ fn read_interface(variant: &Variant) -> Result<Interface> {
         return Err(fail(format!("bindings must be 0 (Params), 1, 2, ... without gaps, got {bindings:?}")));
     }
     let overrides = module.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect();
-    Ok(Interface { bindings, workgroup_size: module.entry_points[index].workgroup_size, params, overrides })
+    let constants = module.constants.iter().filter_map(|(_, c)| match module.global_expressions[c.init] {
+        naga::Expression::Literal(naga::Literal::U32(value)) => Some((c.name.clone()?, value)),
+        _ => None,
+    });
+    let (constants, workgroup_size) = (constants.collect(), module.entry_points[index].workgroup_size);
+    Ok(Interface { file: variant.file, bindings, workgroup_size, params, overrides, constants })
 }
 
 fn fields(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<(String, String, u32)> {

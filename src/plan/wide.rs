@@ -20,29 +20,20 @@ impl Wide {
     }
 }
 
-/// Declares a [`Wide`]: name and entry point, shader file and libraries, parameters, floats to compute, twin. One
-/// invocation computes `LANES` floats, workgroups have 256 invocations.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! wide {
-    ($name:literal, [$file:literal $(, $lib:literal)*], $params:ty, |$p:ident| $floats:expr, $twin:path) => {
-        $crate::plan::Wide {
-            one: $crate::wide!(@ $name, [$file $(, $lib)*, "lanes1.wgsl"], $params, |$p| $floats, $twin),
-            four: $crate::wide!(@ $name, [$file $(, $lib)*, "lanes4.wgsl"], $params, |$p| $floats / 4, $twin),
-        }
-    };
-    (@ $name:literal, [$file:literal $(, $lib:literal)*], $params:ty, |$p:ident| $items:expr, $twin:path) => {
-        $crate::plan::Kernel {
-            name: $name,
-            params: <$params as $crate::plan::Params>::FIELDS,
-            variants: &[$crate::plan::Variant {
-                family: $crate::plan::Family::Portable,
-                file: $file,
-                source: $crate::shader!($file $(, $lib)*),
-                entry: $name,
-                grid: $crate::grid!($params, |$p| $crate::plan::grid::linear($items, 256)),
-            }],
-            twin: $crate::twin!($twin),
-        }
-    };
+/// What a kernel declaration holds: one kernel, or one in two widths.
+pub trait Declared: std::fmt::Debug + Sync {
+    /// Its kernels.
+    fn kernels(&'static self) -> Vec<&'static Kernel>;
+}
+
+impl Declared for Kernel {
+    fn kernels(&'static self) -> Vec<&'static Kernel> {
+        vec![self]
+    }
+}
+
+impl Declared for Wide {
+    fn kernels(&'static self) -> Vec<&'static Kernel> {
+        vec![&self.one, &self.four]
+    }
 }

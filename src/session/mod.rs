@@ -135,8 +135,8 @@ impl Session {
     /// An image is too small, an embedding is not of unit length (its image is named), or the device is lost.
     pub fn embed(&mut self, images: &[DynamicImage]) -> Result<Embeddings> {
         let preprocess = self.model.preprocess();
-        let faces: Vec<Face> = images.par_iter().map(|image| prepare(image, preprocess)).collect();
-        self.embed_faces(&faces)
+        let faces: Result<Vec<Face>> = images.par_iter().map(|image| prepare(image, preprocess)).collect();
+        self.embed_faces(&faces?)
     }
 
     /// Embeds image files, turned upright as their EXIF data says. The rows' ids are the paths.
@@ -170,7 +170,10 @@ impl Session {
             return Err(Error::shape("images", message));
         }
         let images: Vec<&[f32]> = images.chunks_exact(len).collect();
-        unit_rows(self.embed_with(&images, |image, row| row.copy_from_slice(image))?)
+        unit_rows(self.embed_with(&images, |image, row| {
+            row.copy_from_slice(image);
+            Ok(())
+        })?)
     }
 
     /// As [`embed_faces`](Self::embed_faces), without a look at the rows: in training a network may be anything.
@@ -186,7 +189,11 @@ impl Session {
     }
 
     /// Embeds images in batches; `write` writes one as floats.
-    fn embed_with<F: Sync>(&mut self, images: &[F], write: impl Fn(&F, &mut [f32]) + Sync) -> Result<Embeddings> {
+    fn embed_with<F: Sync>(
+        &mut self,
+        images: &[F],
+        write: impl Fn(&F, &mut [f32]) -> Result<()> + Sync,
+    ) -> Result<Embeddings> {
         let (len, dim) = (self.model.preprocess().face_len(), self.model.dimensions()? as usize);
         let mut data = Vec::with_capacity(images.len() * dim);
         let mut left = images;
@@ -207,7 +214,7 @@ impl Session {
             }
             let (now, rest) = left.split_at(left.len().min(shape.0 as usize));
             let mut pixels = vec![0.0; shape.0 as usize * len];
-            pixels.par_chunks_exact_mut(len).zip(now).for_each(|(row, image)| write(image, row));
+            pixels.par_chunks_exact_mut(len).zip(now).try_for_each(|(row, image)| write(image, row))?;
             plan.executor.write(plan.images, &pixels)?;
             plan.executor.run_all()?;
             let embeddings = plan.outputs.iter().find(|(name, ..)| name == EMBEDDINGS);

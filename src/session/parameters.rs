@@ -13,8 +13,9 @@ use crate::model::Model;
 use crate::net;
 use crate::plan::{BufferSpec, Role, Type};
 use crate::store::{NamedTensor, Store};
-use crate::weights::{Metadata, Weights};
-use crate::{Engine, Error, Result};
+use crate::text::shown;
+use crate::weights::{Metadata, Weights, unusable};
+use crate::{Engine, Result};
 
 /// The roles of what a weights file holds.
 pub(crate) const WEIGHTS: [Role; 2] = [Role::Param, Role::Statistic];
@@ -58,14 +59,16 @@ pub(crate) fn weights_of(tensors: Vec<NamedTensor>, metadata: Metadata) -> Weigh
 /// # Errors
 /// The network is unknown, or cannot have the sizes that the file claims; `path` names the file in the message.
 pub(crate) fn model_of(weights: &Weights, path: &Path) -> Result<Model> {
-    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+    let fail = |message: String| unusable(path, &message);
     let Metadata { network: name, embedding, preprocess, version, .. } = &weights.metadata;
     let network = net::find(name).map_err(|_| {
         let names: Vec<_> = net::NETWORKS.iter().map(|n| n.name).collect();
         fail(format!(
-            "holds weights of the network {name}, this version knows {}; update facenet-gpu (the file was written by \
-             version {version})",
-            names.join(", ")
+            "holds weights of the network {}, this version knows {}; update facenet-gpu (the file was written by \
+             version {})",
+            shown(name),
+            names.join(", "),
+            shown(version)
         ))
     })?;
     let Preprocess { height, width, .. } = preprocess;
@@ -80,10 +83,10 @@ pub(crate) fn model_of(weights: &Weights, path: &Path) -> Result<Model> {
 /// # Errors
 /// They belong to another model, or a tensor is missing, unknown, misshapen or holds NaN or Inf.
 pub(crate) fn check_fit(model: &Model, weights: &Weights, path: &Path) -> Result<()> {
-    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+    let fail = |message: String| unusable(path, &message);
     let name = &weights.metadata.network;
     if name != model.name() {
-        return Err(fail(format!("holds weights of the network {name}, not of {}", model.name())));
+        return Err(fail(format!("holds weights of the network {}, not of {}", shown(name), model.name())));
     }
     let mut known = BTreeSet::new();
     for (name, shape) in model.tensors() {
@@ -94,7 +97,11 @@ pub(crate) fn check_fit(model: &Model, weights: &Weights, path: &Path) -> Result
         }
     }
     if let Some((name, ..)) = weights.tensors.iter().find(|(name, ..)| !known.contains(name.as_str())) {
-        return Err(fail(format!("has the tensor {name}, which {} does not know; the file is damaged", model.name())));
+        return Err(fail(format!(
+            "has the tensor {}, which {} does not know; the file is damaged",
+            shown(name),
+            model.name()
+        )));
     }
     if !weights.is_finite() {
         return Err(fail("holds values that are not numbers; train again with a lower learning rate".into()));

@@ -138,17 +138,17 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::{Mining, stat};
+    use crate::op::{Mining, Stat};
     use crate::train::Offline;
 
     /// The report of a step of 100 pairs.
     fn report(loss: f32, hard: f32, d_different: f32, mean_length: f32) -> StepReport {
-        let mut s = [0.0; stat::COUNT];
-        s[stat::LOSS_PER_PAIR] = loss;
-        s[stat::PAIRS] = 100.0;
-        s[stat::HARD] = hard;
-        s[stat::DIFFERENT_DISTANCE] = d_different;
-        s[stat::MEAN_LENGTH] = mean_length;
+        let mut s = [0.0; Stat::COUNT];
+        s[Stat::LossPerPair] = loss;
+        s[Stat::Pairs] = 100.0;
+        s[Stat::Hard] = hard;
+        s[Stat::DifferentDistance] = d_different;
+        s[Stat::MeanLength] = mean_length;
         StepReport::new(1, 1, &s, 0.1, 0.0)
     }
 

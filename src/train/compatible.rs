@@ -89,5 +89,5 @@ fn face(set: &FaceSet, image: usize, preprocess: &Preprocess) -> Result<Face> {
     }
     let face = set.face(image)?.into_owned();
     let picture = RgbImage::from_raw(own.width, own.height, face).expect("a face has the set's size");
-    Ok(prepare(&DynamicImage::ImageRgb8(picture), preprocess))
+    prepare(&DynamicImage::ImageRgb8(picture), preprocess)
 }

@@ -47,7 +47,7 @@ pub(super) fn first_bad_tensor(
     let mut first = None;
     for own in everyone.chunks(chunk as usize) {
         let filled: Vec<usize> = own.iter().chain(everyone.iter().cycle()).copied().take(chunk as usize).collect();
-        batch.images.write(&filled, &mut pixels);
+        batch.images.write(&filled, &mut pixels)?;
         executor.write(images, &pixels)?;
         executor.run_all()?;
         for (at, &layer) in layers.iter().enumerate() {

@@ -11,11 +11,13 @@ mod evaluate;
 mod offline;
 mod output;
 mod pack;
+#[cfg(feature = "program")]
 mod plot;
 mod prepare;
 mod rate;
 mod report;
 mod run;
+#[cfg(feature = "program")]
 mod run_folder;
 mod state;
 mod step;
@@ -33,6 +35,7 @@ pub use output::{InMemory, Output};
 pub use prepare::check_data;
 pub use report::{EpochReport, Observer, SelectionReport, Setup, StepReport, Summary};
 pub use run::train;
+#[cfg(feature = "program")]
 pub use run_folder::RunFolder;
 pub use state::{Best, Progress, TrainingState};
 pub use trainer::{Trainer, Work};

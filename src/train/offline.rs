@@ -1,8 +1,9 @@
 //! Offline selection (the paper's section 3.2): every so many steps the latest weights embed a part of the training set,
 //! hard triplets are chosen over all of it, and training goes on with these until the next time.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -17,10 +18,15 @@ use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
 use crate::data::sampler::{Batch, PkSampler};
 use crate::model::Model;
-use crate::op::{HardTriplet, hard_triplets};
+use crate::search::{Neighbours, Pairs, Points, Queries, Question, Searcher};
 use crate::session::Session;
 use crate::store::Store;
 use crate::{Engine, Error, Result};
+
+/// The farthest image of the same person.
+const POSITIVE: Question = Question { k: 1, farthest: true, pairs: Pairs::SameLabel };
+/// The closest image of another person.
+const NEGATIVE: Question = Question { k: 1, farthest: false, pairs: Pairs::OtherLabel };
 
 /// How triplets are chosen offline: see [`Offline::every()`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -173,15 +179,26 @@ impl OfflineBatches {
         let Some(embeddings) = embeddings else { return Ok(None) };
         let person = |&image: &usize| u32::try_from(set.person_of(image)).expect("people are counted in u32");
         let people: Vec<u32> = subset.iter().map(person).collect();
-        let rows: Vec<Vec<f32>> = embeddings.rows().map(<[f32]>::to_vec).collect();
-        let found = hard_triplets(engine, &rows, &people).map_err(too_many)?;
-        let triplet = |(&anchor, found): (&usize, &HardTriplet)| {
-            let (positive, d_ap) = found.positive?;
-            let (negative, d_an) = (if self.settings.hardest { found.hardest } else { found.semi_hard })?;
+        let points = Points::new(embeddings.as_slice(), embeddings.dim())?.labelled(&people)?;
+        let ask = |queries: Queries<'_>, question| {
+            let mut searcher = Searcher::new(engine, points, question, people.len())?;
+            searcher.search(&queries, |_, _| match stop.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        };
+        let anchors = Queries::gallery(points);
+        let Some(positives) = ask(anchors, POSITIVE).map_err(too_many)? else { return Ok(None) };
+        let semi_hard = anchors.beyond(&positives.distance)?;
+        let negatives = ask(if self.settings.hardest { anchors } else { semi_hard }, NEGATIVE).map_err(too_many)?;
+        let Some(negatives) = negatives else { return Ok(None) };
+        let one = |found: &Neighbours, at| found.of(at).next();
+        let triplet = |(at, &anchor): (usize, &usize)| {
+            let ((positive, d_ap), (negative, d_an)) = (one(&positives, at)?, one(&negatives, at)?);
             let images = [anchor, subset[positive as usize], subset[negative as usize]];
             (d_an - d_ap < self.margin).then_some(Chosen { images, d_ap, d_an })
         };
-        Ok(Some(subset.iter().zip(&found).filter_map(triplet).collect()))
+        Ok(Some(subset.iter().enumerate().filter_map(triplet).collect()))
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Baselines, Versions};
 use crate::data::faces::FaceSet;
 use crate::eval::verification::Accuracy;
-use crate::op::stat;
+use crate::op::Stat;
 
 /// One step, as the observer and `steps.csv` see it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -55,26 +55,26 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// A row from the statistics of the triplet loss (see [`stat`]).
+    /// A row from the statistics of the triplet loss (see [`Stat`]).
     pub(super) fn new(step: usize, epoch: u32, s: &[f32], learning_rate: f32, seconds: f64) -> Self {
         Self {
             step,
             epoch,
-            loss: s[stat::LOSS],
-            loss_all: s[stat::LOSS_PER_PAIR],
-            pairs: s[stat::PAIRS],
-            active: s[stat::ACTIVE],
-            candidates: s[stat::CANDIDATES],
-            skipped_pairs: s[stat::SKIPPED_PAIRS],
-            easy: s[stat::EASY],
-            semi_hard: s[stat::SEMI_HARD],
-            hard: s[stat::HARD],
-            d_ap: s[stat::POSITIVE_DISTANCE],
-            d_ap_std: s[stat::POSITIVE_SPREAD],
-            d_an: s[stat::NEGATIVE_DISTANCE],
-            d_an_std: s[stat::NEGATIVE_SPREAD],
-            d_different: s[stat::DIFFERENT_DISTANCE],
-            mean_length: s[stat::MEAN_LENGTH],
+            loss: s[Stat::Loss],
+            loss_all: s[Stat::LossPerPair],
+            pairs: s[Stat::Pairs],
+            active: s[Stat::Active],
+            candidates: s[Stat::Candidates],
+            skipped_pairs: s[Stat::SkippedPairs],
+            easy: s[Stat::Easy],
+            semi_hard: s[Stat::SemiHard],
+            hard: s[Stat::Hard],
+            d_ap: s[Stat::PositiveDistance],
+            d_ap_std: s[Stat::PositiveStd],
+            d_an: s[Stat::NegativeDistance],
+            d_an_std: s[Stat::NegativeStd],
+            d_different: s[Stat::DifferentDistance],
+            mean_length: s[Stat::MeanLength],
             skipped: 0,
             offline: false,
             learning_rate,

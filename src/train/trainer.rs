@@ -9,11 +9,12 @@ use super::{Compatible, Config, TrainingState, choose_chunk};
 use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::model::Model;
-use crate::op::stat;
+use crate::op::Stat;
 use crate::plan::{Plan, Role};
 use crate::session::{WEIGHTS, load_weights, store_of, weights_of};
 use crate::store::Store;
-use crate::weights::{Metadata, Weights};
+use crate::text::shown;
+use crate::weights::{Metadata, Weights, unusable};
 use crate::{Engine, Error, Result};
 
 /// Chunks that may wait for the device: enough to keep it busy, few enough that their images take little memory.
@@ -84,8 +85,8 @@ impl Trainer {
         store.add_from(&plan, &[Role::State])?;
         let mut executor = Store::executor(&[&store], plan, &Options::default())?;
         // The mean over active triplets is what is minimised; the other statistics are watched only.
-        let mut dloss = vec![0.0; stat::COUNT];
-        dloss[stat::LOSS] = 1.0;
+        let mut dloss = vec![0.0; Stat::COUNT];
+        dloss[Stat::Loss] = 1.0;
         executor.write(buffers.dloss, &dloss)?;
         let metadata = Metadata { origin: config.origin(), ..Metadata::of(model)? };
         let (work, in_flight) = (Work::default(), VecDeque::new());
@@ -134,7 +135,7 @@ impl Trainer {
         self.work
     }
 
-    /// Runs one step. The statistics (see [`stat`]) arrive later, without a wait in between. A step in chunks waits once,
+    /// Runs one step. The statistics (see [`Stat`]) arrive later, without a wait in between. A step in chunks waits once,
     /// for the list of images that have a gradient.
     ///
     /// # Errors
@@ -156,7 +157,7 @@ impl Trainer {
             return self.step_in_chunks(batch, &chunks);
         }
         let everyone: Vec<usize> = (0..batch.labels.len()).collect();
-        batch.images.write(&everyone, &mut self.pixels);
+        batch.images.write(&everyone, &mut self.pixels)?;
         self.executor.write(b.images, &self.pixels)?;
         self.write_seed(0)?;
         self.dropout = self.dropout.wrapping_add(1);
@@ -172,7 +173,7 @@ impl Trainer {
         let Some(old) = self.buffers.old else { return Ok(all) };
         let new = self.executor.download(old.statistics)?;
         Ok(all.join(new).map(|(mut all, new)| {
-            for slot in [stat::DIFFERENT_DISTANCE, stat::MEAN_LENGTH] {
+            for slot in [Stat::DifferentDistance, Stat::MeanLength] {
                 all[slot] = new[slot];
             }
             all
@@ -269,7 +270,7 @@ impl Trainer {
         let place = |&image: &usize| u32::try_from(image).expect("a batch fits 32 bits");
         let mut rows: Vec<u32> = own.iter().map(place).collect();
         rows.resize(size, NOWHERE);
-        batch.images.write(&images, &mut self.pixels);
+        batch.images.write(&images, &mut self.pixels)?;
         self.executor.write(self.buffers.images, &self.pixels)?;
         self.executor.write_u32(chunks.rows, &rows)?;
         self.write_seed(u32::try_from(number).expect("a batch fits 32 bits"))
@@ -288,10 +289,8 @@ impl Trainer {
     /// They belong to another network.
     pub fn load(&mut self, weights: &Weights, path: &std::path::Path) -> Result<()> {
         if weights.metadata.network != self.metadata.network {
-            return Err(Error::Weights {
-                path: path.to_path_buf(),
-                message: format!("holds {}, not {}", weights.metadata.network, self.metadata.network),
-            });
+            let message = format!("holds {}, not {}", shown(&weights.metadata.network), self.metadata.network);
+            return Err(unusable(path, &message));
         }
         load_weights(&self.store, weights, path)
     }

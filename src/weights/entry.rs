@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use super::pytorch::Tensor;
+use crate::text::shown;
+
 /// A tensor in the file.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -18,7 +21,8 @@ pub(super) enum Data {
     /// Bytes of the file.
     Range(Range<usize>),
     /// Behind PyTorch's reader.
-    PyTorch(pytorch_reader::Tensor),
+    #[cfg_attr(not(feature = "program"), expect(dead_code, reason = "nothing reads them then"))]
+    PyTorch(Tensor),
 }
 
 impl Entry {
@@ -35,5 +39,5 @@ impl Entry {
 
 /// What is said of a file that contradicts itself.
 pub(super) fn damaged(detail: &str) -> String {
-    format!("is cut short or damaged ({}); copy it again", detail.lines().next().unwrap_or_default())
+    format!("is cut short or damaged ({}); copy it again", shown(detail.lines().next().unwrap_or_default()))
 }

@@ -10,9 +10,7 @@ use crate::Result;
 use crate::data::preprocess::Preprocess;
 use crate::net::{self, Network};
 use crate::plan::Shape;
-
-/// Most names that a message lists.
-const NAMED: usize = 3;
+use crate::text::listed;
 
 /// What was in a file of another program.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,12 +174,7 @@ fn check(dict: &StateDict, family: Family, prefix: &str, foreign: &[Foreign]) ->
 
 /// `the tensor a`, `the tensors a, b, c and 4 more`.
 fn list(names: &[String]) -> String {
-    let shown = names[..names.len().min(NAMED)].join(", ");
-    match names.len() {
-        1 => format!("the tensor {shown}"),
-        n if n > NAMED => format!("the tensors {shown} and {} more", n - NAMED),
-        _ => format!("the tensors {shown}"),
-    }
+    format!("the tensor{} {}", if names.len() == 1 { "" } else { "s" }, listed(names))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod layout;
 mod names;
+#[cfg_attr(not(feature = "program"), path = "no_pytorch.rs")]
 mod pytorch;
 mod state_dict;
 
@@ -21,6 +22,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 use crate::data::preprocess::Preprocess;
 use crate::model::Model;
 use crate::plan::Shape;
+use crate::text::{printable, shown};
 use crate::{Error, Result};
 
 pub use export::{Exported, export};
@@ -119,7 +121,7 @@ impl Weights {
     /// It cannot be read, is not safetensors, is cut short, or was not written by this program.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(Error::io("read", path))?;
-        let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+        let fail = |message: String| unusable(path, &message);
         let explain = |e: SafeTensorError| explain(path, &bytes, e);
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(explain)?;
         let info = header.metadata().clone().unwrap_or_default();
@@ -135,7 +137,7 @@ impl Weights {
         let format = field("format")?;
         if format != FORMAT {
             return Err(fail(if format.starts_with("facenet-gpu/") {
-                format!("has format {format}, this version reads {FORMAT}; update facenet-gpu")
+                format!("has format {}, this version reads {FORMAT}; update facenet-gpu", shown(&format))
             } else {
                 "was not written by facenet-gpu; turn it into a weights file with `facenet-gpu import`".to_string()
             }));
@@ -156,12 +158,12 @@ impl Weights {
         let mut tensors = Vec::with_capacity(file.len());
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
-                return Err(fail(format!("has the tensor {name} as {:?}, F32 is needed", view.dtype())));
+                return Err(fail(format!("has the tensor {} as {:?}, F32 is needed", shown(&name), view.dtype())));
             }
             let dims: Option<Vec<u32>> = view.shape().iter().map(|&d| u32::try_from(d).ok()).collect();
             let shape = dims.and_then(|d| Shape::new(&d).ok());
-            let shape =
-                shape.ok_or_else(|| fail(format!("has the tensor {name} with the odd sizes {:?}", view.shape())))?;
+            let odd = || format!("has the tensor {} with the odd sizes {:?}", shown(&name), view.shape());
+            let shape = shape.ok_or_else(|| fail(odd()))?;
             tensors.push((name, shape, bytemuck::pod_collect_to_vec(view.data())));
         }
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
@@ -183,7 +185,7 @@ impl Weights {
     /// # Errors
     /// There is no such tensor or it has other sizes; `path` names the file in the message.
     pub fn tensor(&self, name: &str, shape: Shape, path: &Path) -> Result<&[f32]> {
-        let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+        let fail = |message: String| unusable(path, &message);
         let found = self.find(name);
         let (have, data) =
             found.ok_or_else(|| fail(format!("lacks the tensor {name} {shape}; it belongs to another network")))?;
@@ -205,10 +207,17 @@ pub(crate) fn explain(path: &Path, bytes: &[u8], error: SafeTensorError) -> Erro
         }
         // The first eight bytes are the length of the header, which begins with a brace.
         _ if bytes.is_empty() => "is empty; copy it again".into(),
-        e if bytes.get(8) == Some(&b'{') => format!("is cut short or damaged ({e}); copy it again"),
+        e if bytes.get(8) == Some(&b'{') => {
+            format!("is cut short or damaged ({}); copy it again", shown(&e.to_string()))
+        }
         _ => "is not a safetensors file; give one that `facenet-gpu train` or `facenet-gpu import` wrote".into(),
     };
-    Error::Weights { path: path.to_path_buf(), message }
+    unusable(path, &message)
+}
+
+/// An error about the file `path`, which may have written parts of the message itself.
+pub(crate) fn unusable(path: &Path, message: &str) -> Error {
+    Error::Weights { path: path.to_path_buf(), message: printable(message).into_owned() }
 }
 
 /// A safetensors file: equal tensors and metadata give equal bytes.
@@ -230,7 +239,17 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).map_err(Error::io("write", path))?;
     file.as_file().sync_all().map_err(Error::io("write", path))?;
     file.persist(path).map_err(|e| Error::io("write", path)(e.error))?;
+    sync_folder(folder);
     Ok(())
+}
+
+/// Brings a folder's list of files to the disk, so that a file that was renamed into it is there after a power cut. Where
+/// the system cannot do that (folders on Windows, some network drives), the file is written all the same.
+fn sync_folder(folder: &Path) {
+    #[cfg(unix)]
+    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    #[cfg(not(unix))]
+    let _ = folder;
 }
 
 /// A temporary file with the permissions that any new file gets; those of tempfile are for its owner's eyes only.
@@ -246,6 +265,7 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 ///
 /// # Errors
 /// The folder does not exist or cannot be written.
+#[cfg(feature = "program")]
 pub(crate) fn check_writable(folder: &Path) -> Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     tempfile::NamedTempFile::new_in(folder).map(drop).map_err(Error::io("write into", folder))
@@ -344,6 +364,14 @@ mod tests {
         let newer = String::from_utf8_lossy(&saved()[8..saved().len() - 16]).replace("facenet-gpu/1", "facenet-gpu/9");
         let bytes = [&saved()[..8], newer.as_bytes(), &[0; 16]].concat();
         assert!(refusal(&bytes).contains("update facenet-gpu"));
+    }
+
+    #[test]
+    fn what_a_file_calls_things_is_escaped_in_messages() {
+        let header = r#"{"__metadata__":{"format":"facenet-gpu/\u001b[2K\nerror: none"}}"#;
+        let text = refusal(&[&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat());
+        assert!(text.contains(r"has format facenet-gpu/\u{1b}[2K\nerror: none, this version reads"), "{text}");
+        assert!(!text.contains(char::is_control), "{text:?}");
     }
 
     #[test]

@@ -6,10 +6,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
+pub(super) use pytorch_reader::Tensor;
 use pytorch_reader::{PickleError, PickleValue, PytorchError, PytorchReader};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::entry::{Data, Entry, damaged};
+use super::unusable;
+use crate::text::shown;
 use crate::{Error, Result};
 
 /// Most operations of a file's pickles. A state dict needs some 60 for each tensor; each may cost a hundred bytes.
@@ -25,7 +28,7 @@ const HARMLESS: [&str; 6] = ["torch", "numpy", "collections", "_codecs", "dateti
 /// # Errors
 /// The file cannot be read, is neither, is cut short or damaged, asks for code to be run, or claims more than it holds.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>> {
-    let fail = |message: String| Error::Weights { path: path.to_path_buf(), message };
+    let fail = |message: String| unusable(path, &message);
     let mut file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
     let length = file.get_ref().metadata().map_err(Error::io("read", path))?.len();
     check(&mut file).map_err(fail)?;
@@ -38,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>> {
     for (name, tensor) in reader.into_tensors() {
         // A view may repeat a few bytes without end.
         if tensor.byte_len() as u64 > length {
-            let (shape, bytes) = (tensor.shape(), tensor.byte_len());
+            let (name, shape, bytes) = (shown(&name), tensor.shape(), tensor.byte_len());
             let message =
                 format!("has the tensor {name} {shape:?} of {bytes} bytes, more than the file of {length} bytes");
             return Err(fail(format!("{message} holds; save it again with tensor.contiguous()")));
@@ -52,8 +55,9 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>> {
 /// What is said of a file that asks for code to be run.
 fn not_run(call: &str) -> String {
     format!(
-        "asks Python to call {call}, which was not done and no state dict needs; get it from somebody you trust, or \
-         save the weights alone with torch.save(network.state_dict(), ...)"
+        "asks Python to call {}, which was not done and no state dict needs; get it from somebody you trust, or \
+         save the weights alone with torch.save(network.state_dict(), ...)",
+        shown(call)
     )
 }
 
@@ -70,6 +74,7 @@ fn explain(error: &PytorchError) -> String {
         PytorchError::InvalidFormat(text) => match text.split_once("at the root of the PyTorch file, found ") {
             Some((_, found)) if is_foreign(found) => not_run(found),
             Some((_, found)) => {
+                let found = shown(found);
                 format!("holds a {found}, not a state dict; save one with torch.save(network.state_dict(), ...)")
             }
             None => damaged(text),

@@ -9,7 +9,8 @@ use half::{bf16, f16};
 use safetensors::SafeTensors;
 
 use super::entry::{Data, Entry, damaged};
-use super::{FORMAT, explain, pytorch};
+use super::{FORMAT, explain, pytorch, unusable};
+use crate::text::{listed, shown};
 use crate::{Error, Result};
 
 /// Named tensors of a file. Their values are read when they are asked for.
@@ -34,7 +35,7 @@ impl StateDict {
         let file = File::open(path).map_err(Error::io("read", path))?;
         file.take(9).read_to_end(&mut start).map_err(Error::io("read", path))?;
         if start.is_empty() {
-            return Err(Error::Weights { path: path.to_path_buf(), message: "is empty; copy it again".into() });
+            return Err(unusable(path, "is empty; copy it again"));
         }
         // The first eight bytes of safetensors are the length of the header, which begins with a brace.
         if start.get(8) != Some(&b'{') {
@@ -45,8 +46,7 @@ impl StateDict {
         let (size, header) = SafeTensors::read_metadata(&bytes).map_err(|e| explain(path, &bytes, e))?;
         let info = header.metadata().clone().unwrap_or_default();
         if info.get("format").is_some_and(|format| format == FORMAT) {
-            let message = "was written by facenet-gpu and needs no import; use it as it is".into();
-            return Err(Error::Weights { path: path.to_path_buf(), message });
+            return Err(unusable(path, "was written by facenet-gpu and needs no import; use it as it is"));
         }
         let tensors = header.tensors().into_iter().map(|(name, info)| {
             let (begin, end) = info.data_offsets;
@@ -65,7 +65,7 @@ impl StateDict {
 
     /// An error about this file.
     pub(super) fn fail(&self, message: String) -> Error {
-        Error::Weights { path: self.path.clone(), message }
+        unusable(&self.path, &message)
     }
 
     /// Names and tensors, in the order of their names.
@@ -82,7 +82,7 @@ impl StateDict {
     /// `state_dict.` or `module.`. `None` if no tensor ends with that name.
     ///
     /// # Errors
-    /// Several tensors end with that name; the message lists them.
+    /// Several tensors end with that name; the message lists some of their keys.
     pub(super) fn prefix(&self, name: &str) -> Result<Option<&str>> {
         let keys = self.tensors.keys().filter_map(|full| full.strip_suffix(name));
         let found: Vec<&str> = keys.filter(|keys| keys.is_empty() || keys.ends_with('.')).collect();
@@ -92,7 +92,7 @@ impl StateDict {
             _ if found.contains(&"") => Ok(Some("")),
             _ => Err(self.fail(format!(
                 "holds several state dicts, under {}; save one of them alone with torch.save",
-                found.join(", ")
+                listed(&found)
             ))),
         }
     }
@@ -102,7 +102,7 @@ impl StateDict {
     /// # Errors
     /// There is no such tensor, it is no float, or the file is damaged.
     pub(super) fn values(&self, name: &str) -> Result<Vec<f32>> {
-        let entry = self.get(name).ok_or_else(|| self.fail(format!("lacks the tensor {name}")))?;
+        let entry = self.get(name).ok_or_else(|| self.fail(format!("lacks the tensor {}", shown(name))))?;
         let owned;
         let bytes = match &entry.data {
             Data::Range(range) => self.bytes.get(range.clone()).unwrap_or_default(),
@@ -118,12 +118,13 @@ impl StateDict {
             "F16" => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
             "BF16" => bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
             other => {
+                let name = shown(name);
                 let message = format!("has the tensor {name} as {other}, but F32, F16, BF16 or F64 is needed");
                 return Err(self.fail(message));
             }
         };
         if values.len() != entry.len() {
-            return Err(self.fail(damaged(&format!("the tensor {name} is cut short"))));
+            return Err(self.fail(damaged(&format!("the tensor {} is cut short", shown(name)))));
         }
         Ok(values)
     }

@@ -2,25 +2,25 @@
 //! device, whatever the chunk, and images without a gradient are not run a second time.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use crate::support::{gpus, normals, relative_error, rng};
 use facenet_gpu::data::prefetch::HostBatch;
-use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
-use facenet_gpu::net::{self, Blocks, Build, Network};
-use facenet_gpu::op::{Mining, TripletLoss, stat};
-use facenet_gpu::plan::Shape;
+use facenet_gpu::net::{self, Blocks};
+use facenet_gpu::op::{Mining, Stat, TripletLoss};
+use facenet_gpu::plan::{Phase, Shape};
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer, Work, choose_chunk};
-use facenet_gpu::weights::{Metadata, Origin, Weights};
-use facenet_gpu::{Engine, Result, initial_weights};
+use facenet_gpu::weights::{Metadata, Weights};
+use facenet_gpu::{Engine, Model, Result, initial_weights};
 
 const BATCH: u32 = 24;
 /// The whole batch, parts of it that are full, one that leaves a ragged chunk, and single images.
 const CHUNKS: [u32; 4] = [24, 8, 7, 1];
 
-static SMALL: Network = Network { name: "small", input: [16, 16], embedding: 16, about: "for tests", layers };
+static SMALL: LazyLock<Model> = LazyLock::new(|| net::model("small", "for tests", [16, 16], 16, layers).unwrap());
 
 fn layers(n: &mut Blocks<'_>, images: Tensor) -> Result<Tensor> {
     let x = n.conv("conv1", images, 8, 5, 2)?;
@@ -34,25 +34,13 @@ fn engines() -> Vec<Engine> {
     gpus().into_iter().map(Engine::Gpu).chain([Engine::Cpu, Engine::CpuF64]).collect()
 }
 
-fn metadata(network: &Network) -> Metadata {
-    let [height, width] = network.input;
-    let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
-    Metadata {
-        network: network.name.into(),
-        embedding: network.embedding,
-        preprocess,
-        version: "test".into(),
-        origin: Origin::default(),
-    }
-}
-
-fn start(network: &Network) -> Weights {
-    initial_weights(&network.graph(&Build::training(1)).unwrap().graph, metadata(network), 11)
+fn start(model: &Model) -> Weights {
+    initial_weights(model, Metadata::of(model).unwrap(), 11)
 }
 
 /// Noise; `labels` says who is on it. Images from `alike` on are copies of the last.
-fn batch(network: &Network, labels: Vec<u32>, alike: usize) -> HostBatch {
-    let len = (network.input[0] * network.input[1] * 3) as usize;
+fn batch(model: &Model, labels: Vec<u32>, alike: usize) -> HostBatch {
+    let len = model.preprocess().face_len();
     let mut images = normals(&mut rng("images"), labels.len() * len);
     for image in alike..labels.len() - 1 {
         images.copy_within((labels.len() - 1) * len.., image * len);
@@ -74,10 +62,10 @@ fn config(chunk: u32) -> Config {
     Config::default().with(|c| (c.chunk, c.schedule, c.margin) = (Some(chunk), Schedule::Constant, 0.3))
 }
 
-fn trainer(engine: &Engine, network: &Network, config: &Config, batch: &HostBatch) -> Trainer {
+fn trainer(engine: &Engine, model: &Model, config: &Config, batch: &HostBatch) -> Trainer {
     let size = u32::try_from(batch.labels.len()).unwrap();
-    let mut trainer = Trainer::new(engine, network, config, metadata(network), size).unwrap();
-    trainer.load(&start(network), Path::new("start")).unwrap();
+    let mut trainer = Trainer::new(engine, model, config, size).unwrap();
+    trainer.load(&start(model), Path::new("start")).unwrap();
     trainer
 }
 
@@ -91,9 +79,10 @@ fn difference(got: &[Vec<f32>], expected: &[Vec<f32>]) -> f64 {
 
 /// Gradients of all parameters of the whole batch at once, by a plan that knows nothing of chunks.
 fn whole_gradients(engine: &Engine, batch: &HostBatch) -> Vec<Vec<f32>> {
-    let mut net = SMALL.graph(&Build::training(BATCH)).unwrap();
+    let mut net = SMALL.training(BATCH).unwrap();
+    let embeddings = net.embeddings();
     let labels = net.graph.input_u32("labels", Shape::vector(BATCH));
-    let loss = net.graph.op("loss", TripletLoss::new(0.3).unwrap(), &[net.embeddings, labels]).unwrap();
+    let loss = net.graph.op("loss", TripletLoss::new(0.3).unwrap(), &[embeddings, labels]).unwrap();
     let params: Vec<Tensor> = net.graph.params().map(|(t, _)| t).collect();
     let mut recording = Recording::forward(&net.graph, &[loss]);
     let dloss = recording.backward(loss, &params);
@@ -105,11 +94,11 @@ fn whole_gradients(engine: &Engine, batch: &HostBatch) -> Vec<Vec<f32>> {
         executor.write(buf, data).unwrap();
     }
     let mut floats = vec![0.0; batch.images.len()];
-    batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats);
+    batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats).unwrap();
     executor.write(images, &floats).unwrap();
     executor.write_u32(labels, &batch.labels).unwrap();
-    let mut seed = vec![0.0; stat::COUNT];
-    seed[stat::LOSS] = 1.0;
+    let mut seed = vec![0.0; Stat::COUNT];
+    seed[Stat::Loss] = 1.0;
     executor.write(dloss, &seed).unwrap();
     executor.run_all().unwrap();
     gradients.into_iter().map(|buf| executor.read(buf).unwrap()).collect()
@@ -162,8 +151,8 @@ fn weights_and_statistics_after_one_and_five_steps_are_those_of_the_whole_batch(
             };
             let expected = run(BATCH);
             assert!(
-                expected[0].0[stat::ACTIVE] > 10.0
-                    && expected[1].0[stat::LOSS_PER_PAIR] != expected[0].0[stat::LOSS_PER_PAIR]
+                expected[0].0[Stat::Active] > 10.0
+                    && expected[1].0[Stat::LossPerPair] != expected[0].0[Stat::LossPerPair]
             );
             for chunk in &CHUNKS[1..] {
                 for ((statistics, weights), (expected_statistics, expected)) in run(*chunk).iter().zip(&expected) {
@@ -255,7 +244,7 @@ fn a_loss_that_is_not_a_number_leaves_the_weights_alone() {
     for engine in engines() {
         let mut trainer = trainer(&engine, &SMALL, &config(7), &broken);
         let statistics = trainer.step(&broken, 0.1).unwrap().wait().unwrap();
-        assert!(statistics[stat::LOSS].is_nan(), "{}", engine.describe());
+        assert!(statistics[Stat::Loss].is_nan(), "{}", engine.describe());
         let before: Vec<Vec<f32>> = start(&SMALL).tensors.into_iter().map(|(_, _, data)| data).collect();
         assert_eq!(weights(&mut trainer), before, "{}", engine.describe());
     }
@@ -272,9 +261,9 @@ fn a_batch_of_another_size_is_refused() {
 
 #[test]
 fn a_chunk_is_the_batch_if_it_fits_and_never_more() {
-    let zf64 = net::find("zf64").unwrap();
+    let zf64 = net::find("zf64").unwrap().model().unwrap();
     let choose = |engine: &Engine, chunk, batch| {
-        choose_chunk(engine, zf64, &Config::default().with(|c| c.chunk = chunk), batch).unwrap()
+        choose_chunk(engine, &zf64, &Config::default().with(|c| c.chunk = chunk), batch).unwrap()
     };
     assert_eq!(choose(&Engine::Cpu, None, 24), 24);
     assert_eq!(choose(&Engine::Cpu, Some(500), 24), 24);
@@ -283,7 +272,7 @@ fn a_chunk_is_the_batch_if_it_fits_and_never_more() {
     // Far more images than there is memory for, at more than a mebibyte each: a half, a quarter, ... of them is taken.
     let batch = u32::try_from(room.total.unwrap() / (400 << 10)).unwrap().min(20_000);
     let chunk = choose(&Engine::Cpu, None, batch);
-    let plan = |chunk| Trainer::plan(zf64, &Config::default().with(|c| c.chunk = Some(chunk)), batch).unwrap();
+    let plan = |chunk| Trainer::plan(&zf64, &Config::default().with(|c| c.chunk = Some(chunk)), batch).unwrap();
     assert!(chunk < batch || plan(batch).bytes() < 2 * room.total.unwrap());
     assert!(plan(chunk).bytes() < 2 * room.total.unwrap());
 }
@@ -315,12 +304,12 @@ fn measured_engines() -> impl Iterator<Item = Engine> {
 #[ignore = "measures time"]
 fn a_step_with_half_of_the_images_inactive_takes_at_most_three_quarters() {
     for (name, steps) in [("zf64", 9), ("nn4", 5)] {
-        let network = net::find(name).unwrap();
-        let all = batch(network, (0..480).map(|i| i / 4).collect(), 480);
-        let half = batch(network, (0..480).map(|i| if i < 240 { i / 4 } else { i }).collect(), 240);
+        let model = net::find(name).unwrap().model().unwrap();
+        let all = batch(&model, (0..480).map(|i| i / 4).collect(), 480);
+        let half = batch(&model, (0..480).map(|i| if i < 240 { i / 4 } else { i }).collect(), 240);
         for engine in measured_engines() {
             let measure = |batch: &HostBatch| {
-                let mut trainer = trainer(&engine, network, &config(32), batch);
+                let mut trainer = trainer(&engine, &model, &config(32), batch);
                 (step_seconds(&mut trainer, batch, steps), trainer.work())
             };
             let ((all, all_work), (half, half_work)) = (measure(&all), measure(&half));
@@ -337,13 +326,13 @@ fn a_step_with_half_of_the_images_inactive_takes_at_most_three_quarters() {
 #[test]
 #[ignore = "measures time"]
 fn selection_among_1800_images_takes_less_than_a_twentieth_of_a_step_of_nn4() {
-    let nn4 = net::find("nn4").unwrap();
-    let batch = batch(nn4, (0..1800).map(|i| i / 40).collect(), 1800);
+    let nn4 = net::find("nn4").unwrap().model().unwrap();
+    let batch = batch(&nn4, (0..1800).map(|i| i / 40).collect(), 1800);
     for engine in measured_engines() {
-        let mut trainer = trainer(&engine, nn4, &config(32), &batch);
+        let mut trainer = trainer(&engine, &nn4, &config(32), &batch);
         let step = step_seconds(&mut trainer, &batch, 3);
         let work = trainer.work();
-        let loss = trainer.executor().plan().phase("loss");
+        let loss = trainer.executor().plan().phase(Phase::Loss).unwrap();
         let selection = median((0..9).map(|_| trainer.executor().time(loss.clone()).unwrap().into_iter().sum::<f64>()));
         let (device, share) = (engine.describe(), 100.0 * selection / step);
         println!("{device}: step {step:.1} s with {work:?}, selection {:.1} ms: {share:.2} %", 1e3 * selection);

@@ -45,12 +45,12 @@ fn expect(op: impl Op + Copy + 'static, dims: &[u32], [x_data, dy_data, y_data, 
 #[test]
 fn a_window_without_length_gives_no_gradient() {
     // Four channels at a time, and one; the square of 1e-30 is too small for a float.
-    let op = L2Pool2d { kernel: 1, stride: 1, pad: 0 };
+    let op = L2Pool2d::new(1, 1, 0);
     let (x, dy) = ([0.0, -0.0, 1e-30, -2.0], [5.0, -6.0, 7.0, 8.0]);
     expect(op, &[1, 1, 1, 4], [&x, &dy, &[0.0, 0.0, 0.0, 2.0], &[0.0, 0.0, 0.0, -8.0]]);
     expect(op, &[1, 1, 4, 1], [&x, &dy, &[0.0, 0.0, 0.0, 2.0], &[0.0, 0.0, 0.0, -8.0]]);
     // One empty window of two that a pixel lies in.
-    let op = L2Pool2d { kernel: 2, stride: 1, pad: 1 };
+    let op = L2Pool2d::new(2, 1, 1);
     let dy = [9.0, 1.0, 9.0, 9.0, 2.0, 9.0];
     expect(op, &[1, 1, 2, 1], [&[0.0; 2], &dy, &[0.0; 6], &[0.0; 2]]);
 }
@@ -66,7 +66,7 @@ fn a_nan_spoils_what_depends_on_it_and_nothing_else() {
     let x = [NAN, 9.0, 9.0, NAN, 1.0, 2.0];
     expect(Maxout::default(), &[6], [&x, &[1.0, 2.0, 3.0], &[NAN, NAN, 2.0], &[1.0, 0.0, 0.0, 2.0, 0.0, 3.0]]);
 
-    let op = L2Pool2d { kernel: 1, stride: 1, pad: 0 };
+    let op = L2Pool2d::new(1, 1, 0);
     let x = [NAN, 2.0, -3.0, 0.0];
     expect(op, &[1, 1, 1, 4], [&x, &[1.0; 4], &[NAN, 2.0, 3.0, 0.0], &[NAN, 1.0, -1.0, 0.0]]);
 

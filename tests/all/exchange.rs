@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use facenet_gpu::data::preprocess::{Normalise, Preprocess};
-use facenet_gpu::net::{self, Build, Network};
+use facenet_gpu::net::{self, Network};
 use facenet_gpu::weights::{Metadata, Origin, Weights, export, import};
-use facenet_gpu::{Engine, Model, initial_weights};
+use facenet_gpu::{Engine, Session, initial_weights};
 use safetensors::SafeTensors;
 
 /// Starting weights with statistics that are not those of the start.
@@ -18,7 +18,7 @@ fn weights(network: &Network, normalise: Normalise) -> Weights {
         version: env!("CARGO_PKG_VERSION").into(),
         origin: Origin::default(),
     };
-    let mut weights = initial_weights(&network.graph(&Build::training(2)).unwrap().graph, metadata, 1);
+    let mut weights = initial_weights(&network.model().unwrap(), metadata, 1);
     for (i, (name, _, data)) in weights.tensors.iter_mut().enumerate() {
         if !name.ends_with("/w") {
             data.iter_mut().enumerate().for_each(|(j, x)| *x += 0.01 * ((i + 3 * j) % 13) as f32);
@@ -80,7 +80,7 @@ fn a_negative_variance_is_refused_on_the_way_in() {
     export(&broken, Path::new("ours"), &file).unwrap();
     let error = import(&file, network, Origin::default()).unwrap_err().to_string();
     assert!(error.contains("the variance -1 in the tensor bn1.running_var"), "{error}");
-    let error = Model::with_weights(&Engine::Cpu, &broken, Path::new("ours"), 1).unwrap_err().to_string();
+    let error = Session::with_weights(&Engine::Cpu, &broken, "ours").unwrap_err().to_string();
     assert!(error.contains("negative variance in the tensor conv1/var"), "{error}");
 }
 
@@ -93,8 +93,8 @@ fn imported_weights_embed_as_the_exported_ones_did() {
     export(&before, Path::new("ours"), &theirs).unwrap();
     import(&theirs, network, Origin::default()).unwrap().weights.save(&ours).unwrap();
     let image = [image::DynamicImage::new_rgb8(120, 96)];
-    let mut model = Model::with_weights(&Engine::Cpu, &before, Path::new("before"), 1).unwrap();
-    let expected = model.embed(&image).unwrap();
+    let mut session = Session::with_weights(&Engine::Cpu, &before, "before").unwrap();
+    let expected = session.embed(&image).unwrap();
     assert!(expected[0].iter().all(|x| x.is_finite()));
-    assert_eq!(Model::load(&Engine::Cpu, &ours).unwrap().embed(&image).unwrap(), expected);
+    assert_eq!(Session::open(&Engine::Cpu, &ours).unwrap().embed(&image).unwrap(), expected);
 }

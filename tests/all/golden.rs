@@ -2,18 +2,18 @@
 //! network. `golden/make_small.py` wrote the file; weights and images come from a formula that both sides compute.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::support::{gpus, relative_error};
 use facenet_gpu::data::prefetch::HostBatch;
-use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
-use facenet_gpu::net::{Blocks, Build, Network};
-use facenet_gpu::op::{TripletLoss, stat};
+use facenet_gpu::net::{self, Blocks};
+use facenet_gpu::op::{Stat, TripletLoss};
 use facenet_gpu::plan::Shape;
 use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer};
-use facenet_gpu::weights::{Metadata, Origin, Weights};
-use facenet_gpu::{Engine, Result};
+use facenet_gpu::weights::{Metadata, Weights};
+use facenet_gpu::{Engine, Model, Result};
 use safetensors::SafeTensors;
 
 const PEOPLE: u32 = 4;
@@ -22,8 +22,8 @@ const DIM: u32 = 16;
 /// Floats of one image.
 const IMAGE: usize = 16 * 16 * 3;
 
-static SMALL: Network =
-    Network { name: "small", input: [16, 16], embedding: DIM, about: "the network of make_small.py", layers };
+static SMALL: LazyLock<Model> =
+    LazyLock::new(|| net::model("small", "the network of make_small.py", [16, 16], DIM, layers).unwrap());
 
 fn layers(n: &mut Blocks<'_>, images: Tensor) -> Result<Tensor> {
     let x = n.conv("conv1", images, 8, 5, 2)?;
@@ -46,20 +46,11 @@ fn formula(count: usize, number: u32, scale: f64) -> Vec<f32> {
 
 fn weights() -> Weights {
     let scales = [0.2, 0.1, 0.2, 0.1, 0.15, 0.1, 0.3, 0.1];
-    let net = SMALL.graph(&Build::training(1)).unwrap();
     let fill = |((_, node), (number, scale)): ((_, &facenet_gpu::graph::Node), (u32, f64))| {
         (node.name.clone(), node.shape, formula(node.shape.len(), number, scale))
     };
-    let tensors = net.graph.params().zip((0u32..).zip(scales)).map(fill).collect();
-    let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed };
-    let metadata = Metadata {
-        network: "small".into(),
-        embedding: DIM,
-        preprocess,
-        version: "golden".into(),
-        origin: Origin::default(),
-    };
-    Weights { metadata, tensors }
+    let tensors = SMALL.graph().params().zip((0u32..).zip(scales)).map(fill).collect();
+    Weights { metadata: Metadata::of(&SMALL).unwrap(), tensors }
 }
 
 fn batch() -> HostBatch {
@@ -94,15 +85,16 @@ fn engines() -> Vec<Engine> {
 #[test]
 fn embeddings_and_gradients_after_one_step_are_those_of_pytorch() {
     let golden = Golden::read();
-    let mut net = SMALL.graph(&Build::training(BATCH)).unwrap();
+    let mut net = SMALL.training(BATCH).unwrap();
+    let embeddings = net.embeddings();
     let labels = net.graph.input_u32("labels", Shape::vector(BATCH));
-    let loss = net.graph.op("loss", TripletLoss::default(), &[net.embeddings, labels]).unwrap();
+    let loss = net.graph.op("loss", TripletLoss::default(), &[embeddings, labels]).unwrap();
     let params: Vec<(Tensor, String)> = net.graph.params().map(|(t, n)| (t, n.name.clone())).collect();
-    let mut recording = Recording::forward(&net.graph, &[loss, net.embeddings]);
+    let mut recording = Recording::forward(&net.graph, &[loss, embeddings]);
     let wrt: Vec<Tensor> = params.iter().map(|(t, _)| *t).collect();
     let dloss = recording.backward(loss, &wrt);
     let (images, labels) = (recording.value(net.images), recording.value(labels));
-    let embeddings = recording.value(net.embeddings);
+    let embeddings = recording.value(embeddings);
     let gradients: Vec<_> = params.iter().map(|(t, name)| (recording.gradient(*t).unwrap(), name)).collect();
     let plan = recording.finish();
     let (weights, batch) = (weights(), batch());
@@ -112,11 +104,11 @@ fn embeddings_and_gradients_after_one_step_are_those_of_pytorch() {
             executor.write(plan.find(name).unwrap(), data).unwrap();
         }
         let mut floats = vec![0.0; BATCH as usize * IMAGE];
-        batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats);
+        batch.images.write(&(0..BATCH as usize).collect::<Vec<_>>(), &mut floats).unwrap();
         executor.write(images, &floats).unwrap();
         executor.write_u32(labels, &batch.labels).unwrap();
-        let mut seed = vec![0.0; stat::COUNT];
-        seed[stat::LOSS] = 1.0;
+        let mut seed = vec![0.0; Stat::COUNT];
+        seed[Stat::Loss] = 1.0;
         executor.write(dloss, &seed).unwrap();
         executor.run_all().unwrap();
         let device = engine.describe();
@@ -140,11 +132,11 @@ fn ten_losses_with_each_optimiser_are_those_of_pytorch_on_every_device_and_in_f6
         let config = Config::default().with(|c| (c.optimiser, c.schedule) = (optimiser, Schedule::Constant));
         let expected = golden.get(&format!("losses/{name}"));
         for engine in engines() {
-            let mut trainer = Trainer::new(&engine, &SMALL, &config, weights.metadata.clone(), BATCH).unwrap();
+            let mut trainer = Trainer::new(&engine, &SMALL, &config, BATCH).unwrap();
             trainer.load(&weights, Path::new("the formula")).unwrap();
             let mut losses = Vec::new();
             for _ in 0..10 {
-                losses.push(trainer.step(&batch, learning_rate).unwrap().wait().unwrap()[stat::LOSS]);
+                losses.push(trainer.step(&batch, learning_rate).unwrap().wait().unwrap()[Stat::Loss]);
             }
             let error = relative_error(&losses, &expected);
             // Ten steps multiply the differences of single sums; a wrong gradient shows at 1e-2.

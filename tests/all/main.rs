@@ -6,19 +6,22 @@
 mod batch_norm;
 mod chunks;
 mod cli;
+#[cfg(unix)]
+mod cli_hostile;
 mod cli_networks;
 mod dropout;
 mod edges;
 mod exchange;
 mod golden;
-mod hard_triplets;
 mod l2_normalize;
+mod manifest;
 mod mining;
 mod networks;
 mod networks_golden;
 mod ops;
 mod optim;
 mod rows;
+mod search;
 mod selection;
 mod shaders;
 mod side_by_side;

@@ -3,7 +3,7 @@
 use crate::support::rng;
 use crate::support::triplets::{Batch, is_zero, ways};
 use facenet_gpu::graph::Graph;
-use facenet_gpu::op::{Mining, Positives, TripletLoss, stat};
+use facenet_gpu::op::{Mining, Positives, Stat, TripletLoss};
 use facenet_gpu::plan::Shape;
 use rand::RngExt;
 
@@ -13,8 +13,8 @@ fn crowded_batches_agree_with_a_loop_over_all_triplets() {
         let batch = Batch::on_a_grid("crowded", dim, Batch::people(images, people), margin);
         for way in ways() {
             let (y, _) = batch.by(way).check();
-            assert!(y[stat::ACTIVE] > 0.0, "{way:?} selects nothing from {images} images of {people} people");
-            assert!(y[stat::CANDIDATES] >= y[stat::ACTIVE], "{way:?}");
+            assert!(y[Stat::Active] > 0.0, "{way:?} selects nothing from {images} images of {people} people");
+            assert!(y[Stat::Candidates] >= y[Stat::Active], "{way:?}");
         }
     }
 }
@@ -25,7 +25,7 @@ fn people_may_come_in_any_order_and_number() {
     let labels: Vec<u32> = (0..90).map(|_| [0, 1, 1, 2, 2, 2, 2, 77, u32::MAX][rng.random_range(0..9)]).collect();
     let batch = Batch::on_a_grid("order", 12, labels, 0.5);
     for way in ways() {
-        assert!(batch.by(way).check().0[stat::ACTIVE] > 10.0);
+        assert!(batch.by(way).check().0[Stat::Active] > 10.0);
     }
 }
 
@@ -46,12 +46,12 @@ fn of_equally_far_positives_and_equally_close_negatives_the_first_is_taken() {
     let batch = Batch::new(2, x, vec![8, 5, 9, 5, 5], 2.0);
     for mining in [Mining::BatchHard, Mining::Hard] {
         let (y, dx) = batch.by((mining, Positives::Hardest)).check();
-        assert_eq!((y[stat::PAIRS], y[stat::ACTIVE]), (3.0, 3.0));
+        assert_eq!((y[Stat::Pairs], y[Stat::Active]), (3.0, 3.0));
         assert!(!is_zero(&dx[0..2]) && is_zero(&dx[4..6]), "image 0 is pushed, 2 is not");
         assert!(dx[6] != -dx[8], "of 3 and 4 only 3 is pulled towards 1");
     }
     let (y, dx) = batch.by((Mining::Hard, Positives::All)).check();
-    assert_eq!((y[stat::PAIRS], y[stat::ACTIVE]), (6.0, 6.0));
+    assert_eq!((y[Stat::Pairs], y[Stat::Active]), (6.0, 6.0));
     assert!(!is_zero(&dx[0..2]) && is_zero(&dx[4..6]), "image 0 is pushed, 2 is not");
 }
 
@@ -62,8 +62,8 @@ fn duplicates_of_one_image_are_at_distance_zero() {
     let batch = Batch::new(2, x, vec![0, 0, 1, 1, 2], 0.5);
     for way in ways() {
         let (y, _) = batch.by(way).check();
-        assert_eq!((y[stat::PAIRS], y[stat::HARD], y[stat::SEMI_HARD]), (4.0, 2.0, 2.0), "{way:?}");
-        assert_eq!(y[stat::POSITIVE_DISTANCE], 0.0, "{way:?}");
+        assert_eq!((y[Stat::Pairs], y[Stat::Hard], y[Stat::SemiHard]), (4.0, 2.0, 2.0), "{way:?}");
+        assert_eq!(y[Stat::PositiveDistance], 0.0, "{way:?}");
     }
 }
 
@@ -74,14 +74,14 @@ fn identical_embeddings_give_hard_triplets_the_margin_as_loss_and_no_gradient() 
     for way in ways() {
         let (y, dx) = batch.by(way).check();
         assert!(is_zero(&dx), "{way:?}");
-        assert_eq!((y[stat::HARD], y[stat::EASY]), (y[stat::PAIRS], 0.0), "{way:?}: every pair is hard");
-        assert_eq!(y[stat::PAIRS], if way.1 == Positives::All { 360.0 } else { 40.0 });
+        assert_eq!((y[Stat::Hard], y[Stat::Easy]), (y[Stat::Pairs], 0.0), "{way:?}: every pair is hard");
+        assert_eq!(y[Stat::Pairs], if way.1 == Positives::All { 360.0 } else { 40.0 });
         if way.0.takes_hard() {
-            assert_eq!((y[stat::LOSS], y[stat::LOSS_PER_PAIR]), (0.25, 0.25), "{way:?}: the loss sits at the margin");
-            assert_eq!(y[stat::SKIPPED_PAIRS], 0.0, "{way:?}");
+            assert_eq!((y[Stat::Loss], y[Stat::LossPerPair]), (0.25, 0.25), "{way:?}: the loss sits at the margin");
+            assert_eq!(y[Stat::SkippedPairs], 0.0, "{way:?}");
         } else {
-            assert_eq!((y[stat::LOSS], y[stat::ACTIVE]), (0.0, 0.0), "{way:?}: nothing is farther than the positive");
-            assert_eq!(y[stat::SKIPPED_PAIRS], y[stat::PAIRS], "{way:?}");
+            assert_eq!((y[Stat::Loss], y[Stat::Active]), (0.0, 0.0), "{way:?}: nothing is farther than the positive");
+            assert_eq!(y[Stat::SkippedPairs], y[Stat::Pairs], "{way:?}");
         }
     }
 }
@@ -93,11 +93,11 @@ fn without_negatives_or_without_pairs_there_is_no_loss() {
     for way in ways() {
         let (y, dx) = one_person.by(way).check();
         let pairs = if way.1 == Positives::All { 2450.0 } else { 50.0 };
-        assert_eq!((y[stat::PAIRS], y[stat::EASY], y[stat::SKIPPED_PAIRS]), (pairs, pairs, pairs), "{way:?}");
-        assert_eq!((y[stat::LOSS], y[stat::LOSS_PER_PAIR]), (0.0, 0.0), "{way:?}");
+        assert_eq!((y[Stat::Pairs], y[Stat::Easy], y[Stat::SkippedPairs]), (pairs, pairs, pairs), "{way:?}");
+        assert_eq!((y[Stat::Loss], y[Stat::LossPerPair]), (0.0, 0.0), "{way:?}");
         assert!(is_zero(&dx), "{way:?}");
         let (y, dx) = strangers.by(way).check();
-        assert_eq!((y[stat::PAIRS], y[stat::LOSS], y[stat::LOSS_PER_PAIR]), (0.0, 0.0, 0.0), "{way:?}");
+        assert_eq!((y[Stat::Pairs], y[Stat::Loss], y[Stat::LossPerPair]), (0.0, 0.0, 0.0), "{way:?}");
         assert!(is_zero(&dx), "{way:?}");
     }
 }
@@ -107,7 +107,7 @@ fn a_margin_of_zero_leaves_only_negatives_that_are_closer_than_the_positive() {
     let batch = Batch::on_a_grid("no margin", 16, Batch::people(48, 6), 0.0);
     for way in ways() {
         let (y, _) = batch.by(way).check();
-        assert_eq!(y[stat::ACTIVE] > 0.0, way.0.takes_hard(), "{way:?}");
+        assert_eq!(y[Stat::Active] > 0.0, way.0.takes_hard(), "{way:?}");
     }
 }
 
@@ -119,7 +119,7 @@ fn an_embedding_that_is_not_finite_makes_the_loss_nan_in_every_way() {
             let mut batch = Batch::on_a_grid("nan", 3, labels, 2.0).by(way);
             batch.x[6 * 3 + 1] = f32::NAN;
             for got in batch.run() {
-                let losses = [got.y[stat::LOSS], got.y[stat::LOSS_PER_PAIR]];
+                let losses = [got.y[Stat::Loss], got.y[Stat::LossPerPair]];
                 assert!(losses.iter().all(|loss| loss.is_nan()), "{way:?} on {}: {losses:?}", got.device);
             }
         }

@@ -1,37 +1,26 @@
 //! Every network: the totals that are published of it, the images that it takes, and that an embedding depends on its
 //! image alone.
 
-use std::path::Path;
-
 use crate::support::{gpus, normals, rng};
-use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::{Executor, Options};
-use facenet_gpu::graph::{Recording, Tensor};
-use facenet_gpu::net::{self, Build, NETWORKS, Network, NetworkGraph, Summary};
+use facenet_gpu::graph::{Purpose, Recording, Tensor};
+use facenet_gpu::model::Instance;
+use facenet_gpu::net::{self, NETWORKS, Network, Summary};
 use facenet_gpu::train::{Config, Trainer};
-use facenet_gpu::weights::{Metadata, Origin, Weights};
-use facenet_gpu::{Engine, Model, initial_weights};
+use facenet_gpu::weights::{Metadata, Weights};
+use facenet_gpu::{Engine, Model, Session, initial_weights};
 
 fn network(name: &str) -> &'static Network {
     net::find(name).unwrap()
 }
 
 fn summary(name: &str) -> Summary {
-    Summary::new(network(name), &Build::inference(1), true).unwrap()
+    Summary::new(&network(name).model().unwrap(), true).unwrap()
 }
 
 /// Starting weights whose running statistics are not those of the start, so that folding has something to do.
-fn weights(network: &Network, build: &Build) -> Weights {
-    let net = network.graph(&Build { batch: 2, ..Build { mode: Build::training(2).mode, ..*build } }).unwrap();
-    let [height, width] = build.input.unwrap_or(network.input);
-    let metadata = Metadata {
-        network: network.name.into(),
-        embedding: build.embedding.unwrap_or(network.embedding),
-        preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
-        version: String::new(),
-        origin: Origin::default(),
-    };
-    let mut weights = initial_weights(&net.graph, metadata, 5);
+fn weights(model: &Model) -> Weights {
+    let mut weights = initial_weights(model, Metadata::of(model).unwrap(), 5);
     for (i, (name, _, data)) in weights.tensors.iter_mut().enumerate() {
         let shift = |scale: f32| move |(j, x): (usize, &mut f32)| *x += scale * ((i + 7 * j) % 11) as f32;
         match name.rsplit_once('/').unwrap().1 {
@@ -102,48 +91,49 @@ fn an_unknown_network_is_refused_with_the_nearest_name() {
 
 #[test]
 fn images_that_are_too_small_are_refused_with_a_size_that_is_not() {
-    let error = network("inception-resnet-v1").graph(&Build::training(2).input([70, 70])).unwrap_err();
+    let error = network("inception-resnet-v1").sized(Some([70, 70]), None).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("cannot take images of 70x70") && matches!(error, facenet_gpu::Error::Setting(_)), "{text}");
     let side: u32 = text.split("give at least ").nth(1).unwrap().split('x').next().unwrap().parse().unwrap();
-    assert!(network("inception-resnet-v1").graph(&Build::training(2).input([side, side])).is_ok());
-    assert!(network("inception-resnet-v1").graph(&Build::training(2).input([side - 1, side - 1])).is_err());
+    assert!(network("inception-resnet-v1").sized(Some([side, side]), None).is_ok());
+    assert!(network("inception-resnet-v1").sized(Some([side - 1, side - 1]), None).is_err());
 }
 
 #[test]
 fn every_network_gives_any_embedding_size_and_takes_other_images() {
     for network in NETWORKS {
         for dim in [1, 64, 512] {
-            let net = network.graph(&Build::inference(2).embedding(dim)).unwrap();
-            assert_eq!(net.graph.shape(net.embeddings).dims(), [2, dim], "{}", network.name);
+            let net = network.sized(None, Some(dim)).unwrap().inference(2).unwrap();
+            assert_eq!(net.graph.shape(net.embeddings()).dims(), [2, dim], "{}", network.name);
         }
         let [height, width] = network.input;
-        let net = network.graph(&Build::inference(1).input([height + 17, width + 5])).unwrap();
-        assert_eq!(net.graph.shape(net.embeddings).dims(), [1, network.embedding], "{}", network.name);
-        assert!(network.graph(&Build::inference(1).embedding(0)).is_err());
+        let net = network.sized(Some([height + 17, width + 5]), None).unwrap().inference(1).unwrap();
+        assert_eq!(net.graph.shape(net.embeddings()).dims(), [1, network.embedding], "{}", network.name);
+        assert!(network.sized(None, Some(0)).is_err());
     }
 }
 
 /// Sizes at which a network is run here: its own for the small ones, smaller ones for the others, so that the tests
 /// stay fast.
-fn affordable(network: &Network) -> Build {
-    match network.name {
-        "nn1" => Build::inference(3).input([48, 40]),
-        "nn2" | "nn3" | "openface-nn2" => Build::inference(3).input([80, 72]),
-        "inception-resnet-v1" => Build::inference(3).input([107, 91]),
-        _ => Build::inference(3),
-    }
+fn affordable(network: &Network) -> Model {
+    let input = match network.name {
+        "nn1" => Some([48, 40]),
+        "nn2" | "nn3" | "openface-nn2" => Some([80, 72]),
+        "inception-resnet-v1" => Some([107, 91]),
+        _ => None,
+    };
+    network.sized(input, None).unwrap()
 }
 
 fn embeddings(engine: &Engine, weights: &Weights, batch: u32, images: &[f32]) -> Vec<Vec<f32>> {
-    Model::with_weights(engine, weights, Path::new("weights"), batch).unwrap().embed_floats(images).unwrap()
+    let mut session = Session::with_weights(engine, weights, "weights").unwrap().with_batch(batch);
+    session.embed_floats(images).unwrap().rows().map(<[f32]>::to_vec).collect()
 }
 
 #[test]
 fn an_embedding_depends_neither_on_its_neighbours_nor_on_the_batch() {
     for network in NETWORKS {
-        let build = affordable(network);
-        let weights = weights(network, &build);
+        let weights = weights(&affordable(network));
         let len = weights.metadata.preprocess.face_len();
         let images = normals(&mut rng(network.name), 3 * len);
         let mut engines = vec![Engine::Cpu];
@@ -154,9 +144,10 @@ fn an_embedding_depends_neither_on_its_neighbours_nor_on_the_batch() {
             let together = embeddings(&engine, &weights, 3, &images);
             let mut others = images.clone();
             others[..2 * len].iter_mut().for_each(|x| *x *= -3.0);
+            let five = [&images[..], &images[..2 * len]].concat();
             for (what, row) in [
                 ("alone", &embeddings(&engine, &weights, 1, &images[2 * len..])[0]),
-                ("in a larger batch", &embeddings(&engine, &weights, 5, &images)[2]),
+                ("in a larger batch", &embeddings(&engine, &weights, 5, &five)[2]),
                 ("beside others", &embeddings(&engine, &weights, 3, &others)[2]),
             ] {
                 let worst = row.iter().zip(&together[2]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -166,11 +157,11 @@ fn an_embedding_depends_neither_on_its_neighbours_nor_on_the_batch() {
     }
 }
 
-/// Forward of a graph that was built for training, with frozen statistics: the layers one by one, nothing folded.
-fn unfolded(network: &Network, build: &Build, weights: &Weights, images: &[f32]) -> Vec<f32> {
-    let net = network.graph(&build.frozen()).unwrap();
-    let recording = Recording::forward(&net.graph, &[net.embeddings]);
-    let (x, y) = (recording.value(net.images), recording.value(net.embeddings));
+/// Forward of a graph that is made for training, with frozen statistics: the layers one by one, nothing folded.
+fn unfolded(model: &Model, weights: &Weights, images: &[f32]) -> Vec<f32> {
+    let net = model.sized(3, Purpose::Training { dropout: 0.0, frozen: true }).unwrap();
+    let recording = Recording::forward(&net.graph, &[net.embeddings()]);
+    let (x, y) = (recording.value(net.images), recording.value(net.embeddings()));
     let mut executor = Engine::Cpu.executor(recording.finish(), &Options::default()).unwrap();
     write_weights(executor.as_mut(), weights);
     executor.write(x, images).unwrap();
@@ -188,22 +179,22 @@ fn write_weights(executor: &mut dyn Executor, weights: &Weights) {
 #[test]
 fn batch_normalisation_folded_into_the_weights_gives_the_same_embeddings() {
     for name in ["openface-nn4-small2", "inception-resnet-v1"] {
-        let build = affordable(network(name));
-        let weights = weights(network(name), &build);
+        let model = affordable(network(name));
+        let weights = weights(&model);
         let images = normals(&mut rng(name), 3 * weights.metadata.preprocess.face_len());
         let folded = embeddings(&Engine::Cpu, &weights, 3, &images).concat();
-        let whole = unfolded(network(name), &build, &weights, &images);
+        let whole = unfolded(&model, &weights, &images);
         let worst = folded.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{name}: {worst:e}");
     }
 }
 
 /// One run of a graph forward and backward: embeddings, then the gradient of every parameter by name.
-fn run(engine: &Engine, net: &NetworkGraph, weights: &Weights, images: &[f32], dy: &[f32]) -> Vec<(String, Vec<f32>)> {
+fn run(engine: &Engine, net: &Instance, weights: &Weights, images: &[f32], dy: &[f32]) -> Vec<(String, Vec<f32>)> {
     let params: Vec<(Tensor, String)> = net.graph.params().map(|(t, n)| (t, n.name.clone())).collect();
-    let mut recording = Recording::forward(&net.graph, &[net.embeddings]);
-    let seed = recording.backward(net.embeddings, &params.iter().map(|(t, _)| *t).collect::<Vec<_>>());
-    let (x, y) = (recording.value(net.images), recording.value(net.embeddings));
+    let mut recording = Recording::forward(&net.graph, &[net.embeddings()]);
+    let seed = recording.backward(net.embeddings(), &params.iter().map(|(t, _)| *t).collect::<Vec<_>>());
+    let (x, y) = (recording.value(net.images), recording.value(net.embeddings()));
     let gradients: Vec<_> = params.iter().map(|(t, name)| (name.clone(), recording.gradient(*t).unwrap())).collect();
     let mut executor = engine.executor(recording.finish(), &Options::default()).unwrap();
     write_weights(executor.as_mut(), weights);
@@ -223,11 +214,15 @@ fn columns(data: &[f32], all: usize, range: std::ops::Range<usize>) -> Vec<f32> 
 #[test]
 fn fully_connected_layers_that_are_split_give_what_whole_ones_give() {
     let nn1 = network("nn1");
-    let whole_build = Build::training(2).input([32, 32]).embedding(8);
+    let whole_model = nn1.sized(Some([32, 32]), Some(8)).unwrap();
     // Small images leave a map of 1x1: fc1 is 256 x 8192, split here into five parts of uneven size.
-    let split_build = Build { largest: 256 * 2 * 900, ..whole_build };
-    let (whole, split) = (nn1.graph(&whole_build).unwrap(), nn1.graph(&split_build).unwrap());
-    let whole_weights = weights(nn1, &whole_build);
+    let split_layers = |n: &mut net::Blocks<'_>, images| {
+        n.split_above(256 * 2 * 900);
+        (nn1.layers)(n, images)
+    };
+    let split_model = net::model("nn1", "split", [32, 32], 8, split_layers).unwrap();
+    let (whole, split) = (whole_model.training(2).unwrap(), split_model.training(2).unwrap());
+    let whole_weights = weights(&whole_model);
     let mut split_weights = whole_weights.clone();
     split_weights.tensors.clear();
     // Layer, then the range of columns of the whole layer that a part holds.
@@ -276,11 +271,11 @@ fn expect_parts(device: &str, got: &Results, expected: &Results, parts: &[Part])
 
 #[test]
 fn no_tensor_of_nn1_is_larger_than_what_every_adapter_binds() {
-    let net = network("nn1").graph(&Build::training(2)).unwrap();
-    let plan = Trainer::plan(network("nn1"), &Config::default(), 4).unwrap();
+    let nn1 = network("nn1").model().unwrap();
+    let plan = Trainer::plan(&nn1, &Config::default(), 4).unwrap();
     for buffer in &plan.buffers {
         assert!(buffer.bytes() <= 128 << 20, "{} has {} bytes", buffer.name, buffer.bytes());
     }
-    let fc1: Vec<_> = net.graph.params().filter(|(_, n)| n.name.starts_with("fc1/")).collect();
+    let fc1: Vec<_> = nn1.graph().params().filter(|(_, n)| n.name.starts_with("fc1/")).collect();
     assert_eq!(fc1.iter().map(|(_, n)| n.shape.len()).sum::<usize>(), 12_544 * 8192 + 8192);
 }

@@ -5,14 +5,13 @@
 use std::path::Path;
 
 use crate::support::gpus;
-use facenet_gpu::data::preprocess::{Normalise, Preprocess};
 use facenet_gpu::executor::Options;
 use facenet_gpu::graph::{Recording, Tensor};
-use facenet_gpu::net::{self, Build, Network};
-use facenet_gpu::op::{TripletLoss, stat};
+use facenet_gpu::net;
+use facenet_gpu::op::{Stat, TripletLoss};
 use facenet_gpu::plan::Shape;
-use facenet_gpu::weights::{Metadata, Origin, Weights};
-use facenet_gpu::{Engine, Model};
+use facenet_gpu::weights::{Metadata, Weights};
+use facenet_gpu::{Engine, Model, Session};
 use safetensors::{Dtype, SafeTensors};
 
 const BATCH: usize = 4;
@@ -84,10 +83,9 @@ impl Golden {
 
     /// The weights of a network: from the file what it holds, everything else from the formula.
     #[expect(clippy::cast_possible_truncation, reason = "the file holds f32")]
-    fn weights(&self, network: &Network) -> Weights {
-        let net = network.graph(&Build::training(2)).unwrap();
+    fn weights(&self, model: &Model) -> Weights {
         let tensor = |name: &str, shape: Shape| {
-            if let Some(kept) = self.find(&format!("{}:{name}", network.name)) {
+            if let Some(kept) = self.find(&format!("{}:{name}", model.name())) {
                 return kept.into_iter().map(|x| x as f32).collect();
             }
             let len = shape.len();
@@ -97,25 +95,17 @@ impl Golden {
                 _ => formula(name, len, 0.1),
             }
         };
-        let tensors = net.graph.weights().map(|(n, _)| (n.name.clone(), n.shape, tensor(&n.name, n.shape)));
-        let [height, width] = network.input;
-        let metadata = Metadata {
-            network: network.name.into(),
-            embedding: network.embedding,
-            preprocess: Preprocess { height, width, normalise: Normalise::Fixed },
-            version: "golden".into(),
-            origin: Origin::default(),
-        };
-        Weights { metadata, tensors: tensors.collect() }
+        let tensors = model.tensors().map(|(name, shape)| (name.to_string(), shape, tensor(name, shape)));
+        Weights { metadata: Metadata::of(model).unwrap(), tensors: tensors.collect() }
     }
 }
 
 /// Largest difference between embeddings and those of PyTorch, on one device.
 fn worst(engine: &Engine, golden: &Golden, name: &str) -> f64 {
     let network = net::find(name).unwrap();
-    let weights = golden.weights(network);
-    let mut model = Model::with_weights(engine, &weights, Path::new("the formula"), 4).unwrap();
-    let got = model.embed_floats(&images(network.input[0])).unwrap();
+    let weights = golden.weights(&network.model().unwrap());
+    let mut session = Session::with_weights(engine, &weights, "the formula").unwrap().with_batch(4);
+    let got = session.embed_floats(&images(network.input[0])).unwrap();
     let expected = golden.get(&format!("{name}:embeddings"));
     assert_eq!(got.len() * network.embedding as usize, expected.len());
     let rows: Vec<&[f64]> = expected.chunks_exact(network.embedding as usize).collect();
@@ -123,7 +113,7 @@ fn worst(engine: &Engine, golden: &Golden, name: &str) -> f64 {
     let pairs = (0..BATCH).flat_map(|i| (0..i).map(move |j| (i, j)));
     let least = pairs.map(|(i, j)| apart(rows[i], rows[j])).fold(f64::INFINITY, f64::min);
     assert!(least > 0.5, "{name}: embeddings that lie {least} apart would hide any bug");
-    got.iter().flatten().zip(&expected).map(|(&g, e)| (f64::from(g) - e).abs()).fold(0.0, f64::max)
+    got.as_slice().iter().zip(&expected).map(|(&g, e)| (f64::from(g) - e).abs()).fold(0.0, f64::max)
 }
 
 #[test]
@@ -150,10 +140,11 @@ fn embeddings_of_the_shaders_are_those_of_pytorch() {
 #[test]
 fn every_gradient_of_nn4_after_a_triplet_step_is_that_of_pytorch() {
     let golden = Golden::read();
-    let network = net::find("nn4").unwrap();
-    let mut net = network.graph(&Build::training(4)).unwrap();
+    let model = net::find("nn4").unwrap().model().unwrap();
+    let mut net = model.training(4).unwrap();
+    let embeddings = net.embeddings();
     let labels = net.graph.input_u32("labels", Shape::vector(4));
-    let loss = net.graph.op("loss", TripletLoss::new(MARGIN).unwrap(), &[net.embeddings, labels]).unwrap();
+    let loss = net.graph.op("loss", TripletLoss::new(MARGIN).unwrap(), &[embeddings, labels]).unwrap();
     let params: Vec<(Tensor, String)> = net.graph.params().map(|(t, n)| (t, n.name.clone())).collect();
     let mut recording = Recording::forward(&net.graph, &[loss]);
     let wrt: Vec<Tensor> = params.iter().map(|(t, _)| *t).collect();
@@ -161,7 +152,7 @@ fn every_gradient_of_nn4_after_a_triplet_step_is_that_of_pytorch() {
     let (x, labels, loss) = (recording.value(net.images), recording.value(labels), recording.value(loss));
     let gradients: Vec<_> = params.iter().map(|(t, name)| (recording.gradient(*t).unwrap(), name)).collect();
     let plan = recording.finish();
-    let weights = golden.weights(network);
+    let weights = golden.weights(&model);
     for engine in gpus().into_iter().take(1).map(Engine::Gpu).chain([Engine::Cpu]) {
         let mut executor = engine.executor(plan.clone(), &Options::default()).unwrap();
         for (name, _, data) in &weights.tensors {
@@ -169,14 +160,14 @@ fn every_gradient_of_nn4_after_a_triplet_step_is_that_of_pytorch() {
         }
         executor.write(x, &images(96)).unwrap();
         executor.write_u32(labels, &LABELS).unwrap();
-        let mut seed = vec![0.0; stat::COUNT];
-        seed[stat::LOSS] = 1.0;
+        let mut seed = vec![0.0; Stat::COUNT];
+        seed[Stat::Loss] = 1.0;
         executor.write(dloss, &seed).unwrap();
         executor.run_all().unwrap();
         let device = engine.describe();
         let statistics = executor.read(loss).unwrap();
-        assert_eq!(statistics[stat::ACTIVE], 3.0, "{device}");
-        let error = (f64::from(statistics[stat::LOSS]) - golden.get("nn4:loss")[0]).abs();
+        assert_eq!(statistics[Stat::Active], 3.0, "{device}");
+        let error = (f64::from(statistics[Stat::Loss]) - golden.get("nn4:loss")[0]).abs();
         assert!(error < 1e-4, "{device}: the loss is off by {error:.1e}");
         for (buf, name) in &gradients {
             let data: Vec<f64> = executor.read(*buf).unwrap().into_iter().map(f64::from).collect();

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use facenet_gpu::op::{CasePlan, ENTRIES, SHARED_KERNELS, Selection};
+use facenet_gpu::model::derive_plan;
+use facenet_gpu::op::{CasePlan, ENTRIES, Pairs, Question, SHARED_KERNELS};
 use facenet_gpu::plan::reflect::{Access, capabilities, interface, parse};
-use facenet_gpu::plan::{Kernel, Plan, Variant};
+use facenet_gpu::plan::{Kernel, Plan, Variant, grid};
+use facenet_gpu::search::SearchPlan;
 use facenet_gpu::train::{Config, OptimiserKind, Trainer};
-use facenet_gpu::{net, optim};
+use facenet_gpu::wgpu::naga;
+use facenet_gpu::{Model, net, optim};
 
 /// Limits that every adapter has (WebGPU's defaults, less what drivers keep of workgroup memory).
 const MAX_INVOCATIONS: u32 = 256;
@@ -17,24 +20,35 @@ const MAX_WORKGROUP_MEMORY: u32 = 16_352;
 const MAX_STORAGE_BINDINGS: usize = 8;
 
 fn kernels() -> Vec<&'static Kernel> {
-    ENTRIES.iter().flat_map(|e| e.kernels).chain(SHARED_KERNELS).chain(optim::KERNELS).copied().collect()
+    let declared = ENTRIES.iter().flat_map(|e| e.kernels).chain(SHARED_KERNELS).chain(optim::KERNELS);
+    declared.flat_map(|d| d.kernels()).collect()
 }
 
 fn variants() -> Vec<(&'static Kernel, &'static Variant)> {
     kernels().into_iter().flat_map(|k| k.variants.iter().map(move |v| (k, v))).collect()
 }
 
-/// Plans of every case and of a training step with every optimiser.
+fn models() -> impl Iterator<Item = Model> {
+    net::NETWORKS.iter().map(|network| network.model().unwrap())
+}
+
+/// Plans of every case, of a training step with every optimiser, and of what inference derives from the parameters.
 fn plans() -> Vec<Plan> {
     let cases = ENTRIES.iter().flat_map(|e| (e.cases)().into_iter().chain((e.bench_cases)()));
     let mut plans: Vec<Plan> = cases.map(|case| CasePlan::new(case).unwrap().plan).collect();
-    plans.push(Selection::in_parts(1100, 16, 600).unwrap().plan);
+    for pairs in [Pairs::Any, Pairs::SameLabel, Pairs::OtherLabel] {
+        for (k, farthest) in [(1, false), (1, true), (5, false), (5, true)] {
+            let question = Question { k, farthest, pairs };
+            plans.push(SearchPlan::in_parts(1100, 16, question, 64, 600).unwrap().plan);
+        }
+    }
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
         let config = Config::default().with(|c| c.optimiser = optimiser);
         for config in [config.clone(), config.with(|c| c.chunk = Some(3))] {
-            plans.extend(net::NETWORKS.iter().map(|network| Trainer::plan(network, &config, 8).unwrap()));
+            plans.extend(models().map(|model| Trainer::plan(&model, &config, 8).unwrap()));
         }
     }
+    plans.extend(models().map(|model| derive_plan(&model.inference(8).unwrap().folds)));
     plans
 }
 
@@ -89,6 +103,22 @@ fn every_step_of_every_plan_binds_what_its_kernel_declares_and_nothing_twice() {
             }
         }
     }
+}
+
+#[test]
+fn every_grid_follows_from_its_shader_and_can_be_dispatched() {
+    let mut seen = BTreeSet::new();
+    for step in plans().iter().flat_map(|p| &p.steps) {
+        for variant in step.kernel.variants {
+            // A constant that the shader does not have ends the test here.
+            let groups = variant.workgroups(&step.params).unwrap();
+            let good = groups.iter().all(|n| (1..=grid::MAX_WORKGROUPS).contains(n));
+            assert!(good, "{} in {} for {}: {groups:?}", variant.entry, variant.file, step.layer);
+            seen.insert((variant.file, variant.entry));
+        }
+    }
+    let all: BTreeSet<_> = variants().iter().map(|(_, v)| (v.file, v.entry)).collect();
+    assert_eq!(all, seen, "kernels, and those of them that a plan runs");
 }
 
 #[test]
@@ -204,7 +234,7 @@ fn every_shader_file_is_used_and_named_after_its_op() {
         assert!(variants().iter().any(|(_, v)| v.source.contains(&text)), "shaders/lib/{name} is used by no kernel");
     }
     for entry in ENTRIES {
-        for kernel in entry.kernels {
+        for kernel in entry.kernels.iter().flat_map(|d| d.kernels()) {
             let own = kernel.variants.iter().all(|v| v.file.starts_with(entry.name));
             assert!(own, "{} of op {} lies in another op's file", kernel.name, entry.name);
         }
@@ -220,4 +250,116 @@ fn every_kernel_name_belongs_to_one_file_and_one_entry_point() {
         let place = places.entry(kernel.name).or_insert((portable.file, portable.entry));
         assert_eq!(*place, (portable.file, portable.entry), "two kernels are called {}", kernel.name);
     }
+}
+
+/// WGSL without its comments and without the address spaces of its variables.
+fn code(text: &str) -> String {
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let spaces = ["<storage, read>", "<storage, read_write>", "<uniform>", "<workgroup>"];
+    spaces.iter().fold(code.join("\n"), |code, space| code.replace(space, ""))
+}
+
+/// Every word of a text, with the word or sign before it and the sign behind it.
+fn words(code: &str) -> Vec<(String, String, Option<char>)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    let (mut before, mut rest) = (String::new(), code.trim_start());
+    while let Some(first) = rest.chars().next() {
+        let end = if is_word(first) { rest.find(|c| !is_word(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
+        let (word, behind) = (rest[..end].to_string(), rest[end..].trim_start());
+        if is_word(first) && !first.is_numeric() {
+            found.push((before, word.clone(), behind.chars().next()));
+        }
+        (before, rest) = (word, behind);
+    }
+    found
+}
+
+/// The names that a library file gives: what it declares outside of functions.
+fn given(text: &str) -> BTreeSet<String> {
+    let code = code(text);
+    let outside = code.lines().filter(|line| !line.starts_with(' '));
+    let keyword = |word: &str| ["fn", "const", "alias", "struct", "override", "var"].contains(&word);
+    let declared = outside.filter_map(|line| words(line).into_iter().find(|(before, ..)| keyword(before)));
+    declared.map(|(_, name, _)| name).collect()
+}
+
+/// The names that a text takes from elsewhere, as far as it does not declare them itself, as locals or parameters either.
+fn taken(text: &str) -> BTreeSet<String> {
+    let words = words(&code(text));
+    let declares = |(before, _, behind): &&(String, String, Option<char>)| {
+        ["let", "var", "fn", "const", "override", "alias", "struct"].contains(&before.as_str())
+            || (*behind == Some(':') && ["(", ")", ",", "{"].contains(&before.as_str()))
+    };
+    let own: BTreeSet<&String> = words.iter().filter(declares).map(|(_, word, _)| word).collect();
+    let all = words.iter().filter(|(before, word, _)| before != "." && !own.contains(word));
+    all.map(|(_, word, _)| word.clone()).collect()
+}
+
+/// The lines `uses  FILE or FILE: names` of a file's first comment.
+fn uses(text: &str) -> Vec<(Vec<String>, Vec<String>)> {
+    let mut found: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    let list =
+        |names: &str| names.split(',').map(|n| n.trim().to_string()).filter(|n| !n.is_empty()).collect::<Vec<_>>();
+    for line in text.lines().map_while(|line| line.strip_prefix("//")) {
+        if let Some((files, names)) = line.strip_prefix(" uses ").and_then(|rest| rest.split_once(": ")) {
+            found.push((files.split(" or ").map(|file| file.trim().to_string()).collect(), list(names)));
+        } else if let Some((_, names)) = found.last_mut() {
+            names.extend(list(line));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_file_says_what_it_uses_of_the_library_and_uses_what_it_says() {
+    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let library: BTreeMap<String, String> = fs::read_dir(shaders.join("lib"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), read(&path)))
+        .collect();
+    let mut failures = BTreeSet::new();
+    for (_, variant) in variants() {
+        let linked: BTreeMap<&str, &str> = library
+            .iter()
+            .filter(|(_, text)| variant.source.contains(&format!("\n{text}")))
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .collect();
+        let mut wanted = BTreeSet::new();
+        let own = read(&shaders.join(variant.file));
+        let libraries = linked.iter().map(|(name, text)| (format!("lib/{name}"), *text));
+        for (name, text) in libraries.chain([(variant.file.to_string(), own.as_str())]) {
+            let (taken, mut said) = (taken(text), BTreeSet::new());
+            for (files, names) in uses(text) {
+                let mut present = files.iter().filter(|file| linked.contains_key(file.as_str()));
+                let (Some(file), None) = (present.next(), present.next()) else {
+                    failures.insert(format!("{name} says that it uses {files:?}: not one of them is linked"));
+                    continue;
+                };
+                wanted.insert(file.clone());
+                let given = given(linked[file.as_str()]);
+                for entry in names {
+                    // STAT_* stands for all names that begin so.
+                    let of_it =
+                        |n: &&String| entry.strip_suffix('*').map_or(**n == entry, |start| n.starts_with(start));
+                    let found: Vec<&String> = given.intersection(&taken).filter(of_it).collect();
+                    if found.is_empty() {
+                        failures.insert(format!("{name} says that it uses {entry} of {file}, and does not"));
+                    }
+                    said.extend(found.into_iter().cloned());
+                }
+            }
+            for (file, text) in linked.iter().filter(|(file, _)| name != format!("lib/{file}")) {
+                for unsaid in given(text).intersection(&taken).filter(|n| !said.contains(*n)) {
+                    failures.insert(format!("{name} uses {unsaid} of lib/{file} and does not say so"));
+                }
+            }
+        }
+        for file in linked.keys().filter(|file| !wanted.contains(**file)) {
+            failures.insert(format!("{} is linked to lib/{file}, which nothing there uses", variant.file));
+        }
+    }
+    fail_if(failures.into_iter().collect());
 }

@@ -5,7 +5,7 @@ use facenet_gpu::executor::Executor;
 use facenet_gpu::{Engine, net};
 
 fn step(engine: &Engine) -> Box<dyn Executor> {
-    training_step(engine, net::find("zf64").unwrap(), 3).unwrap()
+    training_step(engine, &net::find("zf64").unwrap().model().unwrap(), 3).unwrap()
 }
 
 #[test]

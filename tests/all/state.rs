@@ -7,7 +7,7 @@ use crate::support::gpus;
 use facenet_gpu::data::faces::FaceSet;
 use facenet_gpu::data::prefetch::host_batch;
 use facenet_gpu::data::preprocess::{Normalise, Preprocess};
-use facenet_gpu::data::sampler::{PkConfig, PkSampler};
+use facenet_gpu::data::sampler::PkSampler;
 use facenet_gpu::model::Model;
 use facenet_gpu::net::{self, Blocks};
 use facenet_gpu::op::Mining;
@@ -36,16 +36,17 @@ fn model() -> Model {
 }
 
 fn config(optimiser: OptimiserKind, chunk: Option<u32>) -> Config {
-    let mut config = Config::default();
-    config.optimiser = optimiser;
-    config.chunk = chunk;
-    config.mining = Mining::RandomViolating;
-    config.schedule = Schedule::Cosine;
-    config.dropout = 0.3;
-    config.margin = 0.5;
-    config.weight_decay = 1e-3;
-    config.seed = 0x1234_5678_9ABC_DEF0;
-    config
+    Config::default().with(|c| {
+        (c.people, c.images) = (4, 3);
+        c.optimiser = optimiser;
+        c.chunk = chunk;
+        c.mining = Mining::RandomViolating;
+        c.schedule = Schedule::Cosine;
+        c.dropout = 0.3;
+        c.margin = 0.5;
+        c.weight_decay = 1e-3;
+        c.seed = 0x1234_5678_9ABC_DEF0;
+    })
 }
 
 const SETTINGS: [(OptimiserKind, Option<u32>); 3] =
@@ -61,11 +62,7 @@ fn faces() -> FaceSet {
 
 /// Runs the steps `from..to` with the batches that belong to them.
 fn steps(trainer: &mut Trainer, set: &FaceSet, config: &Config, from: u64, to: u64) {
-    let sampling = PkConfig::new(4, 3).with(|c| {
-        c.seed = config.seed;
-        (c.augment.flip, c.augment.shift) = (true, 1);
-    });
-    let (sampler, _) = PkSampler::new(set, &(0..6).collect::<Vec<_>>(), sampling).unwrap();
+    let (sampler, _) = PkSampler::new(set, &(0..6).collect::<Vec<_>>(), config.sampling()).unwrap();
     for (step, batch) in (from..to).zip(sampler.batches(from)) {
         let rate = config.learning_rate_at(usize::try_from(step).unwrap(), usize::try_from(STEPS).unwrap());
         let loss = trainer.step(&host_batch(set, &batch).unwrap(), rate).unwrap().wait().unwrap()[0];

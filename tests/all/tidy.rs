@@ -1,7 +1,10 @@
 //! The house rules that a compiler does not know.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::support::paths::paths;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -33,47 +36,95 @@ fn name(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/")
 }
 
-/// The room of a source file: the folder or file right below `src`.
-fn room(path: &Path) -> String {
+/// The layer of a source file: the folder or file right below `src`.
+fn layer(path: &Path) -> String {
     let inside = path.strip_prefix(root().join("src")).unwrap();
     inside.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_string()
 }
 
+/// The module of a source file, by its names from the crate's root.
+fn module(path: &Path) -> Vec<String> {
+    let inside = path.strip_prefix(root().join("src")).unwrap().with_extension("");
+    let names = inside.iter().map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| !matches!(name.as_str(), "mod" | "lib" | "main")).collect()
+}
+
+/// Every source file with the paths that its code names.
+fn sources() -> Vec<(PathBuf, Vec<Vec<String>>)> {
+    let with_paths = |path: PathBuf| {
+        let paths = paths(&text(&path), &module(&path));
+        (path, paths)
+    };
+    files("src", &["rs"]).into_iter().map(with_paths).collect()
+}
+
+/// naga reads what a kernel says of itself, and comes with wgpu.
 #[test]
-fn only_the_gpu_room_names_wgpu() {
-    for path in files("src", &["rs"]).iter().filter(|p| room(p) != "gpu") {
-        let code = text(path);
-        let named = code.lines().any(|l| !l.trim_start().starts_with("//") && l.contains("wgpu::"));
-        assert!(!named, "{} uses wgpu", name(path));
+fn only_the_gpu_layer_names_wgpu() {
+    for (path, paths) in sources().iter().filter(|(path, _)| !["gpu", "lib"].contains(&layer(path).as_str())) {
+        let named = paths.iter().find(|p| p[0] == "wgpu" && p.get(1).is_none_or(|inner| inner != "naga"));
+        assert!(named.is_none(), "{} uses {}", name(path), named.unwrap().join("::"));
     }
 }
 
-/// Rooms from the bottom up; a room may use those before it.
-const ROOMS: [&str; 17] = [
-    "error", "plan", "executor", "cpu", "gpu", "engine", "graph", "op", "optim", "net", "data", "eval", "weights",
-    "model", "train", "bench", "cli",
+/// Layers from the bottom up; a layer may use those before it.
+const LAYERS: [&str; 21] = [
+    "error", "text", "plan", "executor", "cpu", "gpu", "engine", "store", "data", "graph", "op", "search", "optim",
+    "model", "net", "eval", "weights", "session", "train", "bench", "cli",
 ];
 
+/// What the code of `own` uses of layers above it. `reexports` says which layer an item of the crate's root comes from.
+fn from_above(own: &str, paths: &[Vec<String>], reexports: &BTreeMap<String, String>) -> Vec<String> {
+    let at = |layer: &str| LAYERS.iter().position(|r| *r == layer);
+    let own_at = at(own).unwrap_or_else(|| panic!("a layer that LAYERS does not know: {own}"));
+    let is_above = |path: &&Vec<String>| {
+        let [root, item, ..] = &path[..] else { return false };
+        let layer = reexports.get(item).unwrap_or(item);
+        // All of the root is all layers.
+        root == "crate" && (item == "*" || at(layer).is_some_and(|used_at| used_at > own_at))
+    };
+    paths.iter().filter(is_above).map(|path| path.join("::")).collect()
+}
+
+/// The items of the crate's root, each with the layer that it comes from.
+fn reexports() -> BTreeMap<String, String> {
+    let paths = paths(&text(&root().join("src/lib.rs")), &[]);
+    let is_item = |path: &Vec<String>| path.len() > 1 && LAYERS.contains(&path[0].as_str());
+    paths.into_iter().filter(is_item).map(|path| (path.last().unwrap().clone(), path[0].clone())).collect()
+}
+
 #[test]
-fn rooms_use_only_the_rooms_below_them() {
-    let at = |room: &str| ROOMS.iter().position(|r| *r == room);
+fn layers_use_only_the_layers_below_them() {
+    let reexports = reexports();
+    assert_eq!(reexports.get("Error").map(String::as_str), Some("error"), "{reexports:?}");
     let mut failures = Vec::new();
-    for path in files("src", &["rs"]) {
-        let own = room(&path);
-        if own == "main" || own == "lib" {
-            continue;
-        }
-        let own_at = at(&own).unwrap_or_else(|| panic!("{}: a room that ROOMS does not know", name(&path)));
-        for line in text(&path).lines().filter(|l| !l.trim_start().starts_with("//")) {
-            for used in line.split("crate::").skip(1) {
-                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                if at(&used).is_some_and(|used_at| used_at > own_at) {
-                    failures.push(format!("{}: {} uses {used}", name(&path), own));
-                }
-            }
+    for (path, paths) in sources() {
+        let own = layer(&path);
+        if own != "main" && own != "lib" {
+            failures.extend(from_above(&own, &paths, &reexports).iter().map(|used| format!("{}: {used}", name(&path))));
         }
     }
-    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    assert!(failures.is_empty(), "these use layers above their own:\n{}", failures.join("\n"));
+}
+
+#[test]
+fn a_room_above_is_seen_in_every_kind_of_import() {
+    let reexports = BTreeMap::from([("Model".to_string(), "model".to_string())]);
+    let seen = |code: &str| from_above("graph", &paths(code, &["graph".into(), "op".into()]), &reexports);
+    for (code, expected) in [
+        (
+            "use crate::{\n    Error,\n    plan::{Buf, Shape},\n    net::{self, Blocks},\n};",
+            "crate::net::self crate::net::Blocks",
+        ),
+        ("use crate::{gpu::Gpu, {train::{step::Step}}};", "crate::train::step::Step"),
+        ("use super::super::cli::Cli;", "crate::cli::Cli"),
+        ("use crate::{Engine, Model};", "crate::Model"),
+        ("use crate::*;", "crate::*"),
+        ("fn f() { assert!(crate::eval::good()) }", "crate::eval::good"),
+        ("use crate::{plan, executor::Executor}; // crate::train", ""),
+    ] {
+        assert_eq!(seen(code).join(" "), expected, "{code}");
+    }
 }
 
 #[test]
@@ -115,10 +166,10 @@ fn integer_division_is_not_done_with_reciprocals() {
 }
 
 #[test]
-fn the_documents_name_every_room() {
+fn the_documents_name_every_layer() {
     let architecture = text(&root().join("ARCHITECTURE.md"));
-    for room in ROOMS {
-        assert!(architecture.contains(&format!("src/{room}")), "ARCHITECTURE.md does not mention src/{room}");
+    for layer in LAYERS {
+        assert!(architecture.contains(&format!("src/{layer}")), "ARCHITECTURE.md does not mention src/{layer}");
     }
 }
 

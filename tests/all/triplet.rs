@@ -8,7 +8,7 @@ use facenet_gpu::Error;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Graph, Recording};
-use facenet_gpu::op::{TripletLoss, stat};
+use facenet_gpu::op::{Stat, TripletLoss};
 use facenet_gpu::plan::Shape;
 use rand::RngExt;
 
@@ -24,7 +24,7 @@ fn crowded_batches_agree_with_a_loop_over_all_triplets() {
     ] {
         let batch = Batch::on_a_grid("crowded", dim, Batch::people(images, people), margin);
         let (y, _) = batch.check();
-        assert!(people == 63 || y[stat::ACTIVE] > 0.0, "nothing was selected from {images} images of {people} people");
+        assert!(people == 63 || y[Stat::Active] > 0.0, "nothing was selected from {images} images of {people} people");
     }
 }
 
@@ -33,7 +33,7 @@ fn people_may_come_in_any_order_and_number() {
     let mut rng = rng("order");
     let labels: Vec<u32> = (0..120).map(|_| [0, 1, 1, 2, 2, 2, 2, 77, u32::MAX][rng.random_range(0..9)]).collect();
     let (y, _) = Batch::on_a_grid("order", 12, labels, 0.5).check();
-    assert!(y[stat::ACTIVE] > 100.0);
+    assert!(y[Stat::Active] > 100.0);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn of_equally_close_negatives_the_first_is_taken() {
     let x = vec![0.0, 0.0, 9.0, 9.0, 1.0, 0.0, 0.0, 1.0, 1.5, 0.0, -1.0, 0.0, 0.0, -0.5];
     let batch = Batch::new(2, x, vec![0, 9, 3, 1, 4, 2, 0], 1.5);
     let (y, dx) = batch.check();
-    assert_eq!(y[stat::ACTIVE], 2.0, "anchor 0 chooses 2, anchor 6 chooses 2 (1.25 away, as is 5)");
+    assert_eq!(y[Stat::Active], 2.0, "anchor 0 chooses 2, anchor 6 chooses 2 (1.25 away, as is 5)");
     assert!(!is_zero(&dx[4..6]));
     assert!(is_zero(&dx[2..4]) && is_zero(&dx[6..12]), "only image 2 may be pushed");
 }
@@ -57,8 +57,8 @@ fn duplicates_of_one_image_count_as_distance_zero() {
     // 0 and 1 are the same picture of one person, 2 and 3 of another, 4 is mislabelled: the same as 0.
     let x = vec![0.5, 0.0, 0.5, 0.0, 0.0, 0.25, 0.0, 0.25, 0.5, 0.0];
     let (y, dx) = Batch::new(2, x, vec![0, 0, 1, 1, 2], 0.5).check();
-    assert_eq!((y[stat::PAIRS], y[stat::ACTIVE], y[stat::HARD]), (4.0, 4.0, 2.0));
-    assert_eq!(y[stat::POSITIVE_DISTANCE], 0.0);
+    assert_eq!((y[Stat::Pairs], y[Stat::Active], y[Stat::Hard]), (4.0, 4.0, 2.0));
+    assert_eq!(y[Stat::PositiveDistance], 0.0);
     assert!(!is_zero(&dx));
 }
 
@@ -66,31 +66,31 @@ fn duplicates_of_one_image_count_as_distance_zero() {
 fn collapsed_embeddings_have_no_semi_hard_negatives_and_no_gradient() {
     let x = [0.6, 0.0, 0.8].repeat(40);
     let (y, dx) = Batch::new(3, x, Batch::people(40, 4), 0.2).check();
-    assert_eq!((y[stat::LOSS], y[stat::LOSS_PER_PAIR], y[stat::ACTIVE]), (0.0, 0.0, 0.0));
-    assert_eq!((y[stat::PAIRS], y[stat::HARD]), (360.0, 360.0), "every pair is hard");
+    assert_eq!((y[Stat::Loss], y[Stat::LossPerPair], y[Stat::Active]), (0.0, 0.0, 0.0));
+    assert_eq!((y[Stat::Pairs], y[Stat::Hard]), (360.0, 360.0), "every pair is hard");
     assert!(is_zero(&dx));
 }
 
 #[test]
 fn one_person_alone_gives_pairs_but_no_loss() {
     let (y, dx) = Batch::on_a_grid("one person", 7, vec![5; 50], 0.2).check();
-    assert_eq!((y[stat::PAIRS], y[stat::ACTIVE], y[stat::LOSS]), (2450.0, 0.0, 0.0));
-    assert_eq!((y[stat::DIFFERENT_DISTANCE], y[stat::HARD]), (0.0, 0.0));
+    assert_eq!((y[Stat::Pairs], y[Stat::Active], y[Stat::Loss]), (2450.0, 0.0, 0.0));
+    assert_eq!((y[Stat::DifferentDistance], y[Stat::Hard]), (0.0, 0.0));
     assert!(is_zero(&dx));
 }
 
 #[test]
 fn no_positive_pair_gives_loss_zero_and_no_gradient() {
     let (y, dx) = Batch::on_a_grid("strangers", 7, Batch::people(50, 50), 0.2).check();
-    assert_eq!((y[stat::PAIRS], y[stat::LOSS], y[stat::LOSS_PER_PAIR]), (0.0, 0.0, 0.0));
-    assert!(y[stat::DIFFERENT_DISTANCE] > 0.0);
+    assert_eq!((y[Stat::Pairs], y[Stat::Loss], y[Stat::LossPerPair]), (0.0, 0.0, 0.0));
+    assert!(y[Stat::DifferentDistance] > 0.0);
     assert!(is_zero(&dx));
 }
 
 #[test]
 fn a_margin_of_zero_leaves_no_triplets() {
     let (y, dx) = Batch::on_a_grid("no margin", 16, Batch::people(48, 6), 0.0).check();
-    assert_eq!((y[stat::ACTIVE], y[stat::LOSS]), (0.0, 0.0));
+    assert_eq!((y[Stat::Active], y[Stat::Loss]), (0.0, 0.0));
     assert!(is_zero(&dx));
 }
 
@@ -103,14 +103,14 @@ fn an_embedding_that_is_not_finite_makes_the_loss_nan() {
             let mut batch = Batch::on_a_grid("nan", 3, labels(), 2.0);
             batch.x[image * 3 + 1] = bad;
             for Outcome { device, y, .. } in batch.run() {
-                assert!(y[stat::LOSS].is_nan(), "{device}: {bad} in image {image} gives {}", y[stat::LOSS]);
-                assert!(y[stat::LOSS_PER_PAIR].is_nan(), "{device}: {bad} in image {image}");
+                assert!(y[Stat::Loss].is_nan(), "{device}: {bad} in image {image} gives {}", y[Stat::Loss]);
+                assert!(y[Stat::LossPerPair].is_nan(), "{device}: {bad} in image {image}");
             }
         }
     }
     for labels in [vec![0, 0], vec![0, 1]] {
         for Outcome { device, y, .. } in Batch::new(1, vec![f32::NAN, 0.0], labels, 0.2).run() {
-            assert!(y[stat::LOSS].is_nan() && y[stat::LOSS_PER_PAIR].is_nan(), "{device}: {y:?}");
+            assert!(y[Stat::Loss].is_nan() && y[Stat::LossPerPair].is_nan(), "{device}: {y:?}");
         }
     }
 }

@@ -123,12 +123,13 @@ impl Train {
         let person = |number: u32| {
             let identity = Identity::new(seed, number);
             let face = |image| draw(&identity, image, height.max(width));
-            let faces = (0..self.synth_images).map(|image| prepare(&face(image).into(), &preprocess)).collect();
+            let faces =
+                (0..self.synth_images).map(|image| prepare(&face(image).into(), &preprocess)).collect::<Result<_>>();
             bar.inc(1);
-            (format!("person_{:05}", number + 1), faces)
+            Ok((format!("person_{:05}", number + 1), faces?))
         };
-        let people = (0..self.synth_people).into_par_iter().map(person).collect();
+        let people: Result<_> = (0..self.synth_people).into_par_iter().map(person).collect();
         bar.finish_and_clear();
-        FaceSet::from_images(&preprocess, people)
+        FaceSet::from_images(&preprocess, people?)
     }
 }

@@ -21,7 +21,7 @@ fn decoded(name: &str, bytes: &[u8], width: u32, height: u32) -> Result<Face> {
     decode_face(&path, &size(width, height))
 }
 
-fn encoded(picture: &DynamicImage, format: image::ImageFormat) -> Vec<u8> {
+fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
@@ -58,8 +58,7 @@ fn assert_near(actual: &[u8], expected: &[u8], tolerance: u8) {
 #[test]
 fn every_lossless_format_gives_the_same_bytes_whatever_its_extension_says() {
     let picture = DynamicImage::ImageRgb8(gradient(24, 16, 90));
-    for format in [image::ImageFormat::Png, image::ImageFormat::Bmp, image::ImageFormat::Pnm, image::ImageFormat::WebP]
-    {
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::WebP] {
         let face = decoded("face.jpg", &encoded(&picture, format), 24, 16).unwrap();
         assert_eq!(face, picture.as_bytes(), "{format:?}");
     }
@@ -83,14 +82,14 @@ fn a_pgm_with_comment_lines_becomes_rgb() {
 #[test]
 fn sixteen_bits_become_eight() {
     let picture: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_pixel(8, 8, Luma([0x8080]));
-    let png = encoded(&DynamicImage::ImageLuma16(picture), image::ImageFormat::Png);
+    let png = encoded(&DynamicImage::ImageLuma16(picture), ImageFormat::Png);
     assert_eq!(decoded("face.png", &png, 8, 8).unwrap(), [0x80; 192]);
 }
 
 #[test]
 fn alpha_is_laid_over_black() {
     let picture = RgbaImage::from_fn(8, 8, |x, _| Rgba([200, 100, 50, if x < 4 { 0 } else { 128 }]));
-    let png = encoded(&DynamicImage::ImageRgba8(picture), image::ImageFormat::Png);
+    let png = encoded(&DynamicImage::ImageRgba8(picture), ImageFormat::Png);
     let face = decoded("face.png", &png, 8, 8).unwrap();
     assert_eq!((&face[..3], &face[21..24]), (&[0, 0, 0][..], &[100, 50, 25][..]));
 }
@@ -113,7 +112,7 @@ fn exif_orientation_is_respected() {
 fn the_crop_is_central_and_keeps_the_aspect_ratio() {
     // Red outside the middle third: a squeezed or shifted crop would let red in.
     let picture = RgbImage::from_fn(48, 16, |x, _| image::Rgb([if (16..32).contains(&x) { 0 } else { 255 }, 9, 9]));
-    let png = encoded(&DynamicImage::ImageRgb8(picture), image::ImageFormat::Png);
+    let png = encoded(&DynamicImage::ImageRgb8(picture), ImageFormat::Png);
     let face = decoded("face.png", &png, 16, 16).unwrap();
     assert!(face.chunks(3).all(|pixel| pixel == [0, 9, 9]));
 }
@@ -121,7 +120,7 @@ fn the_crop_is_central_and_keeps_the_aspect_ratio() {
 #[test]
 fn shrinking_averages_fine_stripes_instead_of_picking_some() {
     let picture = RgbImage::from_fn(128, 128, |x, _| image::Rgb([if x % 2 == 0 { 0 } else { 254 }; 3]));
-    let png = encoded(&DynamicImage::ImageRgb8(picture), image::ImageFormat::Png);
+    let png = encoded(&DynamicImage::ImageRgb8(picture), ImageFormat::Png);
     let face = decoded("face.png", &png, 16, 16).unwrap();
     assert!(face.iter().all(|&x| (115..=139).contains(&x)), "{:?}", &face[..48]);
 }
@@ -129,7 +128,7 @@ fn shrinking_averages_fine_stripes_instead_of_picking_some() {
 #[test]
 fn enlarging_overshoots_at_an_edge_as_catmull_rom_does() {
     let picture = RgbImage::from_fn(8, 8, |x, _| image::Rgb([if x < 4 { 100 } else { 200 }; 3]));
-    let png = encoded(&DynamicImage::ImageRgb8(picture), image::ImageFormat::Png);
+    let png = encoded(&DynamicImage::ImageRgb8(picture), ImageFormat::Png);
     let face = decoded("face.png", &png, 16, 16).unwrap();
     let row: Vec<u8> = face[..48].iter().copied().step_by(3).collect();
     assert!(row[..5].iter().all(|&x| x <= 100) && row.iter().min() < Some(&99), "{row:?}");
@@ -156,8 +155,7 @@ fn bytes_behind_the_end_of_a_jpeg_do_no_harm() {
 #[test]
 fn other_truncated_files_are_refused() {
     let picture = DynamicImage::ImageRgb8(gradient(64, 64, 90));
-    for format in [image::ImageFormat::Png, image::ImageFormat::Bmp, image::ImageFormat::Pnm, image::ImageFormat::WebP]
-    {
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::WebP] {
         let bytes = encoded(&picture, format);
         let text = message(decoded("face", &bytes[..bytes.len() * 2 / 3], 64, 64));
         assert!(text.contains("cannot be decoded"), "{format:?}: {text}");
@@ -173,7 +171,7 @@ fn text_and_empty_files_are_no_images() {
 
 #[test]
 fn a_one_pixel_image_is_too_small_and_eight_pixels_are_enough() {
-    let png = |side| encoded(&DynamicImage::ImageRgb8(gradient(side, side, 0)), image::ImageFormat::Png);
+    let png = |side| encoded(&DynamicImage::ImageRgb8(gradient(side, side, 0)), ImageFormat::Png);
     let text = message(decoded("face.png", &png(1), 32, 32));
     assert!(text.contains("is 1x1 pixels, too small"), "{text}");
     assert!(decoded("face.png", &png(8), 32, 32).is_ok());
@@ -208,3 +206,23 @@ fn a_missing_file_is_named() {
     let text = message(decode_face(Path::new("/no/such/face.jpg"), &size(8, 8)));
     assert!(text.starts_with("cannot read /no/such/face.jpg"), "{text}");
 }
+
+#[test]
+fn a_picture_in_memory_that_is_too_small_or_wanted_at_no_size_is_refused() {
+    let said = |width, height, wanted: Preprocess| {
+        let picture = DynamicImage::ImageRgb8(RgbImage::new(width, height));
+        prepare(&picture, &wanted).unwrap_err().to_string()
+    };
+    for (width, height) in [(0, 0), (1, 0), (1, 1), (7, 100)] {
+        let text = said(width, height, size(32, 32));
+        assert!(text.starts_with(&format!("the image is {width}x{height} pixels, too small")), "{text}");
+    }
+    for wanted in [size(0, 8), size(1 << 20, 1 << 20)] {
+        let text = said(16, 16, wanted);
+        assert!(text.contains("which no network takes"), "{text}");
+    }
+    let picture = DynamicImage::ImageRgb8(gradient(8, 8, 7));
+    assert_eq!(prepare(&picture, &size(8, 8)).unwrap(), picture.as_bytes());
+}
+
+mod hostile;

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::elementwise::CHUNK;
+use super::super::sum_partials::part_rows;
 use super::BatchNormParams;
 use crate::cpu::{Call, Float, put};
 
@@ -11,14 +13,10 @@ use crate::cpu::{Call, Float, put};
 const CHANNELS: usize = 128;
 /// Rows whose mean is taken before their deviations: few enough to stay in the cache from the one to the other.
 const BLOCK: usize = 32;
-/// Floats that one thread of an elementwise kernel takes at a time, about.
-const CHUNK: usize = 1 << 14;
 
 /// The rows of a part.
 fn part(p: &BatchNormParams, t: usize) -> Range<usize> {
-    let (rows, splits) = (p.rows as usize, p.splits as usize);
-    let start = |t: usize| t * (rows / splits) + t.min(rows % splits);
-    start(t)..start(t + 1)
+    part_rows(p.rows, p.splits, t)
 }
 
 /// Their number.

@@ -1,15 +1,15 @@
 //! What offline selection chooses, held against distances computed anew, and when.
 
-use std::sync::atomic::Ordering;
+use std::path::Path;
 
 use super::*;
 use crate::data::augment::Augment;
 use crate::data::sampler::PkConfig;
 use crate::data::testing::noise_faces;
 use crate::eval::verification::squared_distance;
-use crate::model::initial_weights;
-use crate::net::{Build, find};
-use crate::weights::Origin;
+use crate::net::find;
+use crate::session::{initial_weights, load_weights, store_of};
+use crate::weights::{Metadata, Weights};
 
 const PEOPLE: usize = 8;
 const IMAGES: usize = 4;
@@ -28,23 +28,25 @@ impl Observer for Impatient<'_> {
     }
 }
 
-fn metadata(set: &FaceSet) -> Metadata {
-    Metadata {
-        network: "zf64".into(),
-        embedding: 16,
-        preprocess: set.preprocess().clone(),
-        version: "test".into(),
-        origin: Origin::default(),
-    }
+fn model(set: &FaceSet) -> Model {
+    let preprocess = set.preprocess();
+    let model = find("zf64").unwrap().sized(Some([preprocess.height, preprocess.width]), Some(16)).unwrap();
+    model.with_preprocess(preprocess.clone()).unwrap()
 }
 
 fn weights(set: &FaceSet, seed: u64) -> Weights {
-    let [height, width] = [set.preprocess().height, set.preprocess().width];
-    let graph = find("zf64").unwrap().graph(&Build::training(1).embedding(16).input([height, width])).unwrap().graph;
-    initial_weights(&graph, metadata(set), seed)
+    let model = model(set);
+    initial_weights(&model, Metadata::of(&model).unwrap(), seed)
 }
 
-fn batches(set: &Arc<FaceSet>, settings: Offline, margin: f32) -> OfflineBatches {
+/// A store of its own that holds these weights.
+fn store(set: &FaceSet, weights: &Weights) -> Store {
+    let store = store_of(&Engine::Cpu, &model(set)).unwrap();
+    load_weights(&store, weights, Path::new("w")).unwrap();
+    store
+}
+
+fn batches(set: &Arc<FaceSet>, store: &Store, settings: Offline, margin: f32) -> OfflineBatches {
     let train: Vec<usize> = (0..PEOPLE).collect();
     let config = PkConfig {
         people: 3,
@@ -55,15 +57,14 @@ fn batches(set: &Arc<FaceSet>, settings: Offline, margin: f32) -> OfflineBatches
         augment: Augment { flip: true, shift: 1 },
     };
     let (sampler, _) = PkSampler::new(set, &train, config).unwrap();
-    let zf64 = find("zf64").unwrap();
-    OfflineBatches::new(&Engine::Cpu, zf64, (settings, margin), metadata(set), set, sampler, 12).unwrap()
+    OfflineBatches::new(&Engine::Cpu, &model(set), store, (settings, margin), set, sampler, 12).unwrap()
 }
 
 /// The triplets of the whole set by the definition, from embeddings of a model of its own.
 fn expected(set: &FaceSet, weights: &Weights, hardest: bool, margin: f32) -> Vec<[usize; 3]> {
-    let mut model = Model::with_weights(&Engine::Cpu, weights, Path::new("w"), 8).unwrap();
+    let mut session = Session::with_weights(&Engine::Cpu, weights, "w").unwrap().with_batch(8);
     let faces: Vec<_> = (0..set.len()).map(|image| set.face(image).unwrap()).collect();
-    let embeddings = model.embed_faces(&faces).unwrap();
+    let embeddings = session.embed_faces(&faces).unwrap();
     let d = |a: usize, b: usize| squared_distance(&embeddings[a], &embeddings[b]);
     let mut triplets = Vec::new();
     for a in 0..set.len() {
@@ -88,11 +89,13 @@ fn the_chosen_are_those_of_the_weights_at_hand_and_keep_the_margin_from_nobody()
     let mut seen = Vec::new();
     for hardest in [false, true] {
         for margin in [0.2, 1e-3] {
-            let mut batches = batches(&set, Offline { hardest, ..SETTINGS }, margin);
+            let store = store(&set, &first);
+            let mut batches = batches(&set, &store, Offline { hardest, ..SETTINGS }, margin);
             // Weights that come later count, too.
             for weights in [&first, &second, &first] {
                 let stop = AtomicBool::new(false);
-                let chosen = batches.choose(&Engine::Cpu, weights, &everyone, &stop, &mut Silent).unwrap().unwrap();
+                load_weights(&store, weights, Path::new("w")).unwrap();
+                let chosen = batches.choose(&Engine::Cpu, &everyone, &stop, &mut Silent).unwrap().unwrap();
                 let chosen: Vec<[usize; 3]> = chosen.iter().map(|chosen| chosen.images).collect();
                 assert_eq!(chosen, expected(&set, weights, hardest, margin), "hardest {hardest}, margin {margin}");
                 seen.push(chosen);
@@ -112,17 +115,18 @@ fn a_selection_fills_the_steps_until_the_next_one_with_its_triplets() {
     let weights = weights(&set, 1);
     let stop = AtomicBool::new(false);
     let all = expected(&set, &weights, true, 0.2);
+    let store = store(&set, &weights);
     for (share, offline) in [(1.0, [true; 5]), (0.4, [false, false, true, false, true])] {
-        let mut batches = batches(&set, Offline { hardest: true, share, ..SETTINGS }, 0.2);
+        let mut batches = batches(&set, &store, Offline { hardest: true, share, ..SETTINGS }, 0.2);
         assert_eq!((0..11).filter(|&done| batches.due(done)).collect::<Vec<_>>(), [0, 5, 10]);
-        let (mut ready, report) = batches.select(&Engine::Cpu, &weights, 0, &stop, &mut Silent).unwrap().unwrap();
+        let (mut ready, report) = batches.select(&Engine::Cpu, 0, &stop, &mut Silent).unwrap().unwrap();
         assert_eq!((report.step, report.images, report.triplets), (0, set.len(), all.len()));
         assert!(report.d_ap > 0.0 && report.d_an > 0.0 && (1..=all.len()).contains(&report.used), "{report:?}");
         let (mut used, mut kinds) = (0, Vec::new());
         while let Some(batch) = ready.next_batch() {
             let batch = batch.unwrap();
             for triplet in &batch.triplets {
-                let images = triplet.map(|at| batch.description().images[at as usize]);
+                let images = triplet.map(|at| batch.indices[at as usize]);
                 assert!(all.contains(&images), "{images:?}");
             }
             used += batch.triplets.len();
@@ -133,20 +137,21 @@ fn a_selection_fills_the_steps_until_the_next_one_with_its_triplets() {
     }
     // The last steps of the run are fewer.
     let (mut ready, _) =
-        batches(&set, SETTINGS, 0.2).select(&Engine::Cpu, &weights, 10, &stop, &mut Silent).unwrap().unwrap();
+        batches(&set, &store, SETTINGS, 0.2).select(&Engine::Cpu, 10, &stop, &mut Silent).unwrap().unwrap();
     assert_eq!(std::iter::from_fn(|| ready.next_batch()).count(), 2);
 }
 
 #[test]
 fn a_subset_is_drawn_anew_each_time_and_is_the_set_where_that_is_smaller() {
     let set = Arc::new(noise_faces(&[IMAGES; PEOPLE], 24));
-    let weights = weights(&set, 1);
+    let store = store(&set, &weights(&set, 1));
     let stop = AtomicBool::new(false);
     let images = |done: usize, subset: usize| {
-        let mut batches = batches(&set, Offline { subset, hardest: true, ..SETTINGS }, 4.0);
-        let (mut ready, report) = batches.select(&Engine::Cpu, &weights, done, &stop, &mut Silent).unwrap().unwrap();
-        let mut seen: Vec<usize> =
-            std::iter::from_fn(|| ready.next_batch()).flat_map(|batch| batch.unwrap().description().images).collect();
+        let mut batches = batches(&set, &store, Offline { subset, hardest: true, ..SETTINGS }, 4.0);
+        let (mut ready, report) = batches.select(&Engine::Cpu, done, &stop, &mut Silent).unwrap().unwrap();
+        let mut seen: Vec<usize> = std::iter::from_fn(|| ready.next_batch())
+            .flat_map(|batch| batch.unwrap().into_description().images)
+            .collect();
         seen.sort_unstable();
         seen.dedup();
         (report.images, seen)
@@ -160,11 +165,11 @@ fn a_subset_is_drawn_anew_each_time_and_is_the_set_where_that_is_smaller() {
 #[test]
 fn a_selection_ends_early_if_it_is_asked_to() {
     let set = Arc::new(noise_faces(&[IMAGES; PEOPLE * 3], 24));
-    let weights = weights(&set, 1);
+    let store = store(&set, &weights(&set, 1));
     let stop = AtomicBool::new(false);
     let everyone: Vec<usize> = (0..set.len()).collect();
-    let mut batches = batches(&set, SETTINGS, 0.2);
-    let chosen = batches.choose(&Engine::Cpu, &weights, &everyone, &stop, &mut Impatient(0, &stop)).unwrap();
+    let mut batches = batches(&set, &store, SETTINGS, 0.2);
+    let chosen = batches.choose(&Engine::Cpu, &everyone, &stop, &mut Impatient(0, &stop)).unwrap();
     assert!(chosen.is_none() && stop.load(Ordering::Relaxed));
 }
 

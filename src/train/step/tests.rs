@@ -9,16 +9,17 @@ use crate::data::prefetch::HostBatch;
 use crate::data::preprocess::{Normalise, Preprocess};
 use crate::executor::Options;
 use crate::graph::{Grad, Init, Io, Op, Recorder};
-use crate::model::initial_weights;
-use crate::net::{Build, find};
+use crate::model::{EMBEDDINGS, IMAGES, REFERENCE_BATCH};
+use crate::net::find;
 use crate::op::{L2Normalize, Linear, Relu};
 use crate::plan::reflect::{Access, interface};
 use crate::plan::{Plan, assign_slots};
+use crate::session::initial_weights;
 use crate::train::{Trainer, Work};
-use crate::weights::{Metadata, Origin, Weights};
+use crate::weights::{Metadata, Weights};
 
 fn zf64(chunk: u32, batch: u32) -> Step {
-    plan(find("zf64").unwrap(), &Config { chunk: Some(chunk), ..Config::default() }, batch).unwrap()
+    plan(&find("zf64").unwrap().model().unwrap(), &Config { chunk: Some(chunk), ..Config::default() }, batch).unwrap()
 }
 
 /// What lies in each allocation while a plan's phases are run.
@@ -55,7 +56,8 @@ fn no_phase_overwrites_what_another_one_needs_however_often_it_is_run() {
     let step = zf64(8, 30);
     let (plan, chunks) = (&step.plan, step.chunks.as_ref().unwrap());
     let slots = assign_slots(plan, true);
-    let mut memory = Memory { plan, of: slots.of.clone(), holds: vec![None; slots.bytes.len()] };
+    let mut memory =
+        Memory { plan, of: slots.of.iter().map(|slot| slot.unwrap()).collect(), holds: vec![None; slots.bytes.len()] };
     for _ in 0..2 {
         for _ in 0..4 {
             memory.run(&chunks.forward);
@@ -74,8 +76,8 @@ fn no_phase_overwrites_what_another_one_needs_however_often_it_is_run() {
         memory.run(&chunks.update);
     }
     // What is handed from phase to phase has an allocation of its own.
-    let network = find("zf64").unwrap().graph(&Build::training(8)).unwrap();
-    let params: Vec<String> = network.graph.params().map(|(_, n)| format!("d {}", n.name)).collect();
+    let network = find("zf64").unwrap().model().unwrap();
+    let params: Vec<String> = network.graph().params().map(|(_, n)| format!("d {}", n.name)).collect();
     let kept = ["batch embeddings", "d batch embeddings", "labels", "triplet_loss", "rows", "active", "learning rate"];
     for name in kept.iter().copied().chain(params.iter().map(String::as_str)) {
         let slot = slots.of[plan.find(name).unwrap_or_else(|| panic!("{name}")).index()];
@@ -108,7 +110,7 @@ fn a_step_in_chunks_takes_the_memory_of_a_chunk_and_little_for_the_batch() {
     // Embeddings and their gradients, two matrices of distances and what selection needs.
     let batch = 4 * 1800 * (2 * 1800 + 4 * 128);
     // In the plan of a whole batch some gradients of parameters share the memory of activations.
-    let params = 4 * find("zf64").unwrap().graph(&Build::training(1)).unwrap().graph.param_count();
+    let params = 4 * find("zf64").unwrap().model().unwrap().param_count();
     assert!(many < one + batch + params, "{many} bytes, {one} for a chunk alone");
     assert!(bytes(1800, 1800) > 8 * many);
 }
@@ -136,10 +138,10 @@ impl Op for LooksAround {
 }
 
 /// One linear layer on images of 2x2 pixels.
-fn network(batch: u32, looks_around: bool) -> NetworkGraph {
+fn network(looks_around: bool) -> Model {
     let mut graph = Graph::new();
     let shape = |dims: &[u32]| Shape::new(dims).unwrap();
-    let images = graph.input("images", shape(&[batch, 2, 2, 3]));
+    let images = graph.input(IMAGES, shape(&[REFERENCE_BATCH, 2, 2, 3]));
     let w = graph.param("w", shape(&[12, 4]), Init::LecunNormal { fan_in: 12 }, true);
     let b = graph.param("b", shape(&[4]), Init::Zeros, false);
     let mut x = graph.op("linear", Linear { relu: false }, &[images, w, b]).unwrap();
@@ -149,7 +151,12 @@ fn network(batch: u32, looks_around: bool) -> NetworkGraph {
         x = graph.op("relu", Relu, &[x]).unwrap();
     }
     let embeddings = graph.op("embeddings", L2Normalize::default(), &[x]).unwrap();
-    NetworkGraph { graph, images, embeddings, seed: None, folds: Vec::new() }
+    graph.set_output(EMBEDDINGS, embeddings);
+    Model::new("n", "", Preprocess { height: 2, width: 2, normalise: Normalise::Fixed }, graph).unwrap()
+}
+
+fn instance(batch: u32, looks_around: bool) -> Instance {
+    network(looks_around).training(batch).unwrap()
 }
 
 /// Eleven images: three people with two each, five strangers who look all the same.
@@ -162,11 +169,9 @@ fn batch() -> HostBatch {
 
 /// Weights after three steps, and what the last one has run.
 fn train(step: Step, config: &Config) -> (Weights, Work) {
-    let preprocess = Preprocess { height: 2, width: 2, normalise: Normalise::Fixed };
-    let metadata =
-        Metadata { network: "n".into(), embedding: 4, preprocess, version: "0".into(), origin: Origin::default() };
-    let start = initial_weights(&network(1, false).graph, metadata.clone(), 5);
-    let mut trainer = Trainer::of(&Engine::CpuF64, step, config, metadata).unwrap();
+    let model = network(false);
+    let start = initial_weights(&model, Metadata::of(&model).unwrap(), 5);
+    let mut trainer = Trainer::of(&Engine::CpuF64, &model, step, config).unwrap();
     trainer.load(&start, Path::new("start")).unwrap();
     for _ in 0..3 {
         trainer.step(&batch(), 0.1).unwrap();
@@ -177,11 +182,11 @@ fn train(step: Step, config: &Config) -> (Weights, Work) {
 #[test]
 fn a_network_that_looks_around_meets_the_very_same_chunks_in_the_second_pass() {
     let config = Config { margin: 2.0, ..Config::default() };
-    let (expected, _) = train(whole(network(11, false), &config, 11).unwrap(), &config);
-    let (packed, work) = train(in_chunks(network(4, false), &config, 11).unwrap(), &config);
+    let (expected, _) = train(whole(instance(11, false), &config, 11).unwrap(), &config);
+    let (packed, work) = train(in_chunks(instance(4, false), &config, 11).unwrap(), &config);
     assert_eq!((work.embedded, work.trained), (3, 2));
     assert!(work.skipped >= 4, "{work:?}");
-    let (same, work) = train(in_chunks(network(4, true), &config, 11).unwrap(), &config);
+    let (same, work) = train(in_chunks(instance(4, true), &config, 11).unwrap(), &config);
     // Nobody in the last chunk has a gradient.
     assert_eq!(work, Work { embedded: 3, trained: 2, skipped: 3 });
     for weights in [packed, same] {

@@ -247,3 +247,24 @@ fn the_network_is_told_from_names_or_asked_for() {
     assert!(text.contains("no other program has the network zf64"), "{text}");
     assert_eq!(tensors_of(zf64, 8).unwrap().last().unwrap().1, Shape::vector(8));
 }
+
+#[test]
+fn names_of_a_file_are_escaped_and_three_of_thousands_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("names");
+    let old = fs::read(file("legacy.pt")).unwrap();
+    let renamed = b"logits.weight".as_slice();
+    let at = old.windows(renamed.len()).position(|text| text == renamed).unwrap();
+    let mut bytes = old.clone();
+    bytes[at..at + 2].copy_from_slice(b"\x1b\n");
+    fs::write(&path, bytes).unwrap();
+    let text = refusal(&path);
+    assert!(text.contains(r"has the tensor \u{1b}\ngits.weight [") && !text.contains('\u{1b}'), "{text:?}");
+
+    let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+    let names = (0..2000).map(|i| format!("part{i:04}.last_linear.weight"));
+    let all = safetensors::serialize(names.map(|name| (name, view.clone())), None).unwrap();
+    fs::write(&path, all).unwrap();
+    let text = refusal(&path);
+    assert!(text.contains("under part0000., part0001., part0002. and 1,997 more; save one"), "{text}");
+}

@@ -1,6 +1,7 @@
 //! What the whole-program tests share: opening the adapter, random tensors, comparing tensors.
 #![allow(unreachable_pub, reason = "shared by the modules of a test program")]
 
+pub mod paths;
 pub mod program;
 pub mod triplets;
 

@@ -6,7 +6,7 @@ use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Graph, Recording};
-use facenet_gpu::op::{Mining, Positives, TripletLoss, stat};
+use facenet_gpu::op::{Mining, Positives, Stat, TripletLoss};
 use facenet_gpu::plan::{Buf, Plan, Shape};
 use rand::RngExt;
 
@@ -15,21 +15,21 @@ use crate::support::{gpus, normals, relative_error, rng};
 /// Upstream gradient: the two losses, and numbers that must not reach the embeddings.
 fn upstream() -> Vec<f32> {
     let mut dy = vec![100.0, -50.0, 30.0, 20.0, -10.0, 5.0, 7.0, -8.0, 9.0, 11.0, -12.0, 13.0, 14.0, -15.0, 16.0, 17.0];
-    (dy[stat::LOSS], dy[stat::LOSS_PER_PAIR]) = (0.7, -1.9);
-    assert_eq!(dy.len(), stat::COUNT);
+    (dy[Stat::Loss], dy[Stat::LossPerPair]) = (0.7, -1.9);
+    assert_eq!(dy.len(), Stat::COUNT);
     dy
 }
 
 /// Slots that hold numbers of things.
-const COUNTS: [usize; 8] = [
-    stat::PAIRS,
-    stat::ACTIVE,
-    stat::HARD,
-    stat::SEMI_HARD,
-    stat::EASY,
-    stat::CANDIDATES,
-    stat::SKIPPED_PAIRS,
-    stat::TRIPLETS,
+const COUNTS: [Stat; 8] = [
+    Stat::Pairs,
+    Stat::Active,
+    Stat::Hard,
+    Stat::SemiHard,
+    Stat::Easy,
+    Stat::Candidates,
+    Stat::SkippedPairs,
+    Stat::Triplets,
 ];
 
 /// Ways to select: every mining with every choice of positives that it leaves.
@@ -141,26 +141,25 @@ impl Batch {
         let far: Vec<f64> = triplets.iter().map(|&[a, _, n]| d[a][n]).collect();
         let loss: f64 = triplets.iter().map(|&[a, p, n]| d[a][p] - d[a][n] + margin).sum();
         let centre = (0..self.dim).map(|k| (0..b).map(|i| self.row(i)[k]).sum::<f64>() / number(b));
-        let mut y = vec![0.0; stat::COUNT];
-        y[stat::LOSS] = mean(loss, triplets.len());
-        y[stat::LOSS_PER_PAIR] = mean(loss, possible);
-        y[stat::PAIRS] = number(pairs.len());
-        y[stat::ACTIVE] = number(triplets.len());
-        y[stat::POSITIVE_DISTANCE] = average(&pairs);
-        y[stat::NEGATIVE_DISTANCE] = average(&far);
-        y[stat::DIFFERENT_DISTANCE] = average(&different);
-        y[stat::HARD] = number(hard);
-        y[stat::SEMI_HARD] = number(semi_hard);
-        y[stat::EASY] = number(easy);
-        y[stat::CANDIDATES] = number(candidates);
-        y[stat::SKIPPED_PAIRS] = number(skipped);
-        y[stat::POSITIVE_SPREAD] = spread(&pairs);
-        y[stat::NEGATIVE_SPREAD] = spread(&far);
-        y[stat::MEAN_LENGTH] = centre.map(|x| x * x).sum::<f64>().sqrt();
-        y[stat::TRIPLETS] = number(possible);
+        let mut y = vec![0.0; Stat::COUNT];
+        y[Stat::Loss] = mean(loss, triplets.len());
+        y[Stat::LossPerPair] = mean(loss, possible);
+        y[Stat::Pairs] = number(pairs.len());
+        y[Stat::Active] = number(triplets.len());
+        y[Stat::PositiveDistance] = average(&pairs);
+        y[Stat::NegativeDistance] = average(&far);
+        y[Stat::DifferentDistance] = average(&different);
+        y[Stat::Hard] = number(hard);
+        y[Stat::SemiHard] = number(semi_hard);
+        y[Stat::Easy] = number(easy);
+        y[Stat::Candidates] = number(candidates);
+        y[Stat::SkippedPairs] = number(skipped);
+        y[Stat::PositiveStd] = spread(&pairs);
+        y[Stat::NegativeStd] = spread(&far);
+        y[Stat::MeanLength] = centre.map(|x| x * x).sum::<f64>().sqrt();
+        y[Stat::Triplets] = number(possible);
         let dy = upstream();
-        let scale =
-            mean(f64::from(dy[stat::LOSS]), triplets.len()) + mean(f64::from(dy[stat::LOSS_PER_PAIR]), possible);
+        let scale = mean(f64::from(dy[Stat::Loss]), triplets.len()) + mean(f64::from(dy[Stat::LossPerPair]), possible);
         let mut dx = vec![0.0; b * self.dim];
         for &[a, p, n] in &triplets {
             let (anchor, positive, negative) = (self.row(a), self.row(p), self.row(n));
@@ -262,15 +261,16 @@ impl Batch {
         let (y, dx) = self.reference();
         for got in self.run() {
             let name = format!("{}, {:?} of {:?} positives", got.device, self.mining, self.positives);
-            for (slot, (&got, &y)) in got.y.iter().zip(&y).enumerate() {
+            assert_eq!((got.y.len(), y.len()), (Stat::COUNT, Stat::COUNT));
+            for (slot, (&got, &y)) in Stat::ALL.into_iter().zip(got.y.iter().zip(&y)) {
                 let error = (f64::from(got) - y).abs();
                 let bound = match slot {
                     slot if COUNTS.contains(&slot) => 0.0,
                     // The root of a difference of squares has half their digits where it is small.
-                    stat::POSITIVE_SPREAD | stat::NEGATIVE_SPREAD => 10.0 * bound * y + 1e-4,
+                    Stat::PositiveStd | Stat::NegativeStd => 10.0 * bound * y + 1e-4,
                     _ => bound * y.abs() + 1e-7,
                 };
-                assert!(error <= bound, "{name}: slot {slot} is {got}, not {y}");
+                assert!(error <= bound, "{name}: {slot:?} is {got}, not {y}");
             }
             let error = relative_error(&got.dx, &dx);
             assert!(error < bound, "{name}: the gradient is off by {error:.2e}");

@@ -1,8 +1,11 @@
 //! The loss and the statistics of the batch, and the gradient of the embeddings.
 
+use std::array;
+
 use rayon::prelude::*;
 
-use super::super::{SLOTS, TripletParams, stat};
+use super::super::stat::{PairSum, Stat, TripletSum};
+use super::super::{SLOTS, TripletParams};
 use super::mean;
 use crate::cpu::{Call, Float, put};
 
@@ -13,36 +16,40 @@ pub(in super::super) fn stats<T: Float>(call: Call<'_, T>) {
         sums.chunks_exact(SLOTS as usize).map(|row| row.try_into().expect("a row is whole")).collect()
     };
     let (pairs, triplets) = (rows(pairs), rows(triplets));
-    let total = |rows: &[[T; SLOTS as usize]], slot: usize| rows.iter().map(|row| row[slot]).sum::<T>();
-    let (s, t) = (|slot| total(&pairs, slot), |slot| total(&triplets, slot));
-    // Within each anchor's distances, and between the anchors' means.
-    let spread = |rows: &[[T; SLOTS as usize]], [count, sum, within]: [usize; 3]| {
-        let all = mean(total(rows, sum), total(rows, count));
-        let square = |row: &[T; SLOTS as usize]| {
-            let apart = mean(row[sum], row[count]) - all;
-            row[within] + row[count] * apart * apart
-        };
-        mean(rows.iter().map(square).sum(), total(rows, count)).sqrt()
-    };
-    let loss = if s(7).is_finite() { t(0) } else { T::nan() };
+    let s: [T; SLOTS as usize] = array::from_fn(|slot| pairs.iter().map(|row| row[slot]).sum());
+    let t: [T; SLOTS as usize] = array::from_fn(|slot| triplets.iter().map(|row| row[slot]).sum());
+    let loss = if s[PairSum::AllDistance].is_finite() { t[TripletSum::Loss] } else { T::nan() };
     let of = |count: T| if loss.is_nan() { loss } else { mean(loss, count) };
+    let positive = mean(s[PairSum::Distance], s[PairSum::Count]);
+    let negative = mean(t[TripletSum::Distance], t[TripletSum::Count]);
+    // Within each anchor's distances, and between the anchors' means.
+    let square = |count: T, sum: T, within: T, all: T| {
+        let apart = mean(sum, count) - all;
+        within + count * apart * apart
+    };
+    let near = |row: &[T; SLOTS as usize]| {
+        square(row[PairSum::Count], row[PairSum::Distance], row[PairSum::Squares], positive)
+    };
+    let far = |row: &[T; SLOTS as usize]| {
+        square(row[TripletSum::Count], row[TripletSum::Distance], row[TripletSum::Squares], negative)
+    };
     let y = y.f_mut();
-    y[stat::LOSS] = of(t(1));
-    y[stat::LOSS_PER_PAIR] = of(t(6));
-    y[stat::PAIRS] = s(0);
-    y[stat::ACTIVE] = t(1);
-    y[stat::POSITIVE_DISTANCE] = mean(s(1), s(0));
-    y[stat::NEGATIVE_DISTANCE] = mean(t(3), t(1));
-    y[stat::DIFFERENT_DISTANCE] = mean(s(6), s(5));
-    y[stat::HARD] = s(3);
-    y[stat::SEMI_HARD] = s(4);
-    y[stat::EASY] = s(0) - s(3) - s(4);
-    y[stat::CANDIDATES] = t(2);
-    y[stat::SKIPPED_PAIRS] = s(0) - t(5);
-    y[stat::POSITIVE_SPREAD] = spread(&pairs, [0, 1, 2]);
-    y[stat::NEGATIVE_SPREAD] = spread(&triplets, [1, 3, 4]);
-    y[stat::MEAN_LENGTH] = centre.f().iter().map(|&x| x * x).sum::<T>().sqrt();
-    y[stat::TRIPLETS] = t(6);
+    y[Stat::Loss] = of(t[TripletSum::Count]);
+    y[Stat::LossPerPair] = of(t[TripletSum::Possible]);
+    y[Stat::Pairs] = s[PairSum::Count];
+    y[Stat::Active] = t[TripletSum::Count];
+    y[Stat::PositiveDistance] = positive;
+    y[Stat::NegativeDistance] = negative;
+    y[Stat::DifferentDistance] = mean(s[PairSum::OtherDistance], s[PairSum::Others]);
+    y[Stat::Hard] = s[PairSum::Hard];
+    y[Stat::SemiHard] = s[PairSum::SemiHard];
+    y[Stat::Easy] = s[PairSum::Count] - s[PairSum::Hard] - s[PairSum::SemiHard];
+    y[Stat::Candidates] = t[TripletSum::Candidates];
+    y[Stat::SkippedPairs] = s[PairSum::Count] - t[TripletSum::Pairs];
+    y[Stat::PositiveStd] = mean(pairs.iter().map(near).sum(), s[PairSum::Count]).sqrt();
+    y[Stat::NegativeStd] = mean(triplets.iter().map(far).sum(), t[TripletSum::Count]).sqrt();
+    y[Stat::MeanLength] = centre.f().iter().map(|&x| x * x).sum::<T>().sqrt();
+    y[Stat::Triplets] = t[TripletSum::Possible];
 }
 
 /// Rows that one thread takes at a time: a cache line of a column of `pull`.
@@ -56,7 +63,7 @@ pub(in super::super) fn dx<T: Float>(call: Call<'_, T>) {
     let accumulate = call.flag("ACCUMULATE");
     let [x, pull, y, dy, dx] = call.args();
     let (b, dim, x, pull, y, dy) = (p.b as usize, p.dim as usize, x.f(), pull.u(), y.f(), dy.f());
-    let scale = T::of(2.0) * (mean(dy[stat::LOSS], y[stat::ACTIVE]) + mean(dy[stat::LOSS_PER_PAIR], y[stat::TRIPLETS]));
+    let scale = T::of(2.0) * (mean(dy[Stat::Loss], y[Stat::Active]) + mean(dy[Stat::LossPerPair], y[Stat::Triplets]));
     dx.f_mut().par_chunks_mut(BLOCK * dim).enumerate().for_each(|(block, rows)| {
         let first = block * BLOCK;
         let mut weights = vec![0i32; rows.len() / dim * b];

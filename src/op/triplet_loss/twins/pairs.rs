@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::super::stat::PairSum;
 use super::super::{SLOTS, TripletParams};
 use super::{LANES, mean, squares};
 use crate::cpu::{Call, Float};
@@ -97,15 +98,13 @@ pub(in super::super) fn pairs<T: Float>(call: Call<'_, T>) {
         let near = positives(members, b, a).map(|i| d[i]);
         let (count, sum) = (T::of(near.clone().count() as f64), near.clone().sum());
         let number = |of: &dyn Fn(T) -> bool| T::of(near.clone().filter(|&near| of(near)).count() as f64);
-        share.copy_from_slice(&[
-            count,
-            sum,
-            squares(near.clone(), mean(sum, count)),
-            number(&|near| closest <= near),
-            number(&|near| closest > near && closest - near < margin),
-            T::count(row.others.iter().sum()),
-            row.far.into_iter().sum(),
-            row.all.into_iter().sum(),
-        ]);
+        share[PairSum::Count] = count;
+        share[PairSum::Distance] = sum;
+        share[PairSum::Squares] = squares(near.clone(), mean(sum, count));
+        share[PairSum::Hard] = number(&|near| closest <= near);
+        share[PairSum::SemiHard] = number(&|near| closest > near && closest - near < margin);
+        share[PairSum::Others] = T::count(row.others.iter().sum());
+        share[PairSum::OtherDistance] = row.far.into_iter().sum();
+        share[PairSum::AllDistance] = row.all.into_iter().sum();
     });
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::super::stat::TripletSum;
 use super::super::{SLOTS, TripletParams};
 use super::pairs::positives;
 use super::{LANES, mean};
@@ -133,7 +134,14 @@ impl<T: Float> Sums<T> {
         let centre = mean(sum, active);
         let squares = self.far.iter().map(|&(far, n)| (far - centre) * (far - centre) * T::count(n)).sum();
         let (candidates, served) = (T::count(self.candidates), T::count(self.served));
-        share.copy_from_slice(&[self.loss, active, candidates, sum, squares, served, possible, T::zero()]);
+        share.fill(T::zero());
+        share[TripletSum::Loss] = self.loss;
+        share[TripletSum::Count] = active;
+        share[TripletSum::Candidates] = candidates;
+        share[TripletSum::Distance] = sum;
+        share[TripletSum::Squares] = squares;
+        share[TripletSum::Pairs] = served;
+        share[TripletSum::Possible] = possible;
     }
 }
 
