@@ -49,13 +49,6 @@ impl PkConfig {
     pub fn new(people: usize, images: usize) -> Self {
         Self { people, images, negatives: 0, batch: None, seed: 0, augment: Augment::default() }
     }
-
-    /// These batches with changes.
-    #[must_use]
-    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
-    }
 }
 
 /// The description of one batch; its first three lists have the same length.

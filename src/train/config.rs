@@ -1,5 +1,6 @@
 //! Every setting of a training run, with its default.
 
+#[cfg(feature = "program")]
 mod file;
 #[cfg(feature = "program")]
 mod flags;
@@ -330,5 +331,5 @@ impl Config {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "program"))]
 mod tests;
