@@ -45,12 +45,12 @@ pub(super) struct Console {
 impl Console {
     pub(super) fn new(config: &Config, model: &Model) -> Self {
         let [height, width] = model.input();
-        let dim = model.dimensions().unwrap_or_default();
+        let dimensions = model.dimensions().unwrap_or_default();
         Self {
             bar: ProgressBar::hidden(),
             terminal: std::io::stderr().is_terminal(),
             steps: 0,
-            banner: format!("{}, {height}x{width}, {dim} dimensions", model.name()),
+            banner: format!("{}, {height}x{width}, {dimensions} dimensions", model.name()),
             config: config.clone(),
             begin: Instant::now(),
             last_line: Instant::now(),
