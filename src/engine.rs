@@ -54,16 +54,16 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// What a device has for a plan, as far as it tells.
+/// How much memory a device has for a plan, as far as it tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct MemoryBudget {
     /// Bytes of the largest allocation.
     pub largest: u64,
     /// Bytes of all allocations together; `None` where only trying tells.
     pub total: Option<u64>,
 }
 
-impl Room {
+impl MemoryBudget {
     /// Whether a plan's allocations fit, or may. With `stored`, what is persistent has its memory already.
     pub fn holds(&self, plan: &Plan, stored: bool) -> bool {
         let bytes = assign_slots_except(plan, true, |buf| stored && plan.spec(buf).role.is_persistent()).bytes;
@@ -140,18 +140,18 @@ impl Engine {
         }
     }
 
-    /// What the device has for a plan in `f32`: where its memory is the machine's, half of what is free now. Graphics
+    /// How much memory the device has for a plan in `f32`: where its memory is the machine's, half of what is free now. Graphics
     /// interfaces do not tell how much memory a card has.
-    pub fn room(&self) -> Room {
+    pub fn memory_budget(&self) -> MemoryBudget {
         let half = available_memory() / 2;
         match self {
             Self::Gpu(gpu) => {
                 let info = gpu.info();
                 let shared = matches!(info.kind, DeviceKind::Integrated | DeviceKind::Software);
-                Room { largest: info.max_binding.min(info.max_buffer), total: shared.then_some(half) }
+                MemoryBudget { largest: info.max_binding.min(info.max_buffer), total: shared.then_some(half) }
             }
-            Self::Cpu => Room { largest: u64::MAX, total: Some(half) },
-            Self::CpuF64 => Room { largest: u64::MAX, total: Some(half / 2) },
+            Self::Cpu => MemoryBudget { largest: u64::MAX, total: Some(half) },
+            Self::CpuF64 => MemoryBudget { largest: u64::MAX, total: Some(half / 2) },
         }
     }
 

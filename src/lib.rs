@@ -42,7 +42,7 @@ pub mod text;
 pub mod train;
 pub mod weights;
 
-pub use engine::{DeviceChoice, Engine, Room};
+pub use engine::{DeviceChoice, Engine, MemoryBudget};
 pub use error::{Error, Result};
 pub use model::Model;
 pub use session::{Embeddings, Output, Session, initial_weights};

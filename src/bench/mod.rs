@@ -138,7 +138,7 @@ pub const SEARCHES: [(&str, Question); 3] = [
     ("nearest [4096, 128], 10 nearest", Question { k: 10, farthest: false, pairs: Pairs::Any }),
 ];
 
-/// Times a search among 4,096 embeddings of 128 floats, 128 people with 32 images each, for all of them.
+/// Times a search among 4,096 embeddings of 128 dimensions, 128 people with 32 images each, for all of them.
 ///
 /// # Errors
 /// The device fails or lacks memory.

@@ -29,7 +29,7 @@ pub const MAX_PIXELS: u64 = 64_000_000;
 pub const LARGE_PIXELS: u64 = 16_000_000;
 /// Images with a side shorter than this hold no face and are refused.
 pub const MIN_SIDE: u32 = 8;
-/// Most bytes that a decoder may allocate for one image: 64 megapixels with four channels of 16 bits and some room.
+/// Most bytes that a decoder may allocate for one image: 64 megapixels with four channels of 16 bits, and a margin.
 const MAX_ALLOC: u64 = 1 << 30;
 /// A JPEG file is held in memory while it is decoded; 64 megapixels stay far below this.
 const MAX_JPEG_BYTES: u64 = 256 << 20;

@@ -116,7 +116,7 @@ impl Model {
         self.graph.weights().count() != self.graph.params().count()
     }
 
-    /// Trained floats.
+    /// Trained parameters.
     pub fn param_count(&self) -> u64 {
         self.graph.param_count()
     }

@@ -28,7 +28,7 @@ pub(super) static INCEPTION_RESNET_V1: Network = Network {
     name: "inception-resnet-v1",
     input: [160, 160],
     embedding: 512,
-    about: "Inception-ResNet-v1, the network of facenet and facenet-pytorch: 512 floats",
+    about: "Inception-ResNet-v1, the network of facenet and facenet-pytorch: 512 dimensions",
     layers,
 };
 

@@ -16,7 +16,7 @@ pub struct Layer {
     pub size_out: String,
     /// Kernel and stride, or what else is to say of it, of every op that differs from the ones before.
     pub kernels: Vec<String>,
-    /// Trained floats.
+    /// Trained parameters.
     pub params: u64,
     /// Multiply-adds for one image.
     pub macs: u64,
@@ -29,7 +29,7 @@ pub struct Layer {
 pub struct Summary {
     /// In the order in which they are computed.
     pub layers: Vec<Layer>,
-    /// Trained floats.
+    /// Trained parameters.
     pub params: u64,
     /// Floats that are kept in weights files without being trained: running statistics.
     pub statistics: u64,

@@ -123,7 +123,7 @@ impl Conv2d {
         let [reach_h, reach_w] = self.reach();
         [(h_in, top, bottom, reach_h), (w_in, left, right, reach_w)].map(|(len, before, after, reach)| {
             let padded = u64::from(len) + u64::from(before) + u64::from(after);
-            padded.checked_sub(reach).map_or(0, |room| room / u64::from(self.stride) + 1)
+            padded.checked_sub(reach).map_or(0, |rest| rest / u64::from(self.stride) + 1)
         })
     }
 

@@ -14,7 +14,7 @@ impl<'a> Points<'a> {
     /// Embeddings of `dim` floats, one behind the other, all with the same label.
     ///
     /// # Errors
-    /// [`Error::Shape`] where there are none or the last one is not whole, [`Error::NotFinite`] where one is not a number.
+    /// [`Error::Shape`] where there are none or the last one is not whole, [`Error::NotFinite`] where one is NaN or Inf.
     pub fn new(rows: &'a [f32], dim: usize) -> Result<Self> {
         if rows.is_empty() || dim == 0 {
             return Err(Error::shape("nearest", "expected embeddings to select from, got none"));
@@ -32,7 +32,7 @@ impl<'a> Points<'a> {
             }
         }
         if let Some(at) = rows.iter().position(|x| !x.is_finite()) {
-            return Err(Error::NotFinite(format!("embedding {} of the selection is not a number", at / dim)));
+            return Err(Error::NotFinite(format!("embedding {} of the selection is NaN or Inf", at / dim)));
         }
         Ok(points)
     }

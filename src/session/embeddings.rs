@@ -14,13 +14,13 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// Rows of `dim` floats, one behind the other; their ids are their numbers.
+    /// Rows of `dim` numbers, one after another; their ids are their numbers.
     ///
     /// # Errors
     /// `dim` is zero, or these are not whole rows.
     pub fn new(dim: usize, data: Vec<f32>) -> Result<Self> {
         if dim == 0 || !data.len().is_multiple_of(dim) {
-            let message = format!("expected whole rows of {dim} floats, got {} floats", data.len());
+            let message = format!("expected whole rows of {dim} dimensions, got {} values", data.len());
             return Err(Error::shape("embeddings", message));
         }
         Ok(Self { dim, data, ids: None })
@@ -48,7 +48,7 @@ impl Embeddings {
         self.data.is_empty()
     }
 
-    /// Dimensions: floats of a row.
+    /// Dimensions of an embedding.
     pub fn dim(&self) -> usize {
         self.dim
     }
@@ -75,12 +75,12 @@ impl Embeddings {
         self.data.chunks_exact(self.dim)
     }
 
-    /// All floats, row by row.
+    /// All values, row by row.
     pub fn as_slice(&self) -> &[f32] {
         &self.data
     }
 
-    /// All floats, row by row.
+    /// All values, row by row.
     pub fn into_vec(self) -> Vec<f32> {
         self.data
     }
@@ -115,6 +115,6 @@ mod tests {
         let named = numbered.clone().with_ids(["a", "b", "c"].map(String::from).into()).unwrap();
         assert_eq!((named.id(1).as_ref(), &named[1]), ("b", &[0.0, 1.0][..]));
         assert!(numbered.with_ids(vec!["a".into()]).unwrap_err().to_string().contains("expected 3 ids, got 1"));
-        assert!(Embeddings::new(2, vec![0.0; 3]).unwrap_err().to_string().contains("whole rows of 2 floats"));
+        assert!(Embeddings::new(2, vec![0.0; 3]).unwrap_err().to_string().contains("whole rows of 2 dimensions"));
     }
 }

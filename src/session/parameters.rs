@@ -73,7 +73,7 @@ pub(crate) fn model_of(weights: &Weights, path: &Path) -> Result<Model> {
     })?;
     let Preprocess { height, width, .. } = preprocess;
     let model = network.sized(Some([*height, *width]), Some(*embedding)).map_err(|e| {
-        fail(format!("has images of {height}x{width} and embeddings of {embedding} floats ({e}); the file is damaged"))
+        fail(format!("has images of {height}x{width} and embeddings of {embedding} dimensions ({e}); the file is damaged"))
     })?;
     model.with_preprocess(preprocess.clone())
 }
@@ -104,7 +104,7 @@ pub(crate) fn check_fit(model: &Model, weights: &Weights, path: &Path) -> Result
         )));
     }
     if !weights.is_finite() {
-        return Err(fail("holds values that are not numbers; train again with a lower learning rate".into()));
+        return Err(fail("holds NaN or Inf; train again with a lower learning rate".into()));
     }
     Ok(())
 }

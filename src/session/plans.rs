@@ -100,7 +100,7 @@ impl Plans {
             let outputs = names.map(|(name, t)| (name.to_string(), recording.value(t), built.graph.shape(t))).collect();
             let images = recording.value(built.images);
             let plan = recording.finish();
-            if batch > 1 && !engine.room().holds(&plan, true) {
+            if batch > 1 && !engine.memory_budget().holds(&plan, true) {
                 return Err(Error::Memory(format!("the device lacks memory for {batch} images at a time")));
             }
             while self.kept.len() >= self.most {

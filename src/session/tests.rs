@@ -58,13 +58,13 @@ fn weights_that_do_not_fit_are_refused_before_they_reach_a_device() {
         (change(|w| w.metadata.network = "vgg".into()), "the network vgg, this version knows zf64, "),
         (change(|w| w.metadata.preprocess.height = 4_000_000_000), "has images of 4000000000x64"),
         (change(|w| w.metadata.preprocess.height = 48), "has the tensor fc1/w with sizes"),
-        (change(|w| w.metadata.embedding = 0), "embeddings of 0 floats"),
-        (change(|w| w.metadata.embedding = u32::MAX), "embeddings of 4294967295 floats"),
+        (change(|w| w.metadata.embedding = 0), "embeddings of 0 dimensions"),
+        (change(|w| w.metadata.embedding = u32::MAX), "embeddings of 4294967295 dimensions"),
         (change(|w| w.metadata.embedding = 9), "has the tensor embedding/w with sizes"),
         (change(|w| drop(w.tensors.remove(0))), "lacks the tensor"),
         (change(|w| w.tensors[0].0 = "extra/w".into()), "lacks the tensor"),
         (change(|w| w.tensors.push(("extra/w".into(), w.tensors[0].1, Vec::new()))), "has the tensor extra/w, which"),
-        (change(|w| w.tensors[0].2[0] = f32::NAN), "not numbers"),
+        (change(|w| w.tensors[0].2[0] = f32::NAN), "holds NaN or Inf"),
     ] {
         assert!(text.contains(part), "{text}");
     }

@@ -31,7 +31,7 @@ pub(super) struct Checkpoints {
     model: Model,
     metadata: Metadata,
     seed: u64,
-    /// The latest weights that are known to give numbers.
+    /// The latest weights that are known to be good.
     good: Kept,
     /// A download of weights that will be good if the next step's loss is finite.
     candidate: Option<(usize, Pending<Weights>)>,

@@ -16,14 +16,14 @@ pub fn choose_chunk(engine: &Engine, model: &Model, config: &Config, batch: u32)
     if let Some(chunk) = config.chunk {
         return Ok(chunk.min(batch));
     }
-    let room = engine.room();
+    let budget = engine.memory_budget();
     let mut chunks = 1u32;
     loop {
         let chunk = batch.div_ceil(chunks).max(1);
         let plan = Trainer::plan(model, &Config { chunk: Some(chunk), ..config.clone() }, batch);
         let fits = match plan {
-            Ok(plan) if !room.holds(&plan, false) => false,
-            Ok(plan) if room.total.is_none() => match engine.executor(plan, &Options::default()) {
+            Ok(plan) if !budget.holds(&plan, false) => false,
+            Ok(plan) if budget.total.is_none() => match engine.executor(plan, &Options::default()) {
                 Ok(_) => true,
                 Err(Error::Memory(_)) => false,
                 Err(e) => return Err(e),

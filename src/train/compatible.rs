@@ -61,7 +61,7 @@ impl Compatible {
         let rows = embed(&mut session, &images, |image| face(set, image, &preprocess), what, stop, observer);
         match rows {
             Err(Error::NotFinite(_)) => {
-                Err(Error::NotFinite(format!("{} gives embeddings that are not numbers", path.display())))
+                Err(Error::NotFinite(format!("{} gives embeddings of NaN or Inf", path.display())))
             }
             rows => Ok(rows?.map(|rows| Self { rows })),
         }

@@ -16,7 +16,7 @@ const PART: usize = 64;
 /// they are for.
 ///
 /// # Errors
-/// An image can no longer be read, the device is lost, or an embedding is not a number.
+/// An image can no longer be read, the device is lost, or an embedding is NaN or Inf.
 pub(super) fn embed<F: AsRef<[u8]> + Send + Sync>(
     session: &mut Session,
     images: &[usize],
@@ -37,7 +37,7 @@ pub(super) fn embed<F: AsRef<[u8]> + Send + Sync>(
     }
     observer.embedding(what, images.len(), images.len());
     if embeddings.iter().any(|x| !x.is_finite()) {
-        return Err(Error::NotFinite("the network's embeddings are not numbers".into()));
+        return Err(Error::NotFinite("the network's embeddings are NaN or Inf".into()));
     }
     Embeddings::new(dim, embeddings).map(Some)
 }

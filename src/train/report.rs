@@ -219,7 +219,7 @@ pub struct Setup<'a> {
     pub chunk: usize,
     /// Steps in all.
     pub steps: usize,
-    /// Trained floats.
+    /// Trained parameters.
     pub params: u64,
     /// Multiply-adds of one image.
     pub macs: u64,

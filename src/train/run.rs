@@ -342,7 +342,7 @@ impl<'a> Run<'a> {
             step => format!("the last good weights, those of step {step},"),
         };
         Ok(Error::NotFinite(format!(
-            "the loss is not a number at step {step}: the first tensor that is not finite is {source}; {kept} are in {}; \
+            "the loss is NaN or Inf at step {step}: the first tensor that is not finite is {source}; {kept} are in {}; \
              try a lower `learning_rate` than {:?}",
             self.output.last_place(),
             self.rate.start()

@@ -24,7 +24,7 @@ pub struct Imported {
 }
 
 /// Reads weights of `network` from facenet-pytorch's or OpenFace's state dict, in safetensors or as `torch.save` wrote
-/// it (zip format or the older one). No pickled code is run. The number of floats of an embedding is that of the file.
+/// it (zip format or the older one). No pickled code is run. The dimensions of the embedding are those of the file.
 /// If `origin` says nothing of the provenance, it names the file.
 ///
 /// # Errors
@@ -88,7 +88,7 @@ pub(super) fn tensors_of(network: &Network, embedding: u32) -> Result<Vec<(Strin
 type Tensors = Vec<(String, Shape, Vec<f32>)>;
 
 /// Floats of an embedding, our tensors, and how many others were ignored; `tensors_of` lists name and sizes of ours for
-/// embeddings of that many floats.
+/// embeddings of that many dimensions.
 fn read(
     dict: &StateDict,
     family: Family,

@@ -268,13 +268,13 @@ fn a_chunk_is_the_batch_if_it_fits_and_never_more() {
     assert_eq!(choose(&Engine::Cpu, None, 24), 24);
     assert_eq!(choose(&Engine::Cpu, Some(500), 24), 24);
     assert_eq!(choose(&Engine::Cpu, Some(5), 24), 5);
-    let room = Engine::Cpu.room();
+    let budget = Engine::Cpu.memory_budget();
     // Far more images than there is memory for, at more than a mebibyte each: a half, a quarter, ... of them is taken.
-    let batch = u32::try_from(room.total.unwrap() / (400 << 10)).unwrap().min(20_000);
+    let batch = u32::try_from(budget.total.unwrap() / (400 << 10)).unwrap().min(20_000);
     let chunk = choose(&Engine::Cpu, None, batch);
     let plan = |chunk| Trainer::plan(&zf64, &Config::default().with(|c| c.chunk = Some(chunk)), batch).unwrap();
-    assert!(chunk < batch || plan(batch).bytes() < 2 * room.total.unwrap());
-    assert!(plan(chunk).bytes() < 2 * room.total.unwrap());
+    assert!(chunk < batch || plan(batch).bytes() < 2 * budget.total.unwrap());
+    assert!(plan(chunk).bytes() < 2 * budget.total.unwrap());
 }
 
 /// Median seconds of some steps. Without a learning rate every step is the first.

@@ -277,7 +277,7 @@ fn a_loss_that_is_not_a_number_is_traced_in_chunks_too() {
     for device in gpu().into_iter().chain(["cpu".to_string()]) {
         let dir = tempdir().unwrap();
         let arguments = format!("{TINY} --chunk 3 --learning-rate 1e30 --device {device}");
-        refused(run(dir.path(), &arguments), 1, &["not a number at step 2", "the output of the layer conv"]);
+        refused(run(dir.path(), &arguments), 1, &["NaN or Inf at step 2", "the output of the layer conv"]);
         good_weights(&dir.path().join("runs/train/run/weights/last.safetensors"));
     }
 }
@@ -289,7 +289,7 @@ fn a_loss_that_is_not_a_number_ends_the_run_with_the_last_good_weights() {
             let dir = tempdir().unwrap();
             let arguments = format!("{TINY} --learning-rate 1e30 --optimiser {optimiser} --device {device}");
             let said =
-                ["not a number at step 2", "the output of the layer conv", "last.safetensors", "--learning-rate"];
+                ["NaN or Inf at step 2", "the output of the layer conv", "last.safetensors", "--learning-rate"];
             refused(run(dir.path(), &arguments), 1, &said);
             for name in ["last", "best"] {
                 good_weights(&dir.path().join(format!("runs/train/run/weights/{name}.safetensors")));
@@ -298,7 +298,7 @@ fn a_loss_that_is_not_a_number_ends_the_run_with_the_last_good_weights() {
     }
     // Without anybody held out the last step has no loss after it that could tell.
     let dir = tempdir().unwrap();
-    refused(run(dir.path(), &format!("{TINY} --learning-rate 1e30 --held-out 0")), 1, &["not a number"]);
+    refused(run(dir.path(), &format!("{TINY} --learning-rate 1e30 --held-out 0")), 1, &["NaN or Inf"]);
 }
 
 #[test]

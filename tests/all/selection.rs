@@ -159,7 +159,7 @@ fn numbers_that_are_none_end_an_offline_run_as_any_other_with_the_last_good_weig
     let dir = tempdir().unwrap();
     for every in [1, 3] {
         let arguments = format!("{TINY} --offline-every {every} --optimiser sgd --learning-rate 1e38 --name n{every}");
-        refused(run(dir.path(), &arguments), 1, &["not a number at step", "lower --learning-rate"]);
+        refused(run(dir.path(), &arguments), 1, &["NaN or Inf at step", "lower --learning-rate"]);
         good_weights(&dir.path().join("runs/train").join(format!("n{every}")).join("weights/last.safetensors"));
     }
 }

@@ -196,7 +196,7 @@ fn a_large_image_within_the_limit_is_decoded() {
     let path = dir.path().join("large.pgm");
     let mut file = File::create(&path).unwrap();
     file.write_all(b"P5 6000 6000 255\n").unwrap();
-    // A sparse file: the zeros take no room on the disk.
+    // A sparse file: the zeros take no space on the disk.
     file.set_len(17 + 36_000_000).unwrap();
     assert_eq!(decode_face(&path, &size(8, 8)).unwrap(), [0; 192]);
 }

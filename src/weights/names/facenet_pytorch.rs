@@ -30,7 +30,7 @@ mod tests {
     use super::super::{Family, Foreign};
     use crate::plan::Shape;
 
-    /// Our list of the tensors of the whole network, `inception-resnet-v1` with 512 floats.
+    /// Our list of the tensors of the whole network, `inception-resnet-v1` with 512 dimensions.
     #[derive(Default)]
     struct List(Vec<(String, Shape)>);
 
