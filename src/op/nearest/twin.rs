@@ -164,7 +164,11 @@ impl Tile {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { avx2(own, row, panel) },
-            Self::Portable => portable(own, row, panel),
+            Self::Portable => {
+                // Vectors of four floats: half of the sums fill their registers.
+                let ([a, b], [c, d]) = (sums(own, row, panel), sums(own, row + 2, panel));
+                [a, b, c, d]
+            }
         }
     }
 }
@@ -172,19 +176,19 @@ impl Tile {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn avx512<T: Float>(own: &[[T; TASK]], row: usize, panel: &[[T; LANES]]) -> [[T; LANES]; ROWS] {
-    portable(own, row, panel)
+    sums(own, row, panel)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2<T: Float>(own: &[[T; TASK]], row: usize, panel: &[[T; LANES]]) -> [[T; LANES]; ROWS] {
-    portable(own, row, panel)
+    sums(own, row, panel)
 }
 
 /// Inlined into the functions above, which compile it for their instructions.
 #[inline(always)]
-fn portable<T: Float>(own: &[[T; TASK]], row: usize, panel: &[[T; LANES]]) -> [[T; LANES]; ROWS] {
-    let mut sums = [[T::zero(); LANES]; ROWS];
+fn sums<T: Float, const N: usize>(own: &[[T; TASK]], row: usize, panel: &[[T; LANES]]) -> [[T; LANES]; N] {
+    let mut sums = [[T::zero(); LANES]; N];
     for (own, other) in own.iter().zip(panel) {
         for (r, sums) in sums.iter_mut().enumerate() {
             let own = own[row + r];
@@ -206,8 +210,10 @@ mod tests {
         let own: Vec<[f32; TASK]> = (0..77).map(|k| std::array::from_fn(|i| number(k * TASK + i))).collect();
         let panel: Vec<[f32; LANES]> = (0..77).map(|k| std::array::from_fn(|i| number(9999 + k * LANES + i))).collect();
         for row in [0, 4, 12] {
-            let expected = portable(&own, row, &panel);
-            assert!(Tile::of_processor().distances(&own, row, &panel) == expected);
+            let expected: [[f32; LANES]; ROWS] = sums(&own, row, &panel);
+            for tile in [Tile::of_processor(), Tile::Portable] {
+                assert!(tile.distances(&own, row, &panel) == expected);
+            }
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") {
                 assert!(Tile::Avx2.distances(&own, row, &panel) == expected);
