@@ -60,7 +60,7 @@ pub(super) fn forward(r: &mut Recorder<'_>, kernel: &'static Wide, io: &Io<'_>) 
 /// `part`.
 pub(super) fn backward(r: &mut Recorder<'_>, kernel: &'static Wide, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
     let p = Channels::of(io.y_shape);
-    let part = r.scratch("parts", Shape::new(&[p.splits, p.c]).expect("parts are bounded by `splits`"), Type::F32);
+    let part = r.scratch("parts", Shape::new(&[p.splits, p.c]).expect("parts are bounded by splits"), Type::F32);
     let unused = |r: &mut Recorder<'_>| Grad { buf: r.scratch("dx", io.y_shape, Type::F32), accumulate: false };
     let to = dx[0].unwrap_or_else(|| unused(r));
     r.dispatch(kernel.of(&[p.c]), &p, &to.overrides(), &[io.x[0], io.x[1], dy, to.buf, part]);

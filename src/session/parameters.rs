@@ -73,7 +73,9 @@ pub(crate) fn model_of(weights: &Weights, path: &Path) -> Result<Model> {
     })?;
     let Preprocess { height, width, .. } = preprocess;
     let model = network.sized(Some([*height, *width]), Some(*embedding)).map_err(|e| {
-        fail(format!("has images of {height}x{width} and embeddings of {embedding} dimensions ({e}); the file is damaged"))
+        fail(format!(
+            "has images of {height}x{width} and embeddings of {embedding} dimensions ({e}); the file is damaged"
+        ))
     })?;
     model.with_preprocess(preprocess.clone())
 }

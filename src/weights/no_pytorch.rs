@@ -22,7 +22,7 @@ impl Tensor {
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>> {
     let message =
         "is no safetensors file, and this build reads no other; save it as safetensors, or build facenet-gpu \
-                   with its feature `program`, which reads what torch.save writes"
+                   with its feature \"program\", which reads what torch.save writes"
             .into();
     Err(Error::Weights { path: path.to_path_buf(), message })
 }

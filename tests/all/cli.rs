@@ -288,8 +288,7 @@ fn a_loss_that_is_not_a_number_ends_the_run_with_the_last_good_weights() {
         for optimiser in ["adagrad", "sgd"] {
             let dir = tempdir().unwrap();
             let arguments = format!("{TINY} --learning-rate 1e30 --optimiser {optimiser} --device {device}");
-            let said =
-                ["NaN or Inf at step 2", "the output of the layer conv", "last.safetensors", "--learning-rate"];
+            let said = ["NaN or Inf at step 2", "the output of the layer conv", "last.safetensors", "--learning-rate"];
             refused(run(dir.path(), &arguments), 1, &said);
             for name in ["last", "best"] {
                 good_weights(&dir.path().join(format!("runs/train/run/weights/{name}.safetensors")));
