@@ -1,6 +1,6 @@
 // triplet_stats: the loss and the statistics of the batch, from the sums of each anchor
 //
-//   y = with  s, t = the sums over all anchors a of pairs[a] and triplets[a],  each slot named as in shaders/lib
+//   y[slot], where  s, t = the sums over all anchors a of pairs[a] and triplets[a],  each slot named as in shaders/lib
 //       LOSS               t.LOSS / t.COUNT             LOSS_PER_PAIR      t.LOSS / t.POSSIBLE
 //       PAIRS              s.COUNT                      ACTIVE             t.COUNT
 //       POSITIVE_DISTANCE  s.DISTANCE / s.COUNT         NEGATIVE_DISTANCE  t.DISTANCE / t.COUNT

@@ -71,7 +71,7 @@ fn triplet_margin_loss(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // triplet_margin_stats: the loss and the statistics of all triplets, in the slots of triplet_loss
 //
-//   y = with  t = the sums over the triplets of shares,  far = sum of ACTIVE * NEGATIVE,  semi = number of triplets that
+//   y[slot], where  t = the sums over the triplets of shares,  far = sum of ACTIVE * NEGATIVE,  semi = number of triplets that
 //       are active and not hard,  each slot named as in shaders/lib
 //       LOSS               t.LOSS / t.ACTIVE      LOSS_PER_PAIR      t.LOSS / t.COUNT
 //       PAIRS, TRIPLETS    t.COUNT                ACTIVE, CANDIDATES t.ACTIVE
@@ -85,7 +85,7 @@ fn triplet_margin_loss(@builtin(global_invocation_id) id: vec3<u32>) {
 //
 //   p       Params
 //   shares  [t, SLOTS]    read: the share of triplet_margin_loss
-//   y       [16]      read_write, set
+//   y       [16]          read_write, set
 //
 // dispatch   [1]
 // overrides  none
