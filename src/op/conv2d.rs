@@ -185,7 +185,7 @@ impl Op for Conv2d {
             return fail(format!("expected a dilation of at least 1, got {dilation_h}x{dilation_w}"));
         }
         let c_out = x[1].channels();
-        if groups == 0 || c_in % groups != 0 || c_out % groups != 0 {
+        if groups == 0 || !c_in.is_multiple_of(groups) || !c_out.is_multiple_of(groups) {
             return fail(format!(
                 "expected groups that divide the channels of input and output, got {groups} groups for {c_in} and {c_out}"
             ));

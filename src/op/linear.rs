@@ -94,7 +94,7 @@ impl Op for Linear {
     }
 
     fn with_relu(&self, relu: bool) -> Option<Arc<dyn Op>> {
-        (!self.relu).then(|| Arc::new(Self { relu, ..*self }) as Arc<dyn Op>)
+        (!self.relu).then(|| Arc::new(Self { relu }) as Arc<dyn Op>)
     }
 
     fn macs(&self, x: &[Shape]) -> u64 {

@@ -4,7 +4,7 @@ use super::{Baselines, EpochReport, SelectionReport, StepReport, Versions};
 use crate::Result;
 use crate::weights::Weights;
 
-/// What a run writes to. The program's is [`RunFolder`](super::RunFolder); [`InMemory`] writes nothing.
+/// What a run writes to. The program's is `RunFolder`; [`InMemory`] writes nothing.
 pub trait Output {
     /// Keeps the latest weights.
     ///

@@ -177,7 +177,12 @@ mod tests {
 
     fn state() -> TrainingState {
         let tensor = |name: &str, role, data: &[f32]| NamedTensor {
-            spec: BufferSpec { name: name.into(), shape: Shape::vector(data.len() as u32), ty: Type::F32, role },
+            spec: BufferSpec {
+                name: name.into(),
+                shape: Shape::vector(u32::try_from(data.len()).unwrap()),
+                ty: Type::F32,
+                role,
+            },
             data: data.to_vec(),
         };
         TrainingState {

@@ -41,7 +41,7 @@ fn zlib_of_zeros(copies: u32) -> Vec<u8> {
     }
     code(0, 7);
     let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
-    let check = (1 + 258 * copies) % 65_521 << 16 | 1;
+    let check = (((1 + 258 * copies) % 65_521) << 16) | 1;
     [vec![0x78, 0x01], bits.chunks(8).map(byte).collect(), check.to_be_bytes().to_vec()].concat()
 }
 

@@ -226,6 +226,7 @@ fn whole(name: &str, n: usize, dim: usize, people: u32) -> (Vec<f32>, Vec<u32>) 
 }
 
 /// All images that count for a query, the best first, equals by index, by the definition.
+#[expect(clippy::cast_possible_truncation, reason = "the devices give f32")]
 fn expected(
     (gallery, labels): (&[f32], &[u32]),
     dim: usize,

@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_row_is_indexed_by_name() {
-        let mut row = vec![0.0; Stat::COUNT];
+        let mut row = [0.0; Stat::COUNT];
         row[Stat::Triplets] = 3.0;
         assert_eq!((row[15], Stat::Triplets.index(), Stat::ALL[15]), (3.0, 15, Stat::Triplets));
     }

@@ -115,7 +115,7 @@ fn product(
                         for (_, r, s) in sizes.taps() {
                             match read(pixel, r, s) {
                                 Some(from) => {
-                                    windows.extend_from_slice(&source[(from * groups + group) * c_from..][..c_from])
+                                    windows.extend_from_slice(&source[(from * groups + group) * c_from..][..c_from]);
                                 }
                                 None => windows.resize(windows.len() + c_from, 0.0),
                             }
