@@ -56,6 +56,7 @@ impl fmt::Display for DeviceChoice {
 
 /// How much memory a device has for a plan, as far as it tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryBudget {
     /// Bytes of the largest allocation.
     pub largest: u64,

@@ -14,31 +14,39 @@
 //! # }
 //! ```
 //!
-//! From the bottom up: [`plan`] is plain data (buffers and dispatches), [`gpu`] and [`cpu`] run plans, [`graph`] records
-//! them, [`op`] and [`optim`] hold the kernels, [`net`] the networks, [`data`] and [`eval`] faces and protocols, and
-//! [`train`] the loop. `ARCHITECTURE.md` walks through one training step.
+//! [`Engine`] is a device, [`Model`] a network as a value, [`Weights`] its trained tensors, [`Session`] all three together.
+//! [`train`](mod@train) trains, [`eval`] measures, [`data`] reads faces, [`search`] finds nearest neighbours, [`weights`] exchanges
+//! weights with other programs. Networks of one's own are made of [`net::Blocks`] or, from the ground, of [`graph`] and
+//! [`op`]. `ARCHITECTURE.md` shows the layers and the life of a training step.
+//!
+//! Modules that are hidden here are for this package's own tests and benches; they change without notice.
 
+#[doc(hidden)]
 pub mod bench;
 #[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod cpu;
 pub mod data;
 mod engine;
 mod error;
 pub mod eval;
+#[doc(hidden)]
 pub mod executor;
 pub mod gpu;
 pub mod graph;
 pub mod model;
 pub mod net;
 pub mod op;
+#[doc(hidden)]
 pub mod optim;
+#[doc(hidden)]
 pub mod plan;
 pub mod search;
 mod session;
 pub mod store;
-pub mod text;
+mod text;
 pub mod train;
 pub mod weights;
 

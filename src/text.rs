@@ -15,7 +15,7 @@ fn is_hidden(c: char) -> bool {
 
 /// The text with control characters, line ends and changes of the writing direction escaped, so that whoever wrote a
 /// file does not write on the terminal: `\u{1b}` for ESC, `\n` for a new line.
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
@@ -24,7 +24,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// A name from a file: [`printable`], and cut where it is longer than a message should be.
-pub fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     match name.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", printable(&name[..end])),
         None => printable(name).into_owned(),
@@ -32,7 +32,7 @@ pub fn shown(name: &str) -> String {
 }
 
 /// Names from a file as [`shown`]: `a, b, c and 1,997 more`.
-pub fn listed<S: AsRef<str>>(names: &[S]) -> String {
+pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     let first: Vec<String> = names.iter().take(NAMED).map(|name| shown(name.as_ref())).collect();
     let first = first.join(", ");
     match names.len().saturating_sub(NAMED) {
@@ -42,7 +42,7 @@ pub fn listed<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 /// A count with thousands separated: `1,234,567`.
-pub fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

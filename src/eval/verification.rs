@@ -21,6 +21,7 @@ pub struct Pair {
 
 /// How well a distance tells pairs of the same person from pairs of different people.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Accuracy {
     /// Part of the pairs that are classified rightly, 0 to 1: the mean over both halves, each at the threshold that was
     /// chosen on the other half. Half of balanced pairs is chance.
@@ -129,6 +130,7 @@ pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Re
 
 /// Accuracy over several sets of pairs, as LFW's View 2 asks for it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct CrossValidated {
     /// Mean over the sets, each at the threshold that was chosen on all others.
     pub accuracy: f64,

@@ -16,6 +16,7 @@ use crate::plan::{Buf, BufferSpec, Plan, Slots, assign_slots_except};
 
 /// How a plan is laid out on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// Temporaries whose lives do not overlap share memory.
     pub share: bool,

@@ -57,6 +57,7 @@ pub enum DeviceKind {
 
 /// One adapter, described for people.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AdapterInfo {
     /// Name as the driver gives it.
     pub name: String,

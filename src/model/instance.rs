@@ -7,6 +7,7 @@ use crate::{Error, Result};
 
 /// A model as a graph for one batch.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Instance {
     /// The graph. Its outputs bear the model's names.
     pub graph: Graph,

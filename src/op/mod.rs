@@ -69,12 +69,15 @@ mod zero_pad2d;
 pub use add::Add;
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm::BatchNorm;
+#[doc(hidden)]
 pub use case::{Case, CaseInput, Values};
+#[doc(hidden)]
 pub use case_plan::CasePlan;
 pub use centre_pad2d::CentrePad2d;
 pub use concat::{Concat, ConcatRows};
 pub use conv2d::{Conv2d, Padding};
 pub use dropout::Dropout;
+#[doc(hidden)]
 pub use fold_batch_norm::fold_batch_norm;
 pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
@@ -82,9 +85,12 @@ pub use linear::Linear;
 pub use local_response_norm::LocalResponseNorm;
 pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
-pub use nearest::{Buffers as NearestBuffers, Pairs, Question, nearest};
+#[doc(hidden)]
+pub use nearest::{Buffers as NearestBuffers, nearest};
+pub use nearest::{Pairs, Question};
 pub use prelu::Prelu;
 pub use relu::Relu;
+#[doc(hidden)]
 pub use rows::{active_rows, gather_rows, scatter_rows};
 pub use sigmoid::Sigmoid;
 pub use softmax::Softmax;
@@ -96,6 +102,7 @@ use crate::plan::{Declared, Shape};
 use crate::{Error, Result};
 
 /// One op as tests and benches see it.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Entry {
     /// The op's name, its shader file's stem and its Rust file's stem.
@@ -109,6 +116,7 @@ pub struct Entry {
 }
 
 /// Every op.
+#[doc(hidden)]
 pub static ENTRIES: &[&Entry] = &[
     &add::ENTRY,
     &avg_pool2d::ENTRY,
@@ -132,6 +140,7 @@ pub static ENTRIES: &[&Entry] = &[
 ];
 
 /// Kernels of no op: what several ops use, how a batch is put together from chunks, and searches.
+#[doc(hidden)]
 pub static SHARED_KERNELS: &[&dyn Declared] = &[
     &fold_batch_norm::FOLD_B,
     &fold_batch_norm::FOLD_W,

@@ -44,6 +44,7 @@ pub struct Session {
 
 /// One output of a model for a batch.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Output {
     /// Name, as the model gives it.
     pub name: String,

@@ -24,6 +24,7 @@ pub struct Compatible {
 
 /// Verification accuracy on the held-out people within and across the versions of a network.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Versions {
     /// Both images embedded by the new network.
     pub new: Accuracy,

@@ -22,6 +22,7 @@ const PROBE: usize = 32;
 
 /// What is reached without training: a network that does not beat both has learnt nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Baselines {
     /// Squared distance of raw pixels.
     pub pixels: Accuracy,
@@ -42,6 +43,7 @@ pub struct Evaluator {
 
 /// What an evaluation has found.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Measured {
     /// Accuracy on the held-out people; `None` where nobody is held out.
     pub accuracy: Option<Accuracy>,

@@ -9,6 +9,7 @@ use crate::op::Stat;
 
 /// One step, as the observer and `steps.csv` see it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct StepReport {
     /// Number, from 1.
     pub step: usize,
@@ -85,6 +86,7 @@ impl StepReport {
 
 /// One offline selection, as the observer and `selections.csv` see it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct SelectionReport {
     /// Steps that were done before.
     pub step: usize,
@@ -105,6 +107,7 @@ pub struct SelectionReport {
 /// One epoch, as the observer and `metrics.csv` see it. Of pairs and triplets it tells what the steps met that chose from
 /// their batch, if there are any.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct EpochReport {
     /// Number, from 1.
     pub epoch: u32,
@@ -200,6 +203,7 @@ impl EpochReport {
 
 /// What will be trained on, known once the data is split and the baselines are measured.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Setup<'a> {
     /// The data.
     pub set: &'a FaceSet,
@@ -249,6 +253,7 @@ pub trait Observer {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Steps that were run.
     pub steps: usize,

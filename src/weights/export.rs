@@ -14,6 +14,7 @@ use crate::{Result, net};
 
 /// What an export wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exported {
     /// The program whose names the file has.
     pub program: &'static str,

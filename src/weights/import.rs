@@ -14,6 +14,7 @@ use crate::text::listed;
 
 /// What was in a file of another program.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Imported {
     /// The weights, with our names and layouts.
     pub weights: Weights,

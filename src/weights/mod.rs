@@ -13,7 +13,7 @@ mod state_dict;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -31,12 +31,15 @@ pub use import::{Imported, guess_network, import};
 /// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.
 const FORMAT: &str = "facenet-gpu/1";
 
+/// What messages call weights that come from no file.
+const UNNAMED: &str = "weights";
+
 /// What a weights file says of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     /// Name of the network, as [`crate::net::find`] knows it.
     pub network: String,
-    /// Floats of an embedding.
+    /// Dimensions of an embedding.
     pub embedding: u32,
     /// How images must be prepared.
     pub preprocess: Preprocess,
@@ -120,10 +123,32 @@ impl Weights {
     /// # Errors
     /// It cannot be read, is not safetensors, is cut short, or was not written by this program.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        Self::parse(&fs::read(path).map_err(Error::io("read", path))?, path)
+    }
+
+    /// Reads the content of a weights file from a reader, up to its end.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); the message calls it "weights".
+    pub fn read(mut reader: impl Read) -> Result<Self> {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map_err(Error::io("read", Path::new(UNNAMED)))?;
+        Self::from_bytes(&bytes)
+    }
+
+    /// Reads the content of a weights file from memory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); the message calls it "weights".
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::parse(bytes, Path::new(UNNAMED))
+    }
+
+    /// `path` stands for the bytes in messages.
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let fail = |message: String| unusable(path, &message);
-        let explain = |e: SafeTensorError| explain(path, &bytes, e);
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(explain)?;
+        let explain = |e: SafeTensorError| explain(path, bytes, e);
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(explain)?;
         let info = header.metadata().clone().unwrap_or_default();
         let field = |name: &str| {
             let missing = || {
@@ -154,7 +179,7 @@ impl Weights {
                 dataset: info.get("dataset").cloned(),
             },
         };
-        let file = SafeTensors::deserialize(&bytes).map_err(explain)?;
+        let file = SafeTensors::deserialize(bytes).map_err(explain)?;
         let mut tensors = Vec::with_capacity(file.len());
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
@@ -170,7 +195,7 @@ impl Weights {
         Ok(Self { metadata, tensors })
     }
 
-    /// Whether every value is a number.
+    /// Whether no value is NaN or Inf.
     pub fn is_finite(&self) -> bool {
         self.tensors.iter().all(|(.., data)| data.iter().all(|x| x.is_finite()))
     }
@@ -325,6 +350,11 @@ mod tests {
         let path = dir.path().join("w.safetensors");
         weights().save(&path).unwrap();
         assert_eq!(Weights::load(&path).unwrap(), weights());
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(Weights::from_bytes(&bytes).unwrap(), weights());
+        assert_eq!(Weights::read(&bytes[..]).unwrap(), weights());
+        let text = Weights::read(&bytes[..bytes.len() - 1]).unwrap_err().to_string();
+        assert!(text.starts_with("weights: is cut short"), "{text}");
         // Whoever may read other new files may read this one.
         let other = dir.path().join("other");
         fs::write(&other, "").unwrap();

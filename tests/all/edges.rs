@@ -6,8 +6,8 @@ use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Graph, Op, Recording};
-use facenet_gpu::op::{Add, L2Pool2d, LocalResponseNorm, Maxout, ZeroPad2d};
-use facenet_gpu::plan::Shape;
+use facenet_gpu::op::{Add, L2Pool2d, Linear, LocalResponseNorm, Maxout, ZeroPad2d};
+use facenet_gpu::plan::{Phase, Role, Shape};
 
 const NAN: f32 = f32::NAN;
 
@@ -105,5 +105,30 @@ fn a_nan_survives_the_relu_of_a_sum() {
         executor.run_all().unwrap();
         let y = executor.read(y).unwrap();
         assert!(y[0].is_nan() && y[1].is_nan() && y[2..] == [0.0, 3.0], "{y:?}");
+    }
+}
+
+/// An op with a ReLU masks the gradient of its output in place, so it must not be given one that is written only once.
+#[test]
+fn a_plan_that_would_overwrite_a_constant_is_refused_on_every_device() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::new(&[2, 3]).unwrap());
+    let w = graph.input("w", Shape::new(&[3, 4]).unwrap());
+    let y = graph.op("fc", Linear::new().with_relu(), &[x, w]).unwrap();
+    for (role, refused) in [(Role::Constant, true), (Role::Input, false)] {
+        let mut recording = Recording::forward(&graph, &[y]);
+        let seed = recording.seed(y, role);
+        recording.backward_from(y, seed, &[x, w]);
+        recording.end_phase(Phase::Backward);
+        let plan = recording.finish();
+        let options = Options::default();
+        let mut results = vec![CpuExecutor::<f32>::new(plan.clone(), &options).map(drop)];
+        results.extend(gpus().iter().map(|gpu| GpuExecutor::new(gpu, plan.clone(), &options).map(drop)));
+        for result in results {
+            assert_eq!(result.is_err(), refused, "{result:?}");
+            if let Err(e) = result {
+                assert!(e.to_string().contains("writes d fc, which is constant"), "{e}");
+            }
+        }
     }
 }

@@ -67,6 +67,17 @@ fn only_the_gpu_layer_names_wgpu() {
     }
 }
 
+/// A wait anywhere else would stall what runs beside it, and could not be done in a browser.
+#[test]
+fn only_one_file_waits_for_a_gpu() {
+    for path in files("src", &["rs"]).iter().filter(|path| !path.ends_with("src/gpu/wait.rs")) {
+        let text = text(path);
+        for word in ["pollster", "PollType", ".poll(wgpu", "MaintainBase"] {
+            assert!(!text.contains(word), "{} names {word}; see src/gpu/wait.rs", name(path));
+        }
+    }
+}
+
 /// Layers from the bottom up; a layer may use those before it.
 const LAYERS: [&str; 21] = [
     "error", "text", "plan", "executor", "cpu", "gpu", "engine", "store", "data", "graph", "op", "search", "optim",
@@ -108,7 +119,7 @@ fn layers_use_only_the_layers_below_them() {
 }
 
 #[test]
-fn a_room_above_is_seen_in_every_kind_of_import() {
+fn a_layer_above_is_seen_in_every_kind_of_import() {
     let reexports = BTreeMap::from([("Model".to_string(), "model".to_string())]);
     let seen = |code: &str| from_above("graph", &paths(code, &["graph".into(), "op".into()]), &reexports);
     for (code, expected) in [
