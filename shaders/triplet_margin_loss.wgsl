@@ -3,7 +3,7 @@
 //   share[t] = (LOSS: hinge, ACTIVE: active, POSITIVE: d[a,p], NEGATIVE: d[a,n], HARD: hard, COUNT: 1)
 //              with  (a,p,n) = triplets[t],  active = 1 where hinge > 0,
 //              hinge = max(d[a,p] - d[a,n] + margin, 0),  hard = 1 where d[a,n] <= d[a,p];  zeros where any of a, p, n is
-//              not below b: such a triplet is none;  d[i,j] = sum over k of (x[i,k] - x[j,k])^2
+//              not below b: then it is no triplet;  d[i,j] = sum over k of (x[i,k] - x[j,k])^2
 //
 //   p         Params
 //   x         [b, dim]    read

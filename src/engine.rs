@@ -66,6 +66,7 @@ pub struct MemoryBudget {
 
 impl MemoryBudget {
     /// Whether a plan's allocations fit, or may. With `stored`, what is persistent has its memory already.
+    #[doc(hidden)]
     pub fn holds(&self, plan: &Plan, stored: bool) -> bool {
         let bytes = assign_slots_except(plan, true, |buf| stored && plan.spec(buf).role.is_persistent()).bytes;
         bytes.iter().all(|&b| b <= self.largest) && self.total.is_none_or(|total| bytes.iter().sum::<u64>() <= total)
@@ -160,6 +161,7 @@ impl Engine {
     ///
     /// # Errors
     /// A tensor does not fit, or a kernel does not compile.
+    #[doc(hidden)]
     pub fn executor(&self, plan: Plan, options: &Options) -> Result<Box<dyn Executor>> {
         Ok(match self {
             Self::Gpu(gpu) => Box::new(crate::gpu::GpuExecutor::new(gpu, plan, options)?),

@@ -53,6 +53,7 @@ pub mod weights;
 pub use engine::{DeviceChoice, Engine, MemoryBudget};
 pub use error::{Error, Result};
 pub use model::Model;
+pub use plan::Shape;
 pub use session::{Embeddings, Output, Session, initial_weights};
 pub use weights::Weights;
 pub use {image, wgpu};

@@ -28,7 +28,7 @@ pub(super) struct Diff {
     people: u32,
 
     /// Largest difference that counts as equal, relative to the largest magnitude of the tensor
-    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    #[arg(long, value_name = "X", default_value_t = 1e-4, value_parser = tolerance)]
     tolerance: f64,
 
     /// Let differences grow from step to step, instead of giving both devices the same inputs at each step
@@ -38,6 +38,11 @@ pub(super) struct Diff {
     /// Show every step, not only the first that differs
     #[arg(long)]
     all: bool,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|x: &f64| x.is_finite() && *x >= 0.0);
+    number.ok_or_else(|| "give a number of at least 0, such as 1e-4".into())
 }
 
 impl Diff {

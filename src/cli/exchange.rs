@@ -108,7 +108,10 @@ impl Export {
 /// Checks that `out` can be written and is not the file that is read.
 fn check_out(out: &Path, input: &Path) -> Result<()> {
     if out.extension().is_none_or(|x| x != "safetensors") {
-        return Err(Error::Setting(format!("--out {}: name a file that ends in .safetensors", out.display())));
+        return Err(Error::Setting(format!(
+            "--out {} does not end in .safetensors, the only format that is written; name such a file",
+            out.display()
+        )));
     }
     let same = || Some(out.canonicalize().ok()? == input.canonicalize().ok()?);
     if same() == Some(true) {

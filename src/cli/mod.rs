@@ -122,7 +122,8 @@ impl DeviceFlag {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
             pool.map_err(|e| Error::Device(format!("cannot start {threads} threads ({e}); give fewer --threads")))?;
         }
-        Engine::open_explained(&self.device)
+        let (engine, reason) = Engine::open_explained(&self.device)?;
+        Ok((engine, words::with_flags(&reason).into_owned()))
     }
 }
 

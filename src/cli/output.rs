@@ -12,20 +12,20 @@ use crate::Error;
 /// The first reason why something could not be printed.
 static FAILURE: OnceLock<io::Error> = OnceLock::new();
 
-/// Prints a line to the standard output, settings as flags.
+/// Prints a line to the standard output.
 macro_rules! say {
     () => { $crate::cli::output::line(format_args!("")) };
     ($($text:tt)*) => { $crate::cli::output::line(format_args!($($text)*)) };
 }
 
-/// Prints a line to standard error, settings as flags.
+/// Prints a line to standard error.
 macro_rules! hint {
     ($($text:tt)*) => { $crate::cli::output::hint_line(format_args!($($text)*)) };
 }
 
 /// A line of the program's own, perhaps with names from files in it.
 fn ready(text: fmt::Arguments<'_>) -> String {
-    words::printable(&words::with_flags(&text.to_string()), true)
+    words::printable(&text.to_string(), true)
 }
 
 pub(super) fn line(text: fmt::Arguments<'_>) {
@@ -40,7 +40,12 @@ pub(super) fn hint_line(text: fmt::Arguments<'_>) {
 /// Prints what went wrong, as one line unless it is a compiler's report about a kernel.
 pub(super) fn error(error: &Error) {
     let text = format!("error: {error}");
-    let text = words::printable(&words::with_flags(&text), matches!(error, Error::Kernel { .. }));
+    let text = match error {
+        // These begin with a path, and name no setting.
+        Error::Io { .. } | Error::Weights { .. } => text.into(),
+        _ => words::with_flags(&text),
+    };
+    let text = words::printable(&text, matches!(error, Error::Kernel { .. }));
     let _ = writeln!(io::stderr(), "{text}");
 }
 

@@ -20,7 +20,7 @@ static FLAGS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
     flags.collect()
 });
 
-/// `text` with every setting in backticks as its flag.
+/// `text` with every setting in backticks as its flag. Backticks inside a word are a name's own.
 pub(super) fn with_flags(text: &str) -> Cow<'_, str> {
     if !text.contains('`') {
         return text.into();
@@ -29,7 +29,10 @@ pub(super) fn with_flags(text: &str) -> Cow<'_, str> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('`') {
         out.push_str(before);
-        match after.split_once('`').and_then(|(name, behind)| Some((FLAGS.get(name)?, behind))) {
+        let begins = !out.ends_with(|c: char| c.is_alphanumeric() || "/\\.-_".contains(c));
+        let ends = |behind: &&str| !behind.starts_with(|c: char| c.is_alphanumeric() || "/\\-_".contains(c));
+        let found = after.split_once('`').filter(|(_, behind)| begins && ends(behind));
+        match found.and_then(|(name, behind)| Some((FLAGS.get(name)?, behind))) {
             Some((flag, behind)) => {
                 out.push_str(flag);
                 rest = behind;

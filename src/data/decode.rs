@@ -128,7 +128,7 @@ fn check_side(width: u32, height: u32) -> Result<(), String> {
 /// Prepares a picture that is in memory, as [`decode_face`] does with a file; its orientation is taken to be right.
 ///
 /// # Errors
-/// [`Error::Data`] where it is smaller than [`MIN_SIDE`] allows, or `preprocess` asks for a size that is none.
+/// [`Error::Data`] where it is smaller than [`MIN_SIDE`] allows, or `preprocess` asks for a height or width of zero, or too large a size.
 pub fn prepare(picture: &DynamicImage, preprocess: &Preprocess) -> Result<Face> {
     let face = check_side(picture.width(), picture.height()).and_then(|()| match picture {
         DynamicImage::ImageLuma8(_) | DynamicImage::ImageRgb8(_) => fit(picture, preprocess),

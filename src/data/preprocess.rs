@@ -67,7 +67,7 @@ impl Preprocess {
     }
 }
 
-/// Mean and standard deviation of `face`. The floor under the deviation keeps a flat image finite.
+/// Mean and standard deviation of `face`. A least deviation keeps an image of one colour finite.
 fn whitening(face: &[u8]) -> (f32, f32) {
     // Integer sums are exact, so the result does not depend on the order of the additions.
     let sum: u64 = face.iter().map(|&x| u64::from(x)).sum();

@@ -1,6 +1,7 @@
 //! LFW's lists of pairs: `pairsDevTrain.txt` and `pairsDevTest.txt` (View 1, one set), `pairs.txt` (View 2, ten sets).
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -47,7 +48,13 @@ impl PairsFile {
     /// # Errors
     /// The file cannot be read, or is no such list; the message names the line.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = fs::read_to_string(path).map_err(|e| match e.kind() {
+            ErrorKind::InvalidData => Error::Data(format!(
+                "{} is not a text file; give a list of pairs such as LFW's pairs.txt",
+                path.display()
+            )),
+            _ => Error::io("read", path)(e),
+        })?;
         let fail = |line: usize, what: String| {
             Error::Data(format!(
                 "{} line {line}: {what}; give a list of pairs in LFW's format, such as pairsDevTest.txt",

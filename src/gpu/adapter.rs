@@ -4,7 +4,6 @@ use std::fmt;
 
 use wgpu::{Backends, DeviceType, Features};
 
-use super::wait::block_on;
 use crate::plan::Family;
 use crate::{Error, Result};
 
@@ -167,12 +166,6 @@ pub(super) async fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
     let mut found: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::of(&a), a)).map(|(i, a)| (a, i)).collect();
     found.sort_by_key(|(_, info)| info.rank());
     found
-}
-
-/// All adapters that wgpu finds, the most capable kind first, otherwise in the order of the drivers. The place in this
-/// list is the number of [`AdapterChoice::Number`].
-pub fn adapters() -> Vec<AdapterInfo> {
-    block_on(open_all()).into_iter().map(|(_, info)| info).collect()
 }
 
 /// What to do where there is no adapter.

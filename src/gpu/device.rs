@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, Features, ShaderStages};
 
 use super::adapter::{self, AdapterChoice, AdapterInfo};
-use super::wait::block_on;
 use crate::plan::reflect::{Access, interface};
 use crate::plan::{Family, Kernel, Variant};
 use crate::{Error, Result};
@@ -38,18 +37,10 @@ pub(super) struct Pipeline {
 }
 
 impl Gpu {
-    /// Opens an adapter.
+    /// Opens an adapter without blocking.
     ///
     /// # Errors
     /// There is no adapter, none matches, or none has the limits that the engine needs; the message says what to do.
-    pub fn open(choice: &AdapterChoice) -> Result<Self> {
-        block_on(Self::open_async(choice))
-    }
-
-    /// As [`open`](Self::open), without waiting.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
     pub async fn open_async(choice: &AdapterChoice) -> Result<Self> {
         let (adapter, info) = adapter::choose(choice).await?;
         let wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY;
@@ -191,11 +182,6 @@ impl Gpu {
     }
 
     /// Allocates a buffer of `bytes` bytes for the tensor `name`.
-    pub(super) fn buffer(&self, name: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer> {
-        block_on(self.buffer_async(name, bytes, usage))
-    }
-
-    /// As [`buffer`](Self::buffer), without waiting.
     pub(super) async fn buffer_async(&self, name: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer> {
         let mib = |b: u64| b as f64 / f64::from(1 << 20);
         let info = &self.inner.info;

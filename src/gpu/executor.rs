@@ -9,7 +9,6 @@ use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
 use super::Gpu;
 use super::download::{Download, fence};
 use super::store::{GpuShelf, STORAGE};
-use super::wait::block_on;
 use crate::executor::{Drive, Executor, Options, Pending, Place, find_in, places};
 use crate::plan::{Buf, Plan, Type};
 use crate::{Error, Result};
@@ -57,12 +56,12 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// As [`new`](Self::new), or a tensor is in no store or has other sizes there.
-    pub(crate) fn bound(gpu: &Gpu, plan: Plan, options: &Options, stores: Vec<Arc<GpuShelf>>) -> Result<Self> {
-        block_on(Self::bound_async(gpu, plan, options, stores))
-    }
-
-    /// As [`bound`](Self::bound), without waiting.
-    async fn bound_async(gpu: &Gpu, plan: Plan, options: &Options, stores: Vec<Arc<GpuShelf>>) -> Result<Self> {
+    pub(super) async fn bound_async(
+        gpu: &Gpu,
+        plan: Plan,
+        options: &Options,
+        stores: Vec<Arc<GpuShelf>>,
+    ) -> Result<Self> {
         plan.check()?;
         let shelves = || stores.iter().map(|store| &**store);
         let (places, slots) = places(&plan, options.share, |spec| find_in(shelves(), spec))?;

@@ -7,7 +7,8 @@ mod executor;
 mod store;
 mod wait;
 
-pub use adapter::{AdapterChoice, AdapterInfo, DeviceKind, NO_ADAPTER, adapters};
+pub use adapter::{AdapterChoice, AdapterInfo, DeviceKind, NO_ADAPTER};
 pub use device::Gpu;
 pub use executor::GpuExecutor;
 pub(crate) use store::{GpuShelf, add, download, upload};
+pub use wait::adapters;

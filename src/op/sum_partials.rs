@@ -47,8 +47,8 @@ pub(super) fn in_parts(
     r.dispatch(&SUM_PARTIALS, &SumPartialsParams { len, splits }, &grad.overrides(), &[part, grad.buf]);
 }
 
-/// Into how many parts to split a sum of `terms` terms for each of `len` results, of which one workgroup computes
-/// `per_group`: enough to fill a large GPU, but no part shorter than `shortest`, and no more than 16 MiB of parts.
+/// Into how many parts to split a sum of `terms` terms for each of `len` results, which `groups` workgroups
+/// compute: enough to fill a large GPU, but no part shorter than `shortest`, and no more than 16 MiB of parts.
 /// Depends on the sizes only, so that one plan serves all devices and gives the same sums.
 pub(super) fn splits(len: u32, groups: u32, terms: u32, shortest: u32) -> u32 {
     const GROUPS: u32 = 512;

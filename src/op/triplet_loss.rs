@@ -193,7 +193,7 @@ impl Op for TripletLoss {
     }
 }
 
-/// A case of `loss` with `b` embeddings of `dim` floats.
+/// A case of `loss` with `b` embeddings of `dim` dimensions.
 fn case(loss: TripletLoss, b: u32, dim: u32, rows: Values, labels: Values) -> Case {
     const SEED: Values = Values::IntegerList(&[3, 14]);
     let inputs: [(&[u32], Values); 3] = [(&[b, dim], rows), (&[b], labels), (&[2], SEED)];

@@ -69,10 +69,10 @@ impl Kernel {
     /// What the WGSL of the portable variant says of itself: for sizes that a plan depends on, the same on all devices.
     ///
     /// # Panics
-    /// If the WGSL cannot be read, which `tests/shaders.rs` rules out.
+    /// If the WGSL cannot be read, which `tests/all/shaders.rs` rules out.
     pub fn interface(&self) -> Arc<Interface> {
         let portable = self.variants.last().expect("every kernel has a portable variant");
-        interface(portable).expect("the kernels' files are valid: tests/shaders.rs")
+        interface(portable).expect("the kernels' files are valid: tests/all/shaders.rs")
     }
 }
 

@@ -13,7 +13,7 @@ pub enum Phase {
     /// Triplets, loss, and the gradients of the batch's embeddings.
     Loss,
     /// The chunk's rows of the gradients of the batch's embeddings.
-    Spread,
+    Gather,
     /// Gradients of the parameters, set.
     Backward,
     /// The same, added to those of the chunks before.
@@ -34,7 +34,7 @@ impl fmt::Display for Phase {
             Self::Forward => "forward",
             Self::Collect => "collect",
             Self::Loss => "loss",
-            Self::Spread => "spread",
+            Self::Gather => "gather",
             Self::Backward => "backward",
             Self::BackwardMore => "backward more",
             Self::Statistics => "statistics",

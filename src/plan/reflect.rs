@@ -53,7 +53,7 @@ impl Interface {
     /// The value of a `const` of the WGSL, such as the size of a tile.
     ///
     /// # Panics
-    /// If there is no `u32` of that name: a bug of the op, which `tests/shaders.rs` finds.
+    /// If there is no `u32` of that name: a bug of the op, which `tests/all/shaders.rs` finds.
     pub fn constant(&self, name: &str) -> u32 {
         let found = self.constants.get(name);
         *found.unwrap_or_else(|| panic!("{} has no u32 constant {name}", self.file))

@@ -47,7 +47,7 @@ pub struct Part {
 }
 
 impl SearchPlan {
-    /// Plans the search of a gallery of `gallery` embeddings of `dim` floats for blocks of `block` queries: memory for the
+    /// Plans the search of a gallery of `gallery` embeddings of `dim` dimensions for blocks of `block` queries: memory for the
     /// gallery and for one block, none for distances.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ pub struct Points<'a> {
 }
 
 impl<'a> Points<'a> {
-    /// Embeddings of `dim` floats, one behind the other, all with the same label.
+    /// Embeddings of `dim` dimensions, one after another, all with the same label.
     ///
     /// # Errors
     /// [`Error::Shape`] where there are none or the last one is not whole, [`Error::NotFinite`] where one is NaN or Inf.
@@ -22,11 +22,11 @@ impl<'a> Points<'a> {
         if !rows.len().is_multiple_of(dim) {
             return Err(Error::shape(
                 "nearest",
-                format!("expected embeddings of {dim} floats, got {} floats", rows.len()),
+                format!("expected embeddings of {dim} dimensions, got {} values", rows.len()),
             ));
         }
         let points = Self { rows, dim, labels: None };
-        for (name, n) in [("embeddings", points.len()), ("floats of an embedding", dim)] {
+        for (name, n) in [("embeddings", points.len()), ("dimensions of an embedding", dim)] {
             if u32::try_from(n).is_err() {
                 return Err(Error::shape("nearest", format!("{n} {name} are too many for 32-bit indices")));
             }

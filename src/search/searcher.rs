@@ -106,7 +106,8 @@ impl Searcher {
         let (images, dim) = (parts.iter().map(|part| part.size as usize).sum(), plan.spec(block.queries).shape.rows());
         if (images, dim as usize) != (gallery.len(), gallery.dim()) {
             let (n, given) = (gallery.len(), gallery.dim());
-            let message = format!("the search was planned for {images} embeddings of {dim} floats, not {n} of {given}");
+            let message =
+                format!("the search was planned for {images} embeddings of {dim} dimensions, not {n} of {given}");
             return Err(Error::shape("nearest", message));
         }
         let mut executor = engine.executor(plan, &Options::default())?;
@@ -131,7 +132,8 @@ impl Searcher {
     ) -> Result<Option<Neighbours>> {
         let (n, dim) = (queries.points.len(), queries.points.dim());
         if dim != self.dim || queries.are_gallery && n != self.images {
-            let message = format!("{n} queries of {dim} floats, but {} images of {} floats", self.images, self.dim);
+            let message =
+                format!("{n} queries of {dim} dimensions, but {} images of {} dimensions", self.images, self.dim);
             return Err(Error::shape("nearest", message));
         }
         let k = self.question.k as usize;

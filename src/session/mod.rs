@@ -104,6 +104,11 @@ impl Session {
         self
     }
 
+    /// The device.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -148,7 +153,9 @@ impl Session {
         let preprocess = self.model.preprocess();
         let faces: Result<Vec<Face>> = paths.par_iter().map(|path| decode_face(path.as_ref(), preprocess)).collect();
         let ids = paths.iter().map(|path| path.as_ref().display().to_string()).collect();
-        unit_rows(self.embed_rows(&faces?)?.with_ids(ids)?)
+        let embeddings = self.embed_rows(&faces?)?.with_ids(ids)?;
+        unit_rows(&embeddings)?;
+        Ok(embeddings)
     }
 
     /// Embeds faces that are already cropped and resized: `height * width * 3` bytes each, rows from the top, RGB.
@@ -156,7 +163,9 @@ impl Session {
     /// # Errors
     /// A face has another number of bytes, an embedding is not of unit length, or the device is lost.
     pub fn embed_faces<F: AsRef<[u8]> + Sync>(&mut self, faces: &[F]) -> Result<Embeddings> {
-        unit_rows(self.embed_rows(faces)?)
+        let embeddings = self.embed_rows(faces)?;
+        unit_rows(&embeddings)?;
+        Ok(embeddings)
     }
 
     /// Embeds images that are floats already, as the model reads them: `[images, height, width, 3]`, prepared by the
@@ -171,10 +180,12 @@ impl Session {
             return Err(Error::shape("images", message));
         }
         let images: Vec<&[f32]> = images.chunks_exact(len).collect();
-        unit_rows(self.embed_with(&images, |image, row| {
+        let embeddings = self.embed_with(&images, |image, row| {
             row.copy_from_slice(image);
             Ok(())
-        })?)
+        })?;
+        unit_rows(&embeddings)?;
+        Ok(embeddings)
     }
 
     /// As [`embed_faces`](Self::embed_faces), without a look at the rows: in training a network may be anything.
@@ -230,8 +241,8 @@ impl Session {
     /// gives every output. A model without layers that are tied to one size takes images of many sizes.
     ///
     /// # Errors
-    /// The number of floats is another one, the model cannot take images of this size, or the device is lost or lacks
-    /// memory.
+    /// The number of floats is another one, the model cannot take images of this size, an embedding is not of unit length,
+    /// or the device is lost or lacks memory.
     pub fn run(&mut self, batch: u32, [height, width]: [u32; 2], images: &[f32]) -> Result<Vec<Output>> {
         let shape = Shape::new(&[batch, height, width, 3])?;
         if images.len() != shape.len() {
@@ -248,14 +259,18 @@ impl Session {
         plan.executor.run_all()?;
         let mut outputs = Vec::with_capacity(plan.outputs.len());
         for (name, buf, shape) in &plan.outputs {
-            outputs.push(Output { name: name.clone(), shape: *shape, data: plan.executor.read(*buf)? });
+            let data = plan.executor.read(*buf)?;
+            if name == EMBEDDINGS {
+                unit_rows(&Embeddings::new(shape.channels() as usize, data.clone())?)?;
+            }
+            outputs.push(Output { name: name.clone(), shape: *shape, data });
         }
         Ok(outputs)
     }
 }
 
 /// Refuses embeddings that tell nothing: NaN, Inf, or of another length than 1.
-fn unit_rows(embeddings: Embeddings) -> Result<Embeddings> {
+pub(crate) fn unit_rows(embeddings: &Embeddings) -> Result<()> {
     for (i, row) in embeddings.rows().enumerate() {
         let square: f32 = row.iter().map(|x| x * x).sum();
         if (square - 1.0).abs() <= UNIT {
@@ -275,7 +290,7 @@ fn unit_rows(embeddings: Embeddings) -> Result<Embeddings> {
             )
         }));
     }
-    Ok(embeddings)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -49,6 +49,12 @@ impl Checkpoints {
         Self { model: model.clone(), metadata, seed, good, candidate: None, sound, proving: None }
     }
 
+    /// Takes the weights that an earlier run had reached after step `step` for good and sound ones.
+    pub(super) fn go_on(&mut self, step: usize, weights: Weights) {
+        self.keep(step, weights);
+        (self.sound, self.proving) = (self.good.clone(), None);
+    }
+
     /// The latest good weights.
     pub(super) fn good(&self) -> (usize, Arc<Weights>) {
         (self.good.step, self.weights(&self.good))

@@ -12,7 +12,7 @@ use crate::data::decode::{decode_face, prepare};
 use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Face, Preprocess};
 use crate::eval::verification::Accuracy;
-use crate::session::{Embeddings, Session};
+use crate::session::{Embeddings, Session, unit_rows};
 use crate::{Engine, Error, Result};
 
 /// The old network's embeddings of every image of a set, as they would stand in an index: of the images as they are,
@@ -64,7 +64,11 @@ impl Compatible {
             Err(Error::NotFinite(_)) => {
                 Err(Error::NotFinite(format!("{} gives embeddings of NaN or Inf", path.display())))
             }
-            rows => Ok(rows?.map(|rows| Self { rows })),
+            rows => {
+                let Some(rows) = rows? else { return Ok(None) };
+                unit_rows(&rows).map_err(|e| Error::NotFinite(format!("{}: {e}", path.display())))?;
+                Ok(Some(Self { rows }))
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OnCollapse;
 use crate::data::augment::Augment;
+use crate::data::decode::MIN_SIDE;
 use crate::data::sampler::PkConfig;
 use crate::graph::{Optimiser, Purpose};
 use crate::op::{Mining, Positives, TripletLoss};
@@ -238,7 +239,7 @@ impl Config {
             ));
         }
         if !(self.margin.is_finite() && self.margin > 0.0) {
-            return usage("the margin must be a number above 0; the paper's is 0.2");
+            return usage("`margin` must be a number above 0; the paper's is 0.2");
         }
         if let (Some(own), Some(asked)) = (self.mining.positives(), self.positives)
             && own != asked
@@ -246,35 +247,40 @@ impl Config {
             return usage("batch-hard takes the hardest positive of each anchor; for all positives take `mining` hard");
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return usage("the learning rate must be a number above 0");
+            return usage("`learning_rate` must be a number above 0");
         }
         if !(0.0..1.0).contains(&self.momentum) {
-            return usage("the momentum must be at least 0 and below 1");
+            return usage("`momentum` must be at least 0 and below 1");
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
-            return usage("the weight decay must be a number of at least 0");
+            return usage("`weight_decay` must be a number of at least 0");
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return usage("the dropout must be at least 0 and below 1");
+            return usage("`dropout` must be at least 0 and below 1");
         }
         if !(0.0..1.0).contains(&self.held_out) {
             let percent = self.held_out > 1.0 && self.held_out < 100.0;
             let meant = if percent { format!("; did you mean {}?", self.held_out / 100.0) } else { String::new() };
-            return usage(&format!("the held-out part must be at least 0 and below 1{meant}"));
+            return usage(&format!(
+                "`held_out`, the part of the people that is held out, must be at least 0 and below 1{meant}"
+            ));
         }
         if self.chunk == Some(0) {
-            return usage("a chunk must hold at least one image");
+            return usage("`chunk` must be at least one image");
         }
         if let Some(offline) = &self.offline {
             offline.check()?;
             if self.compatible_with.is_some() {
                 return usage(
-                    "offline selection knows one network only; leave out `offline.every` or `compatible_with`",
+                    "offline selection cannot be combined with an old network; leave out `offline.every` or `compatible_with`",
                 );
             }
         }
+        if self.input.is_some_and(|sides| sides.iter().any(|&side| side < MIN_SIDE)) {
+            return usage(&format!("`input` must be at least {MIN_SIDE}x{MIN_SIDE} pixels, or no face can be seen"));
+        }
         if self.epochs == 0 {
-            return usage("training needs at least one epoch");
+            return usage("`epochs` must be at least 1");
         }
         Ok(())
     }

@@ -79,6 +79,11 @@ impl Evaluator {
         Ok(Self { set, pairs, rows, seed: config.seed, session })
     }
 
+    /// The network in training, for whatever else embeds with it.
+    pub(super) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
     /// Number of pairs.
     pub fn pairs(&self) -> usize {
         self.pairs.len()

@@ -17,11 +17,9 @@ use super::{Observer, SelectionReport};
 use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
 use crate::data::sampler::{Batch, PkSampler};
-use crate::model::Model;
 use crate::search::{Neighbours, Pairs, Points, Queries, Question, Searcher};
 use crate::session::Session;
-use crate::store::Store;
-use crate::{Engine, Error, Result};
+use crate::{Error, Result};
 
 /// The farthest image of the same person.
 const POSITIVE: Question = Question { k: 1, farthest: true, pairs: Pairs::SameLabel };
@@ -92,23 +90,18 @@ pub(super) struct OfflineBatches {
     /// Images of the training people.
     images: Vec<usize>,
     sampler: PkSampler,
-    session: Session,
     steps: usize,
 }
 
 impl OfflineBatches {
     pub(super) fn new(
-        engine: &Engine,
-        model: &Model,
-        parameters: &Store,
         (settings, margin): (Offline, f32),
         set: &Arc<FaceSet>,
         sampler: PkSampler,
         steps: usize,
-    ) -> Result<Self> {
-        let session = Session::on_store(engine, model.clone(), parameters.clone())?;
+    ) -> Self {
         let images = sampler.images();
-        Ok(Self { settings, margin, set: set.clone(), images, sampler, session, steps })
+        Self { settings, margin, set: set.clone(), images, sampler, steps }
     }
 
     /// Whether step `done` (counted from 0) begins with a selection.
@@ -116,11 +109,11 @@ impl OfflineBatches {
         done.is_multiple_of(self.settings.every)
     }
 
-    /// Chooses triplets and starts the batches of the steps until the next selection, all of which choose from their batch
-    /// if none was found. `None` if `stop` was set meanwhile.
+    /// Chooses triplets with `session`, the network in training, and starts the batches of the steps until the next
+    /// selection, all of which choose from their batch if none was found. `None` if `stop` was set meanwhile.
     pub(super) fn select(
-        &mut self,
-        engine: &Engine,
+        &self,
+        session: &mut Session,
         done: usize,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
@@ -134,7 +127,7 @@ impl OfflineBatches {
                 .map(|at| self.images[at])
                 .collect();
         subset.sort_unstable();
-        let Some(mut chosen) = self.choose(engine, &subset, stop, observer)? else { return Ok(None) };
+        let Some(mut chosen) = self.choose(session, &subset, stop, observer)? else { return Ok(None) };
         chosen.shuffle(&mut rng);
         let triplets: Vec<[usize; 3]> = chosen.iter().map(|chosen| chosen.images).collect();
         let size = self.sampler.batch_size();
@@ -168,20 +161,20 @@ impl OfflineBatches {
 
     /// The triplets of the images in `subset`.
     fn choose(
-        &mut self,
-        engine: &Engine,
+        &self,
+        session: &mut Session,
         subset: &[usize],
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Option<Vec<Chosen>>> {
         let (set, what) = (&self.set, "selecting offline");
-        let embeddings = embed(&mut self.session, subset, |image| set.face(image), what, stop, observer)?;
+        let embeddings = embed(session, subset, |image| set.face(image), what, stop, observer)?;
         let Some(embeddings) = embeddings else { return Ok(None) };
         let person = |&image: &usize| u32::try_from(set.person_of(image)).expect("people are counted in u32");
         let people: Vec<u32> = subset.iter().map(person).collect();
         let points = Points::new(embeddings.as_slice(), embeddings.dim())?.labelled(&people)?;
         let ask = |queries: Queries<'_>, question| {
-            let mut searcher = Searcher::new(engine, points, question, people.len())?;
+            let mut searcher = Searcher::new(session.engine(), points, question, people.len())?;
             searcher.search(&queries, |_, _| match stop.load(Ordering::Relaxed) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),

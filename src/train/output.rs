@@ -1,6 +1,6 @@
 //! Where a run leaves its weights and its tables.
 
-use super::{Baselines, EpochReport, SelectionReport, StepReport, Versions};
+use super::{Baselines, EpochReport, SelectionReport, StepReport, TrainingState, Versions};
 use crate::Result;
 use crate::weights::Weights;
 
@@ -23,6 +23,28 @@ pub trait Output {
 
     /// Where the latest weights are, in words for messages.
     fn last_place(&self) -> String;
+
+    /// The state that an earlier run of the same settings has left here: training goes on from it, and not from its first
+    /// step.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn state(&mut self) -> Result<Option<TrainingState>> {
+        Ok(None)
+    }
+
+    /// Whether [`save_state`](Self::save_state) is to be called.
+    fn keeps_state(&self) -> bool {
+        false
+    }
+
+    /// Keeps the state at the end of an epoch.
+    ///
+    /// # Errors
+    /// It cannot be written; an older one stays.
+    fn save_state(&mut self, _state: TrainingState) -> Result<()> {
+        Ok(())
+    }
 
     /// After each step, in order.
     ///
@@ -57,7 +79,7 @@ pub trait Output {
     }
 }
 
-/// Keeps the weights in memory.
+/// Keeps the weights in memory, and the training state if [`resumable`](Self::resumable).
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct InMemory {
@@ -65,6 +87,17 @@ pub struct InMemory {
     pub last: Option<Weights>,
     /// The best.
     pub best: Option<Weights>,
+    /// The state at the end of the last epoch. A run that begins with one goes on from it.
+    pub state: Option<TrainingState>,
+    keeps_state: bool,
+}
+
+impl InMemory {
+    /// Goes on from `state`, or begins anew, and keeps the state at the end of each epoch. The settings, the data and the
+    /// device must be those of the run that the state is from; the best weights of that run stay where it left them.
+    pub fn resumable(state: Option<TrainingState>) -> Self {
+        Self { state, keeps_state: true, ..Self::default() }
+    }
 }
 
 impl Output for InMemory {
@@ -80,6 +113,19 @@ impl Output for InMemory {
 
     fn has_best(&self) -> bool {
         self.best.is_some()
+    }
+
+    fn state(&mut self) -> Result<Option<TrainingState>> {
+        Ok(self.state.clone())
+    }
+
+    fn keeps_state(&self) -> bool {
+        self.keeps_state
+    }
+
+    fn save_state(&mut self, state: TrainingState) -> Result<()> {
+        self.state = Some(state);
+        Ok(())
     }
 
     fn last_place(&self) -> String {

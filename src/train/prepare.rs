@@ -32,7 +32,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Splits the people, puts the model with its starting weights on the device and measures the baselines. `None` if `stop`
+    /// For a run that has done `first` steps before. Splits the people, puts the model with its starting weights on the device and measures the baselines. `None` if `stop`
     /// was set before that was done.
     ///
     /// # Errors
@@ -42,6 +42,7 @@ impl Prepared {
         model: &Model,
         config: &Config,
         set: &Arc<FaceSet>,
+        first: usize,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Option<Self>> {
@@ -97,16 +98,11 @@ impl Prepared {
             pairs: evaluator.pairs(),
             baselines,
         });
-        let offline = match config.offline {
-            Some(offline) => {
-                let settings = (offline, config.margin);
-                Some(OfflineBatches::new(engine, model, trainer.store(), settings, set, sampler.clone(), steps)?)
-            }
-            None => None,
-        };
+        let offline =
+            config.offline.map(|offline| OfflineBatches::new((offline, config.margin), set, sampler.clone(), steps));
         // Offline selection makes batches of its own, the first time before the first step.
-        let own = if offline.is_some() { 0 } else { steps };
-        let batches = Prefetcher::start(set.clone(), sampler.batches(0).take(own), depth(set, batch_size))?;
+        let own = if offline.is_some() { 0 } else { steps.saturating_sub(first) };
+        let batches = Prefetcher::start(set.clone(), sampler.batches(first as u64).take(own), depth(set, batch_size))?;
         Ok(Some(Self { config, trainer, evaluator, baselines, old, offline, batches, batch_size, epoch_steps, steps }))
     }
 }

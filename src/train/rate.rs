@@ -17,6 +17,16 @@ impl LearningRate {
         Self { config: config.clone(), steps, scale: 1.0 }
     }
 
+    /// What the schedule's rate is multiplied by.
+    pub(super) fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Goes on with the scale of an earlier run.
+    pub(super) fn go_on(&mut self, scale: f32) {
+        self.scale = scale;
+    }
+
     /// The rate of a step, counted from 0.
     pub(super) fn at(&self, step: usize) -> f32 {
         self.scale * self.config.learning_rate_at(step, self.steps)

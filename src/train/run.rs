@@ -10,7 +10,10 @@ use super::collapse::{Guard, OnCollapse};
 use super::diagnose::first_bad_tensor;
 use super::prepare::Prepared;
 use super::rate::LearningRate;
-use super::{Config, EpochReport, Measured, Observer, Output, SelectionReport, StepReport, Summary, Versions};
+use super::{
+    Best, Config, EpochReport, Measured, Observer, Output, Progress, SelectionReport, StepReport, Summary,
+    TrainingState, Versions,
+};
 use crate::data::faces::FaceSet;
 use crate::data::sampler::Batch;
 use crate::eval::verification::Accuracy;
@@ -21,7 +24,9 @@ use crate::{Engine, Error, Result};
 /// Steps whose statistics may be under way while the device works on.
 const STEPS_IN_FLIGHT: usize = 2;
 
-/// Trains `model` on `set` as `config` says, until it is done or `stop` is set, and leaves everything in `output`.
+/// Trains `model` on `set` as `config` says, until it is done or `stop` is set, and leaves everything in `output`. Where
+/// `output` has a [`TrainingState`](super::TrainingState), training goes on from it, to the very bits of a run without a
+/// break; only the collapse guard begins anew.
 ///
 /// # Errors
 /// The data cannot be used, the device fails, the output cannot be written, or the loss is NaN or Inf: then the last good
@@ -36,12 +41,18 @@ pub fn train(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
-    let Some(prepared) = Prepared::new(engine, model, config, set, stop, observer)? else {
+    let state = output.state()?;
+    let first = state.as_ref().map_or(0, |state| usize::try_from(state.progress.step).unwrap_or(usize::MAX));
+    let Some(prepared) = Prepared::new(engine, model, config, set, first, stop, observer)? else {
         return Ok(Summary::stopped_before_the_first_step());
     };
     let model = &model.clone().with_preprocess(set.preprocess().clone())?;
-    let mut run = Run::new(engine, model, set, prepared, output, observer);
-    for epoch in 1..=config.epochs {
+    let mut run = Run::new(model, set, prepared, output, observer);
+    if let Some(state) = &state {
+        run.go_on(state)?;
+    }
+    drop(state);
+    for epoch in run.next_epoch()..=config.epochs {
         if !run.epoch(epoch, stop)? {
             break;
         }
@@ -60,7 +71,6 @@ struct InFlight {
 
 /// A run between its first step and its last.
 struct Run<'a> {
-    engine: &'a Engine,
     model: &'a Model,
     set: &'a FaceSet,
     output: &'a mut dyn Output,
@@ -85,7 +95,6 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(
-        engine: &'a Engine,
         model: &'a Model,
         set: &'a FaceSet,
         parts: Prepared,
@@ -97,7 +106,6 @@ impl<'a> Run<'a> {
             rate: LearningRate::new(config, parts.steps),
             checkpoints: Checkpoints::new(model, parts.trainer.metadata().clone(), config.seed),
             guard: Guard::new(config.margin),
-            engine,
             model,
             set,
             output,
@@ -112,6 +120,44 @@ impl<'a> Run<'a> {
             versions: None,
             history: Vec::new(),
         }
+    }
+
+    /// Takes over what an earlier run had reached at the end of an epoch.
+    fn go_on(&mut self, state: &TrainingState) -> Result<()> {
+        let parts = &mut self.parts;
+        parts.trainer.restore(state)?;
+        let Progress { step, rate_scale, best, .. } = state.progress;
+        self.done = usize::try_from(step).unwrap_or(usize::MAX);
+        if self.done > parts.steps || !self.done.is_multiple_of(parts.epoch_steps) {
+            let (steps, epoch_steps) = (parts.steps, parts.epoch_steps);
+            return Err(Error::Data(format!(
+                "the training state is that of step {step}, which ends no epoch of this run ({steps} steps, {epoch_steps} an \
+                 epoch): the settings or the data differ"
+            )));
+        }
+        if parts.offline.as_ref().is_some_and(|offline| !offline.due(self.done)) {
+            return Err(Error::Setting(format!(
+                "step {step} is no multiple of `offline.every`: triplets that were selected before it are not in the training \
+                 state; begin anew"
+            )));
+        }
+        self.rate.go_on(rate_scale);
+        self.best = best.map(Accuracy::from);
+        self.checkpoints.go_on(self.done, self.parts.trainer.weights()?);
+        Ok(())
+    }
+
+    /// The epoch that follows, counted from 1.
+    fn next_epoch(&self) -> u32 {
+        u32::try_from(self.done / self.parts.epoch_steps + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Everything that a run must know to go on after this epoch.
+    fn state(&self) -> Result<TrainingState> {
+        let mut state = self.parts.trainer.state()?;
+        state.progress.rate_scale = self.rate.scale();
+        state.progress.best = self.best.map(Best::from);
+        Ok(state)
     }
 
     fn config(&self) -> &Config {
@@ -137,6 +183,10 @@ impl<'a> Run<'a> {
             self.output.save_best(&self.checkpoints.good().1)?;
             self.best = accuracy.or(self.best);
             self.versions = measured.and_then(|measured| measured.versions);
+        }
+        if self.output.keeps_state() {
+            let state = self.state()?;
+            self.output.save_state(state)?;
         }
         let report = EpochReport {
             accuracy: accuracy.map(|a| a.accuracy),
@@ -205,8 +255,9 @@ impl<'a> Run<'a> {
 
     /// Chooses triplets with the latest weights, for the steps until the next time; `false` if it was stopped meanwhile.
     fn select_offline(&mut self, stop: &AtomicBool) -> Result<bool> {
-        let Some(offline) = self.parts.offline.as_mut() else { return Ok(true) };
-        let (batches, report) = match offline.select(self.engine, self.done, stop, self.observer) {
+        let Some(offline) = &self.parts.offline else { return Ok(true) };
+        let session = self.parts.evaluator.session();
+        let (batches, report) = match offline.select(session, self.done, stop, self.observer) {
             Err(Error::NotFinite(_)) => return Err(self.not_finite(self.done)?),
             Ok(None) => return Ok(false),
             Err(e) => return Err(e),

@@ -68,7 +68,7 @@ pub(super) struct Chunks {
     /// Loss and gradients of the batch's embeddings.
     pub(super) loss: Range<usize>,
     /// Gradients of the batch's embeddings into those of the chunk.
-    pub(super) spread: Range<usize>,
+    pub(super) gather: Range<usize>,
     /// Gradients of the parameters, set.
     pub(super) backward: Range<usize>,
     /// The same, added.
@@ -193,8 +193,8 @@ pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32) -> Resul
     recording.end_phase(Phase::Loss);
 
     let seed = recording.seed(embeddings, Role::Temporary);
-    recording.record("spread", |r| gather_rows(r, gradient, rows, seed));
-    recording.end_phase(Phase::Spread);
+    recording.record("gather", |r| gather_rows(r, gradient, rows, seed));
+    recording.end_phase(Phase::Gather);
 
     recording.backward_from(embeddings, seed, &params);
     recording.end_phase(Phase::Backward);
@@ -225,7 +225,7 @@ pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32) -> Resul
         forward: steps(Phase::Forward),
         collect: steps(Phase::Collect),
         loss: steps(Phase::Loss),
-        spread: steps(Phase::Spread),
+        gather: steps(Phase::Gather),
         backward: steps(Phase::Backward),
         backward_more: steps(Phase::BackwardMore),
         statistics: steps(Phase::Statistics),

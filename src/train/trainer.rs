@@ -156,6 +156,7 @@ impl Trainer {
         if let Some(chunks) = self.chunks.clone() {
             return self.step_in_chunks(batch, &chunks);
         }
+        self.throttle()?;
         let everyone: Vec<usize> = (0..batch.labels.len()).collect();
         batch.images.write(&everyone, &mut self.pixels)?;
         self.executor.write(b.images, &self.pixels)?;
@@ -235,7 +236,7 @@ impl Trainer {
             self.write_chunk(batch, again, number, chunks)?;
             self.executor.run(chunks.forward.clone())?;
             if !inactive {
-                self.executor.run(chunks.spread.clone())?;
+                self.executor.run(chunks.gather.clone())?;
                 let backward = if trained == 0 { &chunks.backward } else { &chunks.backward_more };
                 self.executor.run(backward.clone())?;
                 trained += 1;
@@ -247,7 +248,7 @@ impl Trainer {
         if trained == 0 {
             // What the first pass's last chunk left, with gradients of zero, sets those of the parameters to zero.
             self.executor.write_u32(chunks.rows, &vec![NOWHERE; size])?;
-            self.executor.run(chunks.spread.start..chunks.backward.end)?;
+            self.executor.run(chunks.gather.start..chunks.backward.end)?;
         }
         self.executor.run(chunks.update.clone())?;
         self.dropout = self.dropout.wrapping_add(u32::try_from(embedded).expect("a batch fits 32 bits"));
@@ -255,15 +256,21 @@ impl Trainer {
         Ok(statistics)
     }
 
-    /// Writes the images number `number * chunk` and up of those that `list` names; where it ends, images from its start
-    /// fill the chunk up.
-    fn write_chunk(&mut self, batch: &HostBatch, list: &[usize], number: usize, chunks: &Chunks) -> Result<()> {
+    /// Waits until the device is at most so many chunks behind.
+    fn throttle(&mut self) -> Result<()> {
         if self.in_flight.len() >= CHUNKS_IN_FLIGHT
             && let Some(oldest) = self.in_flight.pop_front()
         {
             oldest.wait()?;
         }
         self.in_flight.push_back(self.executor.fence()?);
+        Ok(())
+    }
+
+    /// Writes the images number `number * chunk` and up of those that `list` names; where it ends, images from its start
+    /// fill the chunk up.
+    fn write_chunk(&mut self, batch: &HostBatch, list: &[usize], number: usize, chunks: &Chunks) -> Result<()> {
+        self.throttle()?;
         let size = self.chunk() as usize;
         let own = &list[number * size..list.len().min((number + 1) * size)];
         let images: Vec<usize> = own.iter().chain(list.iter().cycle()).copied().take(size).collect();

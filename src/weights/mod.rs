@@ -254,16 +254,22 @@ pub(crate) fn serialise<'a, S: AsRef<str> + Ord + std::fmt::Display>(
     sorted_metadata(safetensors::serialize(tensors, Some(info)).expect("valid views serialise"))
 }
 
-/// Writes a file so that it appears whole or not at all.
+/// Writes a file so that it appears whole or not at all. A symbolic link stays one; what is no regular file, such as a
+/// pipe, is written as it is.
 ///
 /// # Errors
 /// The folder cannot be written or the disk is full.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if fs::metadata(&target).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut special = fs::OpenOptions::new().write(true).open(&target).map_err(Error::io("write", path))?;
+        return special.write_all(bytes).map_err(Error::io("write", path));
+    }
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = temporary(folder).map_err(Error::io("write", path))?;
     file.write_all(bytes).map_err(Error::io("write", path))?;
     file.as_file().sync_all().map_err(Error::io("write", path))?;
-    file.persist(path).map_err(|e| Error::io("write", path)(e.error))?;
+    file.persist(&target).map_err(|e| Error::io("write", path)(e.error))?;
     sync_folder(folder);
     Ok(())
 }

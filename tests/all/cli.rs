@@ -265,7 +265,7 @@ fn a_batch_goes_through_in_chunks_and_a_larger_chunk_is_the_batch() {
     // The whole may be named instead of its parts.
     let said = run(dir.path(), &format!("{TINY} --batch 6 --chunk 4")).success().stderr("");
     said.stdout(predicate::str::contains("batch     2 people x 2 images + 2 others = 6"));
-    refused(run(dir.path(), &format!("{TINY} --batch 3")), 2, &["no room for 2 people", "larger --batch"]);
+    refused(run(dir.path(), &format!("{TINY} --batch 3")), 2, &["cannot hold 2 people", "larger --batch"]);
     for chunk in ["0", "-1", "many"] {
         let said = run(dir.path(), &format!("train --chunk={chunk}")).code(2);
         said.stderr(predicate::str::contains("give a number of images, at least 1, or auto"));
@@ -331,13 +331,13 @@ fn settings_that_make_no_sense_are_wrong_usage() {
     for (flags, part) in [
         ("-P 1", "give at least 2 people"),
         ("-K 1", "2 images"),
-        ("--epochs 0", "at least one epoch"),
+        ("--epochs 0", "--epochs must be at least 1"),
         ("--margin 0", "the margin must be"),
         ("--margin nan", "the margin must be"),
         ("--learning-rate -1", "the learning rate must be"),
         ("--learning-rate inf", "the learning rate must be"),
         ("--momentum 1", "the momentum must be"),
-        ("--held-out 1", "the held-out part must be"),
+        ("--held-out 1", "--held-out, the part of the people"),
         ("--held-out 25", "did you mean 0.25?"),
         ("--net resnet", "there are: zf64"),
         ("--net facenet", "did you mean inception-resnet-v1?"),
@@ -365,7 +365,7 @@ fn help_names_every_flag_with_its_default() {
 }
 
 #[test]
-fn weights_that_are_none_point_to_what_was_meant() {
+fn other_files_given_as_weights_point_to_what_was_meant() {
     let dir = tempdir().unwrap();
     run(dir.path(), TINY).success();
     fs::write(dir.path().join("net.pt"), "a checkpoint").unwrap();
@@ -436,7 +436,7 @@ fn weights_that_cannot_be_exchanged_are_refused_and_nothing_is_written() {
         ("import zip.pt --out no/out.safetensors", 1, "cannot write into no"),
         ("import zip.pt --net zf64 --out out.safetensors", 2, "no other program has the network zf64"),
         ("import zip.pt --net vgg --out out.safetensors", 2, "unknown network \"vgg\""),
-        ("import zip.pt --out out.pt", 2, "name a file that ends in .safetensors"),
+        ("import zip.pt --out out.pt", 2, "out.pt does not end in .safetensors"),
         ("import w.safetensors --out ./w.safetensors", 2, "is the file that is read"),
         ("export w.safetensors --out other.safetensors", 2, "no other program has the network zf64"),
         ("export w.safetensors --out w.safetensors", 2, "is the file that is read"),

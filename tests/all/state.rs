@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::gpus;
 use facenet_gpu::data::faces::FaceSet;
@@ -11,7 +13,9 @@ use facenet_gpu::data::sampler::PkSampler;
 use facenet_gpu::model::Model;
 use facenet_gpu::net::{self, Blocks};
 use facenet_gpu::op::Mining;
-use facenet_gpu::train::{Config, OptimiserKind, Schedule, Trainer, TrainingState};
+use facenet_gpu::train::{
+    Config, EpochReport, InMemory, Observer, OptimiserKind, Schedule, Trainer, TrainingState, train,
+};
 use facenet_gpu::{Engine, initial_weights};
 
 /// Steps of the whole run, and those before the break.
@@ -132,6 +136,58 @@ fn the_process_that_goes_on() {
     trainer.restore(&state).unwrap();
     steps(&mut trainer, &faces(), &config, state.progress.step, STEPS);
     trainer.state().unwrap().save(Path::new(&file).with_extension("done")).unwrap();
+}
+
+/// Ends a run after so many epochs.
+struct EndAfter<'a>(u32, &'a AtomicBool);
+
+impl Observer for EndAfter<'_> {
+    fn epoch(&mut self, report: &EpochReport) {
+        self.1.store(report.epoch >= self.0, Ordering::Relaxed);
+    }
+}
+
+/// A whole run, evaluation and halved learning rate included, against one that ends after an epoch and goes on.
+#[test]
+fn a_run_that_goes_on_after_an_epoch_ends_with_the_bits_and_the_best_score_of_one_without_a_break() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Arc::new(faces());
+    let config = config(OptimiserKind::AdaGrad, None).with(|c| {
+        (c.people, c.images, c.epochs) = (3, 3, 3);
+        c.held_out = 0.34;
+    });
+    let run = |state: Option<TrainingState>, epochs: u32| {
+        let stop = AtomicBool::new(false);
+        let mut output = InMemory::resumable(state);
+        let observer = &mut EndAfter(epochs, &stop);
+        let summary = train(&Engine::Cpu, &model(), &config, &set, &mut output, &stop, observer).unwrap();
+        (output, summary)
+    };
+    let (whole, expected) = run(None, 9);
+    let (broken, part) = run(None, 1);
+    assert!(!expected.stopped && part.stopped && part.steps < expected.steps, "{part:?}");
+    let file = dir.path().join("state.safetensors");
+    // A scale that the schedule does not give, so that it must come from the state.
+    let halve = |mut state: TrainingState| {
+        state.progress.rate_scale = 0.5;
+        state
+    };
+    broken.state.unwrap().save(&file).unwrap();
+    let state = TrainingState::load(&file).unwrap();
+    let best = part.best.unwrap();
+    assert_eq!(state.progress.best.unwrap().accuracy.to_bits(), best.accuracy.to_bits());
+    let (resumed, summary) = run(Some(state.clone()), 9);
+    assert_eq!(resumed.last, whole.last);
+    assert_eq!((summary.steps, summary.best), (expected.steps, expected.best));
+    assert_eq!(resumed.state.unwrap(), whole.state.unwrap());
+    assert_ne!(run(Some(halve(state.clone())), 9).0.last, resumed.last);
+
+    let mut between = state;
+    between.progress.step += 1;
+    let stop = AtomicBool::new(false);
+    let mut output = InMemory::resumable(Some(between));
+    let refused = train(&Engine::Cpu, &model(), &config, &set, &mut output, &stop, &mut EndAfter(9, &stop));
+    assert!(refused.unwrap_err().to_string().contains("ends no epoch of this run"));
 }
 
 #[test]

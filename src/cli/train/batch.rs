@@ -25,7 +25,7 @@ pub(super) fn shape(
     let what = format!("{people} people with {k} images each and {negatives} negatives");
     if named > batch {
         return usage(format!(
-            "a batch of {batch} images has no room for {what}; give a larger --batch, or a smaller -P, -K or --negatives"
+            "a batch of {batch} images cannot hold {what}; give a larger --batch, or a smaller -P, -K or --negatives"
         ));
     }
     if given_people.is_some() && given_negatives.is_some() && named < batch {
@@ -53,11 +53,11 @@ mod tests {
     #[test]
     fn sizes_that_do_not_add_up_are_refused_with_the_remedy() {
         for (flags, part) in [
-            (shape(None, 40, None, Some(60)), "no room for 2 people with 40 images each and 0 negatives; give"),
-            (shape(None, 4, Some(100), Some(60)), "no room for 2 people with 4 images each and 100 negatives"),
-            (shape(Some(20), 4, None, Some(60)), "no room for 20 people"),
-            (shape(Some(usize::MAX), 4, None, Some(60)), "no room for"),
-            (shape(Some(10), 4, Some(30), Some(60)), "no room for 10 people"),
+            (shape(None, 40, None, Some(60)), "cannot hold 2 people with 40 images each and 0 negatives; give"),
+            (shape(None, 4, Some(100), Some(60)), "cannot hold 2 people with 4 images each and 100 negatives"),
+            (shape(Some(20), 4, None, Some(60)), "cannot hold 20 people"),
+            (shape(Some(usize::MAX), 4, None, Some(60)), "cannot hold"),
+            (shape(Some(10), 4, Some(30), Some(60)), "cannot hold 10 people"),
             (shape(Some(10), 4, Some(10), Some(60)), "are 50 images, not --batch 60; leave one"),
         ] {
             let error = flags.map(|shape| format!("{shape:?}")).unwrap_err();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::table;
+use crate::cli::words::with_flags;
 use crate::model::Model;
 use crate::train::{Config, EpochReport, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary};
 
@@ -122,7 +123,7 @@ impl Observer for Console {
     }
 
     fn warning(&mut self, message: &str) {
-        hint!("warning: {message}");
+        hint!("warning: {}", with_flags(message));
     }
 
     fn embedding(&mut self, what: &str, done: usize, of: usize) {

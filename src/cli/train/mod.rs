@@ -18,8 +18,9 @@ use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::{Normalise, Preprocess};
 use crate::data::synth::{Identity, draw};
-use crate::model::Model;
+use crate::model::{Model, derive_plan};
 use crate::net;
+use crate::plan::Role;
 use crate::train::{Config, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
@@ -105,6 +106,12 @@ impl Train {
         let batch = u32::try_from(batch).map_err(|_| Error::Setting("the batch is too large".into()))?;
         let plan = Trainer::plan(model, config, batch)?;
         say!("{plan}");
+        let derived = derive_plan(&model.inference(1)?.folds);
+        let bytes: u64 = derived.with_role(Role::Derived).map(|(_, spec)| spec.bytes()).sum();
+        if bytes > 0 {
+            let mib = bytes as f64 / f64::from(1 << 20);
+            say!("derived {mib:>9.1} MiB beside it: weights with batch normalisation folded in, for evaluation");
+        }
         Ok(ExitCode::SUCCESS)
     }
 

@@ -13,6 +13,7 @@ fn settings_become_flags_and_other_words_in_backticks_stay() {
         ("`network` and `augment.flip` and `device` gpu", "--net and --no-flip and --device gpu"),
         ("one `` ` `torch.save` ``, `seed`", "one `` ` `torch.save` ``, --seed"),
         ("an open ` and `seed`", "an open ` and --seed"),
+        ("/data/x`people`y/`seed`/1.jpg", "/data/x`people`y/`seed`/1.jpg"),
         ("nothing", "nothing"),
     ] {
         assert_eq!(with_flags(text), expected);

@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use super::*;
+use crate::Engine;
 use crate::data::augment::Augment;
 use crate::data::sampler::PkConfig;
 use crate::data::testing::noise_faces;
 use crate::eval::verification::squared_distance;
+use crate::model::Model;
 use crate::net::find;
 use crate::session::{initial_weights, load_weights, store_of};
+use crate::store::Store;
 use crate::weights::{Metadata, Weights};
 
 const PEOPLE: usize = 8;
@@ -46,7 +49,11 @@ fn store(set: &FaceSet, weights: &Weights) -> Store {
     store
 }
 
-fn batches(set: &Arc<FaceSet>, store: &Store, settings: Offline, margin: f32) -> OfflineBatches {
+fn session(set: &FaceSet, store: &Store) -> Session {
+    Session::on_store(&Engine::Cpu, model(set), store.clone()).unwrap()
+}
+
+fn batches(set: &Arc<FaceSet>, settings: Offline, margin: f32) -> OfflineBatches {
     let train: Vec<usize> = (0..PEOPLE).collect();
     let config = PkConfig {
         people: 3,
@@ -57,7 +64,7 @@ fn batches(set: &Arc<FaceSet>, store: &Store, settings: Offline, margin: f32) ->
         augment: Augment { flip: true, shift: 1 },
     };
     let (sampler, _) = PkSampler::new(set, &train, config).unwrap();
-    OfflineBatches::new(&Engine::Cpu, &model(set), store, (settings, margin), set, sampler, 12).unwrap()
+    OfflineBatches::new((settings, margin), set, sampler, 12)
 }
 
 /// The triplets of the whole set by the definition, from embeddings of a model of its own.
@@ -90,12 +97,13 @@ fn the_chosen_are_those_of_the_weights_at_hand_and_keep_the_margin_from_nobody()
     for hardest in [false, true] {
         for margin in [0.2, 1e-3] {
             let store = store(&set, &first);
-            let mut batches = batches(&set, &store, Offline { hardest, ..SETTINGS }, margin);
+            let batches = batches(&set, Offline { hardest, ..SETTINGS }, margin);
+            let mut session = session(&set, &store);
             // Weights that come later count, too.
             for weights in [&first, &second, &first] {
                 let stop = AtomicBool::new(false);
                 load_weights(&store, weights, Path::new("w")).unwrap();
-                let chosen = batches.choose(&Engine::Cpu, &everyone, &stop, &mut Silent).unwrap().unwrap();
+                let chosen = batches.choose(&mut session, &everyone, &stop, &mut Silent).unwrap().unwrap();
                 let chosen: Vec<[usize; 3]> = chosen.iter().map(|chosen| chosen.images).collect();
                 assert_eq!(chosen, expected(&set, weights, hardest, margin), "hardest {hardest}, margin {margin}");
                 seen.push(chosen);
@@ -117,9 +125,9 @@ fn a_selection_fills_the_steps_until_the_next_one_with_its_triplets() {
     let all = expected(&set, &weights, true, 0.2);
     let store = store(&set, &weights);
     for (share, offline) in [(1.0, [true; 5]), (0.4, [false, false, true, false, true])] {
-        let mut batches = batches(&set, &store, Offline { hardest: true, share, ..SETTINGS }, 0.2);
+        let batches = batches(&set, Offline { hardest: true, share, ..SETTINGS }, 0.2);
         assert_eq!((0..11).filter(|&done| batches.due(done)).collect::<Vec<_>>(), [0, 5, 10]);
-        let (mut ready, report) = batches.select(&Engine::Cpu, 0, &stop, &mut Silent).unwrap().unwrap();
+        let (mut ready, report) = batches.select(&mut session(&set, &store), 0, &stop, &mut Silent).unwrap().unwrap();
         assert_eq!((report.step, report.images, report.triplets), (0, set.len(), all.len()));
         assert!(report.d_ap > 0.0 && report.d_an > 0.0 && (1..=all.len()).contains(&report.used), "{report:?}");
         let (mut used, mut kinds) = (0, Vec::new());
@@ -137,7 +145,7 @@ fn a_selection_fills_the_steps_until_the_next_one_with_its_triplets() {
     }
     // The last steps of the run are fewer.
     let (mut ready, _) =
-        batches(&set, &store, SETTINGS, 0.2).select(&Engine::Cpu, 10, &stop, &mut Silent).unwrap().unwrap();
+        batches(&set, SETTINGS, 0.2).select(&mut session(&set, &store), 10, &stop, &mut Silent).unwrap().unwrap();
     assert_eq!(std::iter::from_fn(|| ready.next_batch()).count(), 2);
 }
 
@@ -147,8 +155,9 @@ fn a_subset_is_drawn_anew_each_time_and_is_the_set_where_that_is_smaller() {
     let store = store(&set, &weights(&set, 1));
     let stop = AtomicBool::new(false);
     let images = |done: usize, subset: usize| {
-        let mut batches = batches(&set, &store, Offline { subset, hardest: true, ..SETTINGS }, 4.0);
-        let (mut ready, report) = batches.select(&Engine::Cpu, done, &stop, &mut Silent).unwrap().unwrap();
+        let batches = batches(&set, Offline { subset, hardest: true, ..SETTINGS }, 4.0);
+        let (mut ready, report) =
+            batches.select(&mut session(&set, &store), done, &stop, &mut Silent).unwrap().unwrap();
         let mut seen: Vec<usize> = std::iter::from_fn(|| ready.next_batch())
             .flat_map(|batch| batch.unwrap().into_description().images)
             .collect();
@@ -168,8 +177,8 @@ fn a_selection_ends_early_if_it_is_asked_to() {
     let store = store(&set, &weights(&set, 1));
     let stop = AtomicBool::new(false);
     let everyone: Vec<usize> = (0..set.len()).collect();
-    let mut batches = batches(&set, &store, SETTINGS, 0.2);
-    let chosen = batches.choose(&Engine::Cpu, &everyone, &stop, &mut Impatient(0, &stop)).unwrap();
+    let batches = batches(&set, SETTINGS, 0.2);
+    let chosen = batches.choose(&mut session(&set, &store), &everyone, &stop, &mut Impatient(0, &stop)).unwrap();
     assert!(chosen.is_none() && stop.load(Ordering::Relaxed));
 }
 

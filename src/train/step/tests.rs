@@ -65,11 +65,11 @@ fn no_phase_overwrites_what_another_one_needs_however_often_it_is_run() {
         }
         memory.run(&chunks.loss);
         // A batch in which nothing is active goes backward right away.
-        memory.run(&chunks.spread);
+        memory.run(&chunks.gather);
         memory.run(&chunks.backward);
         for backward in [&chunks.backward, &chunks.backward_more, &chunks.backward_more] {
             memory.run(&chunks.forward);
-            memory.run(&chunks.spread);
+            memory.run(&chunks.gather);
             memory.run(backward);
             memory.run(&chunks.statistics);
         }

@@ -1,5 +1,5 @@
 //! Files that promise more than they hold, and what is not unpacked. That memory stays bounded is tested on the program
-//! in `tests/cli_hostile.rs`.
+//! in `tests/all/cli_hostile.rs`.
 
 use super::*;
 
