@@ -32,11 +32,11 @@ const ROWS = TILE;
 const COLS = TILE;
 const DEPTH = 16u;
 // Rows of the left tile are one vector longer than the tile, so that the transposing stores spread over the banks.
-const PITCH = 17u;
+const PITCH = TILE / 4u + 1u;
 
 // The tiles, by position of the sum: four pixels or four channels per vector.
-var<workgroup> left_tile: array<vec4<f32>, 272>;
-var<workgroup> right_tile: array<vec4<f32>, 256>;
+var<workgroup> left_tile: array<vec4<f32>, DEPTH * PITCH>;
+var<workgroup> right_tile: array<vec4<f32>, DEPTH * (TILE / 4u)>;
 
 // Product of the tiles in workgroup memory; invocation (i, j) owns pixels 4i.. and channels 4j...
 fn multiply(i: u32, j: u32, acc: ptr<function, array<vec4<f32>, 4>>) {

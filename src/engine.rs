@@ -9,8 +9,9 @@ use crate::gpu::{AdapterChoice, DeviceKind, Gpu, adapters};
 use crate::plan::{Plan, assign_slots_except};
 use crate::{Error, Result};
 
-/// Which device to use: `auto`, `gpu`, `gpu:NUMBER`, `gpu:NAME` or `cpu`.
+/// Which device to use: `auto`, `gpu`, `gpu:NUMBER`, `gpu:NAME`, `cpu` or `cpu-f64`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// A real GPU if there is one, else the CPU.
     #[default]
@@ -75,6 +76,7 @@ impl MemoryBudget {
 
 /// An open device. Cheap to clone.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Engine {
     /// Kernels in WGSL on a GPU or a software adapter.
     Gpu(Gpu),

@@ -13,7 +13,7 @@ pub enum AdapterChoice {
     /// The first that can run the engine.
     #[default]
     Best,
-    /// The one at this place of [`adapters`], counted from 0.
+    /// The one at this place of [`adapters`](super::adapters), counted from 0.
     Number(usize),
     /// The first that can run the engine of those whose name, driver or backend contains this text, in any case.
     Named(String),

@@ -192,6 +192,14 @@ impl<'g> Blocks<'g> {
         self.graph.op(name, LocalResponseNorm::default(), &[x])
     }
 
+    /// An op without parameters.
+    ///
+    /// # Errors
+    /// The op cannot take `inputs`.
+    pub fn op(&mut self, name: &str, op: impl Op + 'static, inputs: &[Tensor]) -> Result<Tensor> {
+        self.graph.op(name, op, inputs)
+    }
+
     /// Tensors side by side along their channels. Smaller images are padded with zeros all around, as Torch's
     /// `DepthConcat` does.
     ///

@@ -1,17 +1,17 @@
 //! A compact network for 64x64 faces, ours, in the manner of Zeiler and Fergus (the paper's NN1): convolutions with
 //! 3x3 max pooling between them, one fully connected layer, the embedding. No local response normalisation.
 //!
-//! | layer  | size in  | size out | kernel, stride |
-//! |--------|----------|----------|----------------|
-//! | conv1  | 64x64x3  | 32x32x32 | 5x5, 2         |
-//! | pool1  | 32x32x32 | 16x16x32 | 3x3 max, 2     |
-//! | conv2  | 16x16x32 | 16x16x64 | 3x3, 1         |
-//! | pool2  | 16x16x64 | 8x8x64   | 3x3 max, 2     |
-//! | conv3  | 8x8x64   | 8x8x128  | 3x3, 1         |
-//! | pool3  | 8x8x128  | 4x4x128  | 3x3 max, 2     |
-//! | conv4  | 4x4x128  | 4x4x128  | 3x3, 1         |
-//! | fc1    | 4x4x128  | 256      | ReLU           |
-//! | fc7128 | 256      | 128      | linear, L2     |
+//! | layer     | size in  | size out | kernel, stride |
+//! |-----------|----------|----------|----------------|
+//! | conv1     | 64x64x3  | 32x32x32 | 5x5, 2         |
+//! | pool1     | 32x32x32 | 16x16x32 | 3x3 max, 2     |
+//! | conv2     | 16x16x32 | 16x16x64 | 3x3, 1         |
+//! | pool2     | 16x16x64 | 8x8x64   | 3x3 max, 2     |
+//! | conv3     | 8x8x64   | 8x8x128  | 3x3, 1         |
+//! | pool3     | 8x8x128  | 4x4x128  | 3x3 max, 2     |
+//! | conv4     | 4x4x128  | 4x4x128  | 3x3, 1         |
+//! | fc1       | 4x4x128  | 256      | ReLU           |
+//! | embedding | 256      | 128      | linear, L2     |
 
 use super::{Blocks, Network};
 use crate::Result;

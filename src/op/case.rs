@@ -81,7 +81,7 @@ impl Case {
         }
     }
 
-    /// For ops that divide or take roots: no exact run on integers.
+    /// For ops that divide, take roots or exponentials: no exact run on integers.
     #[must_use]
     pub fn inexact(mut self) -> Self {
         self.exact_on_integers = false;

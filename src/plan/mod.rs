@@ -193,12 +193,20 @@ impl Plan {
         self.phases.push((phase, start..self.steps.len()));
     }
 
-    /// Checks what holds for every plan whatever device runs it: no step writes a [`Role::Constant`].
+    /// Checks what holds for every plan whatever device runs it: no step writes a [`Role::Constant`], and the WGSL declares
+    /// every override that a step sets.
     ///
     /// # Errors
-    /// A step does; the message names it. A bug of the op that recorded it.
+    /// A step does otherwise; the message names it. A bug of the op that recorded it.
     pub fn check(&self) -> Result<()> {
         for step in &self.steps {
+            let interface = step.kernel.interface();
+            if let Some((name, _)) =
+                step.overrides.iter().find(|(name, _)| !interface.overrides.iter().any(|o| o == name))
+            {
+                let message = format!("has no override {name}, which the layer {} sets", step.layer);
+                return Err(Error::Kernel { kernel: step.kernel.name.to_string(), message });
+            }
             for buf in step.written() {
                 if self.spec(buf).role == Role::Constant {
                     let name = &self.spec(buf).name;

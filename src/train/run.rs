@@ -25,7 +25,7 @@ use crate::{Engine, Error, Result};
 const STEPS_IN_FLIGHT: usize = 2;
 
 /// Trains `model` on `set` as `config` says, until it is done or `stop` is set, and leaves everything in `output`. Where
-/// `output` has a [`TrainingState`](super::TrainingState), training goes on from it, to the very bits of a run without a
+/// `output` has a [`TrainingState`], training goes on from it, to the very bits of a run without a
 /// break; only the collapse guard begins anew.
 ///
 /// # Errors

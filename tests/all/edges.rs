@@ -108,6 +108,19 @@ fn a_nan_survives_the_relu_of_a_sum() {
     }
 }
 
+/// On a GPU a misspelt override would be ignored, and a twin would take it for unset.
+#[test]
+fn a_plan_that_sets_an_override_which_no_kernel_has_is_refused() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Shape::new(&[2, 3]).unwrap());
+    let y = graph.op("sum", Add { scale: 1.0, relu: true }, &[x, x]).unwrap();
+    let mut plan = Recording::forward(&graph, &[y]).finish();
+    assert!(plan.check().is_ok());
+    plan.steps[0].overrides[0].0 = "RELUU";
+    let text = plan.check().unwrap_err().to_string();
+    assert!(text.contains("has no override RELUU, which the layer sum sets"), "{text}");
+}
+
 /// An op with a ReLU masks the gradient of its output in place, so it must not be given one that is written only once.
 #[test]
 fn a_plan_that_would_overwrite_a_constant_is_refused_on_every_device() {

@@ -58,7 +58,9 @@ impl Bench {
 fn for_every_case(test: &str, check: impl Fn(&Bench, &[Content], &[f32], bool) -> Result<(), String>) {
     let mut failures = Vec::new();
     let only = std::env::var("OP").ok(); // OP=conv2d cargo test --release --test all -- ops::
-    for entry in ENTRIES.iter().filter(|e| only.as_ref().is_none_or(|o| o == e.name)) {
+    let found: Vec<_> = ENTRIES.iter().filter(|e| only.as_ref().is_none_or(|o| o == e.name)).collect();
+    assert!(!found.is_empty(), "OP={} is no op", only.unwrap_or_default());
+    for entry in found {
         for case in (entry.cases)() {
             let mut rng = rng(&format!("{test} {}", case.label()));
             let exact = case.exact_on_integers;

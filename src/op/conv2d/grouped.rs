@@ -106,7 +106,8 @@ pub(super) fn record_backward(r: &mut Recorder<'_>, io: &Io<'_>, op: &Conv2d, dy
     }
     if let Some(grad) = dx[1] {
         let len = len_w(p);
-        let p = GroupedParams { splits: splits(len, len.div_ceil(256), p.n * p.h_out * p.w_out, 256), ..*p };
+        let groups = len.div_ceil(kernels.dw.one.interface().invocations());
+        let p = GroupedParams { splits: splits(len, groups, p.n * p.h_out * p.w_out, 256), ..*p };
         in_parts(r, "dw parts", len, p.splits, grad, |r, to, overrides| {
             r.dispatch(kernels.dw.of(&alike), &p, overrides, &[io.x[0], dy, to]).macs = macs(&p);
         });
