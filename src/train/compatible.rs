@@ -96,3 +96,33 @@ fn face(set: &FaceSet, image: usize, preprocess: &Preprocess) -> Result<Face> {
     let picture = RgbImage::from_raw(own.width, own.height, face).expect("a face has the set's size");
     prepare(&DynamicImage::ImageRgb8(picture), preprocess)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::noise_faces;
+    use crate::net::find;
+    use crate::session::initial_weights;
+    use crate::weights::Metadata;
+
+    struct Silent;
+
+    impl Observer for Silent {}
+
+    #[test]
+    fn an_old_network_whose_embeddings_tell_nothing_is_refused_with_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("old.safetensors");
+        let model = find("zf64").unwrap().model().unwrap();
+        let mut weights = initial_weights(&model, Metadata::of(&model).unwrap(), 1);
+        let set = noise_faces(&[2, 2], 64);
+        let embed = |dim| Compatible::new(&Engine::Cpu, &path, &set, dim, &AtomicBool::new(false), &mut Silent);
+        weights.save(&path).unwrap();
+        assert_eq!(embed(128).unwrap().unwrap().rows(&[3]).len(), 128);
+        assert!(embed(64).unwrap_err().to_string().contains("128 dimensions and the new network 64"));
+        weights.tensors.iter_mut().for_each(|(.., data)| data.fill(0.0));
+        weights.save(&path).unwrap();
+        let text = embed(128).unwrap_err().to_string();
+        assert!(text.contains("old.safetensors") && text.contains("length 0.000 instead of 1"), "{text}");
+    }
+}

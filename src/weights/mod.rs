@@ -428,4 +428,20 @@ mod tests {
         assert!(weights().save(&path).is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing temporary is left behind");
     }
+
+    /// A rename would put a file in the place of `/dev/full` or of a link.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn devices_are_written_and_links_stay_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link, full] = ["file", "link", "full"].map(|name| dir.path().join(name));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_whole(&link, b"new").unwrap();
+        assert!(link.is_symlink() && fs::read(&file).unwrap() == b"new");
+        std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+        let text = write_whole(&full, b"new").unwrap_err().to_string();
+        assert!(full.is_symlink() && text.contains("full"), "{text}");
+        assert!(!Path::new("/dev/full").is_file());
+    }
 }

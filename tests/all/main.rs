@@ -3,6 +3,7 @@
 //!
 //! Tests share a process, and run side by side: none sets environment variables, the working directory or rayon's pool.
 
+mod adopted;
 mod batch_norm;
 mod chunks;
 mod cli;
