@@ -1,5 +1,5 @@
 //! The one error type of the crate. Every sentence says what was found, what was expected and what to do about it. A setting
-//! is named as a field of `Config`, in backticks; whoever shows the sentence may put a flag or a label there.
+//! is named as a field of `Config`, in backticks; a program that shows the message can put a flag or a label there.
 
 use std::path::{Path, PathBuf};
 

@@ -16,8 +16,8 @@
 //!
 //! [`Engine`] is a device, [`Model`] a network as a value, [`Weights`] its trained tensors, [`Session`] all three together.
 //! [`train`](mod@train) trains, [`eval`] measures, [`data`] reads faces, [`search`] finds nearest neighbours, [`weights`] exchanges
-//! weights with other programs. Networks of one's own are made of [`net::Blocks`] or, from the ground, of [`graph`] and
-//! [`op`]. `ARCHITECTURE.md` shows the layers and the life of a training step.
+//! weights with other programs. Your own networks are built from [`net::Blocks`], or from [`graph`] and [`op`].
+//! `ARCHITECTURE.md` shows the layers and the life of a training step.
 //!
 //! Modules that are hidden here are for this package's own tests and benches; they change without notice.
 

@@ -13,8 +13,8 @@ fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text with control characters, line ends and changes of the writing direction escaped, so that whoever wrote a
-/// file does not write on the terminal: `\u{1b}` for ESC, `\n` for a new line.
+/// The text with control characters, line ends and changes of the writing direction escaped, so that a file cannot
+/// control the terminal: `\u{1b}` for ESC, `\n` for a new line.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);

@@ -123,7 +123,7 @@ impl Network {
     }
 }
 
-/// A model of one's own from the blocks that the paper's networks are made of: `layers` writes them from images of this
+/// Your own model, from the blocks that the paper's networks are made of: `layers` writes them from images of this
 /// height and width to embeddings of so many dimensions.
 ///
 /// # Errors
