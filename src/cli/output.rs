@@ -25,7 +25,7 @@ macro_rules! hint {
 
 /// A line of the program's own, perhaps with names from files in it.
 fn ready(text: fmt::Arguments<'_>) -> String {
-    words::printable(&text.to_string(), true)
+    words::printable(&text.to_string(), true).into_owned()
 }
 
 pub(super) fn line(text: fmt::Arguments<'_>) {

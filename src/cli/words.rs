@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use clap::CommandFactory;
 
 use super::Cli;
+use crate::text;
 
 /// Flags by what the library calls them: the names of clap's arguments, which are those of the fields.
 static FLAGS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
@@ -47,18 +48,12 @@ pub(super) fn with_flags(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// `text` with what could steer a terminal or forge another line written out: names in files are not ours. Ends of lines
-/// stay if they are `ours`.
-pub(super) fn printable(text: &str, ours: bool) -> String {
-    let steers = |c: char| {
-        let turns_direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        c.is_control() && !(ours && c == '\n') || turns_direction
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) { out.extend(c.escape_default()) } else { out.push(c) }
+/// `text` as [`text::printable`] makes it: names in files are not ours. Ends of lines stay if they are `ours`.
+pub(super) fn printable(text: &str, ours: bool) -> Cow<'_, str> {
+    match ours {
+        true => text.split('\n').map(text::printable).collect::<Vec<_>>().join("\n").into(),
+        false => text::printable(text),
     }
-    out
 }
 
 #[cfg(test)]

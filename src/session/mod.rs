@@ -12,7 +12,7 @@ use rayon::prelude::*;
 pub use self::embeddings::Embeddings;
 pub use self::parameters::initial_weights;
 pub(crate) use self::parameters::{WEIGHTS, check_fit, load_weights, model_of, store_of, weights_of};
-use self::plans::{Derived, Plans};
+use self::plans::{Derived, InputShape, Plan, Plans};
 use crate::data::decode::{decode_face, prepare};
 use crate::data::preprocess::Face;
 use crate::model::{EMBEDDINGS, Model};
@@ -153,9 +153,7 @@ impl Session {
         let preprocess = self.model.preprocess();
         let faces: Result<Vec<Face>> = paths.par_iter().map(|path| decode_face(path.as_ref(), preprocess)).collect();
         let ids = paths.iter().map(|path| path.as_ref().display().to_string()).collect();
-        let embeddings = self.embed_rows(&faces?)?.with_ids(ids)?;
-        unit_rows(&embeddings)?;
-        Ok(embeddings)
+        unit_rows(self.embed_rows(&faces?)?.with_ids(ids)?)
     }
 
     /// Embeds faces that are already cropped and resized: `height * width * 3` bytes each, rows from the top, RGB.
@@ -163,9 +161,7 @@ impl Session {
     /// # Errors
     /// A face has another number of bytes, an embedding is not of unit length, or the device is lost.
     pub fn embed_faces<F: AsRef<[u8]> + Sync>(&mut self, faces: &[F]) -> Result<Embeddings> {
-        let embeddings = self.embed_rows(faces)?;
-        unit_rows(&embeddings)?;
-        Ok(embeddings)
+        unit_rows(self.embed_rows(faces)?)
     }
 
     /// Embeds images that are floats already, as the model reads them: `[images, height, width, 3]`, prepared by the
@@ -180,12 +176,10 @@ impl Session {
             return Err(Error::shape("images", message));
         }
         let images: Vec<&[f32]> = images.chunks_exact(len).collect();
-        let embeddings = self.embed_with(&images, |image, row| {
+        unit_rows(self.embed_with(&images, |image, row| {
             row.copy_from_slice(image);
             Ok(())
-        })?;
-        unit_rows(&embeddings)?;
-        Ok(embeddings)
+        })?)
     }
 
     /// As [`embed_faces`](Self::embed_faces), without a look at the rows: in training a network may be anything.
@@ -198,6 +192,16 @@ impl Session {
             return Err(Error::shape("faces", message));
         }
         self.embed_with(faces, |face, row| preprocess.write_f32(face.as_ref(), row))
+    }
+
+    /// The plan for an input shape, with what it derives from the parameters as they are now.
+    fn plan(&mut self, shape: InputShape) -> Result<&mut Plan> {
+        let derived = self.derived.as_ref();
+        let plan = self.plans.get(&self.engine, &self.model, &self.parameters, derived, shape)?;
+        if let Some(derived) = &mut self.derived {
+            derived.refresh(&self.parameters)?;
+        }
+        Ok(plan)
     }
 
     /// Embeds images in batches; `write` writes one as floats.
@@ -213,17 +217,13 @@ impl Session {
             // A ragged last batch keeps whatever stands in its free rows: rows do not influence each other.
             let wanted = u32::try_from(images.len()).unwrap_or(u32::MAX).min(self.batch);
             let shape = (wanted.next_power_of_two().min(self.batch), self.model.input());
-            let plan = self.plans.get(&self.engine, &self.model, &self.parameters, self.derived.as_ref(), shape);
-            let plan = match plan {
+            let plan = match self.plan(shape) {
                 Err(Error::Memory(_)) if shape.0 > 1 => {
                     self.batch = shape.0 / 2;
                     continue;
                 }
                 plan => plan?,
             };
-            if let Some(derived) = &mut self.derived {
-                derived.refresh(&self.parameters)?;
-            }
             let (now, rest) = left.split_at(left.len().min(shape.0 as usize));
             let mut pixels = vec![0.0; shape.0 as usize * len];
             pixels.par_chunks_exact_mut(len).zip(now).try_for_each(|(row, image)| write(image, row))?;
@@ -249,19 +249,15 @@ impl Session {
             let message = format!("expected {shape}, {} floats, got {}", shape.len(), images.len());
             return Err(Error::shape("images", message));
         }
-        let derived = self.derived.as_ref();
-        let shape = (batch, [height, width]);
-        let plan = self.plans.get(&self.engine, &self.model, &self.parameters, derived, shape)?;
-        if let Some(derived) = &mut self.derived {
-            derived.refresh(&self.parameters)?;
-        }
+        let plan = self.plan((batch, [height, width]))?;
         plan.executor.write(plan.images, images)?;
         plan.executor.run_all()?;
+        let downloads: Result<Vec<_>> = plan.outputs.iter().map(|(_, buf, _)| plan.executor.download(*buf)).collect();
         let mut outputs = Vec::with_capacity(plan.outputs.len());
-        for (name, buf, shape) in &plan.outputs {
-            let data = plan.executor.read(*buf)?;
+        for ((name, _, shape), download) in plan.outputs.iter().zip(downloads?) {
+            let mut data = download.wait()?;
             if name == EMBEDDINGS {
-                unit_rows(&Embeddings::new(shape.channels() as usize, data.clone())?)?;
+                data = unit_rows(Embeddings::new(shape.channels() as usize, data)?)?.into_vec();
             }
             outputs.push(Output { name: name.clone(), shape: *shape, data });
         }
@@ -270,7 +266,7 @@ impl Session {
 }
 
 /// Refuses embeddings that tell nothing: NaN, Inf, or of another length than 1.
-pub(crate) fn unit_rows(embeddings: &Embeddings) -> Result<()> {
+pub(crate) fn unit_rows(embeddings: Embeddings) -> Result<Embeddings> {
     for (i, row) in embeddings.rows().enumerate() {
         let square: f32 = row.iter().map(|x| x * x).sum();
         if (square - 1.0).abs() <= UNIT {
@@ -290,7 +286,7 @@ pub(crate) fn unit_rows(embeddings: &Embeddings) -> Result<()> {
             )
         }));
     }
-    Ok(())
+    Ok(embeddings)
 }
 
 #[cfg(test)]

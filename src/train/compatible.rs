@@ -66,7 +66,7 @@ impl Compatible {
             }
             rows => {
                 let Some(rows) = rows? else { return Ok(None) };
-                unit_rows(&rows).map_err(|e| Error::NotFinite(format!("{}: {e}", path.display())))?;
+                let rows = unit_rows(rows).map_err(|e| Error::NotFinite(format!("{}: {e}", path.display())))?;
                 Ok(Some(Self { rows }))
             }
         }

@@ -48,10 +48,9 @@ pub fn train(
     };
     let model = &model.clone().with_preprocess(set.preprocess().clone())?;
     let mut run = Run::new(model, set, prepared, output, observer);
-    if let Some(state) = &state {
-        run.go_on(state)?;
+    if let Some(state) = state {
+        run.go_on(&state)?;
     }
-    drop(state);
     for epoch in run.next_epoch()..=config.epochs {
         if !run.epoch(epoch, stop)? {
             break;

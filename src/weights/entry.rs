@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::pytorch::Tensor;
 use crate::text::shown;
 
 /// A tensor in the file.
@@ -21,8 +20,8 @@ pub(super) enum Data {
     /// Bytes of the file.
     Range(Range<usize>),
     /// Behind PyTorch's reader.
-    #[cfg_attr(not(feature = "program"), expect(dead_code, reason = "nothing reads them then"))]
-    PyTorch(Tensor),
+    #[cfg(feature = "program")]
+    PyTorch(pytorch_reader::Tensor),
 }
 
 impl Entry {

@@ -1,22 +1,10 @@
 //! Stands for `pytorch.rs` where the feature `program`, and with it the reader of PyTorch's own files, is off.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::path::Path;
 
 use super::entry::Entry;
 use crate::{Error, Result};
-
-/// A tensor behind the reader: there is none.
-#[derive(Debug)]
-pub(super) enum Tensor {}
-
-impl Tensor {
-    /// Its bytes.
-    pub(super) fn read(&self) -> std::result::Result<Vec<u8>, Infallible> {
-        match *self {}
-    }
-}
 
 /// Says what to do instead.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>> {

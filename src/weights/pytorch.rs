@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
-pub(super) use pytorch_reader::Tensor;
 use pytorch_reader::{PickleError, PickleValue, PytorchError, PytorchReader};
 use zip::{CompressionMethod, ZipArchive};
 

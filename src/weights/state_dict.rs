@@ -1,5 +1,6 @@
 //! State dicts of other programs: named tensors in safetensors files and in PyTorch's own files.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::Read;
@@ -103,13 +104,10 @@ impl StateDict {
     /// There is no such tensor, it is no float, or the file is damaged.
     pub(super) fn values(&self, name: &str) -> Result<Vec<f32>> {
         let entry = self.get(name).ok_or_else(|| self.fail(format!("lacks the tensor {}", shown(name))))?;
-        let owned;
-        let bytes = match &entry.data {
-            Data::Range(range) => self.bytes.get(range.clone()).unwrap_or_default(),
-            Data::PyTorch(tensor) => {
-                owned = tensor.read().map_err(|e| self.fail(damaged(&e.to_string())))?;
-                &owned
-            }
+        let bytes: Cow<'_, [u8]> = match &entry.data {
+            Data::Range(range) => self.bytes.get(range.clone()).unwrap_or_default().into(),
+            #[cfg(feature = "program")]
+            Data::PyTorch(tensor) => tensor.read().map_err(|e| self.fail(damaged(&e.to_string())))?.into(),
         };
         #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of the tensor is meant")]
         let values: Vec<f32> = match entry.dtype.as_str() {
