@@ -29,6 +29,7 @@ pub mod cli;
 #[doc(hidden)]
 pub mod cpu;
 pub mod data;
+mod digest;
 mod engine;
 mod error;
 pub mod eval;

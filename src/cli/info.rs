@@ -26,7 +26,7 @@ impl Info {
         }
         say!();
         let (engine, reason) = self.device.open()?;
-        let asked = match &self.device.device {
+        let asked = match self.device.choice() {
             DeviceChoice::Auto => "auto takes".to_string(),
             other => format!("--device {other} takes"),
         };

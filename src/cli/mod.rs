@@ -8,6 +8,7 @@ mod diff;
 mod eval;
 mod exchange;
 mod info;
+mod signals;
 mod summary;
 mod synth;
 mod table;
@@ -16,8 +17,6 @@ mod weights;
 mod words;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -46,6 +45,7 @@ enum Verb {
 
 /// The program: reads the arguments, runs the verb, prints what went wrong.
 pub fn main() -> ExitCode {
+    signals::survive_large_files();
     let cli = match Cli::command_with_numbers().try_get_matches().and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli,
         Err(e) => {
@@ -102,9 +102,9 @@ impl Cli {
 /// The flag that every verb with a device has.
 #[derive(Debug, Args)]
 struct DeviceFlag {
-    /// Device: auto, gpu, gpu:NUMBER as `info` lists them, gpu:NAME, cpu or cpu-f64
-    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto, help_heading = "Device")]
-    device: DeviceChoice,
+    /// Device: auto, gpu, gpu:NUMBER as `info` lists them, gpu:NAME, cpu or cpu-f64 [default: auto]
+    #[arg(long, value_name = "DEVICE", help_heading = "Device")]
+    device: Option<DeviceChoice>,
 
     /// Threads of the CPU device and of image decoding [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Device", hide_short_help = true,
@@ -116,32 +116,21 @@ struct DeviceFlag {
 const MAX_THREADS: i64 = 1024;
 
 impl DeviceFlag {
+    /// What was asked for.
+    fn choice(&self) -> DeviceChoice {
+        self.device.clone().unwrap_or(DeviceChoice::Auto)
+    }
+
     /// Opens the device and says why it was this one.
     fn open(&self) -> Result<(Engine, String)> {
         if let Some(threads) = self.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
             pool.map_err(|e| Error::Device(format!("cannot start {threads} threads ({e}); give fewer --threads")))?;
         }
-        let (engine, reason) = Engine::open_explained(&self.device)?;
+        let (engine, reason) = Engine::open_explained(&self.choice())?;
         Ok((engine, words::with_flags(&reason).into_owned()))
     }
 }
 
 /// Exit status after Ctrl-C, as shells expect it.
 const INTERRUPTED: u8 = 130;
-
-/// The first Ctrl-C prints `message` and asks for a clean end, the second one ends at once.
-fn stop_on_ctrl_c(message: &'static str) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    let handler = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        hint!("\n{message}");
-    });
-    if let Err(e) = handler {
-        hint!("warning: Ctrl-C will end the program at once ({e})");
-    }
-    stop
-}

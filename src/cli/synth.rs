@@ -8,7 +8,7 @@ use clap::Args;
 use image::ImageFormat;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::stop_on_ctrl_c;
+use super::signals::stop_on_signals;
 use crate::data::contact_sheet::contact_sheet;
 use crate::data::synth::{self, Identity};
 use crate::{Error, Result};
@@ -66,7 +66,7 @@ impl Synth {
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {eta} left") {
             bar.set_style(style);
         }
-        let stop = stop_on_ctrl_c("stopping; nothing is kept");
+        let stop = stop_on_signals("stopping; nothing is kept");
         let progress = |_| {
             bar.inc(1);
             !stop.load(Ordering::Relaxed)

@@ -1,5 +1,7 @@
 //! A set of faces at the network's size: all in memory, or, where that is too much, on disk and decoded on demand.
 
+mod digest;
+
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

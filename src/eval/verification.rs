@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::data::faces::FaceSet;
 use crate::{Error, Result};
@@ -20,7 +21,8 @@ pub struct Pair {
 }
 
 /// How well a distance tells pairs of the same person from pairs of different people.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Accuracy {
     /// Part of the pairs that are classified rightly, 0 to 1: the mean over both halves, each at the threshold that was

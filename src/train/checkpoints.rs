@@ -8,7 +8,7 @@ use crate::Result;
 use crate::executor::Pending;
 use crate::model::Model;
 use crate::session::initial_weights;
-use crate::weights::{Metadata, Weights};
+use crate::weights::{Metadata, Trained, Weights};
 
 /// A copy of the weights is taken this often, so that a long epoch that ends in NaN or Inf costs little.
 const KEEP_EVERY: usize = 100;
@@ -44,6 +44,7 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     /// Nothing but the starting weights, drawn from `seed`.
     pub(super) fn new(model: &Model, metadata: Metadata, seed: u64) -> Self {
+        let metadata = Metadata { training: Some(Trained::at(0)), ..metadata };
         let start = Kept { step: 0, weights: None };
         let (good, sound) = (start.clone(), start);
         Self { model: model.clone(), metadata, seed, good, candidate: None, sound, proving: None }
@@ -70,6 +71,12 @@ impl Checkpoints {
         self.sound.step
     }
 
+    /// The good weights, once the run returns to them: what came after is forgotten.
+    pub(super) fn return_to_good(&mut self) -> (usize, Arc<Weights>) {
+        (self.candidate, self.proving) = (None, None);
+        self.good()
+    }
+
     fn weights(&self, kept: &Kept) -> Arc<Weights> {
         let drawn = || Arc::new(initial_weights(&self.model, self.metadata.clone(), self.seed));
         kept.weights.clone().unwrap_or_else(drawn)
@@ -86,7 +93,9 @@ impl Checkpoints {
     /// After the loss of step `step` has turned out finite: a copy from before it is good.
     pub(super) fn finite(&mut self, step: usize) -> Result<()> {
         if let Some((taken, weights)) = self.candidate.take_if(|(taken, _)| *taken < step) {
-            self.keep(taken, weights.wait()?);
+            let mut weights = weights.wait()?;
+            weights.metadata.training = Some(Trained::at(taken as u64));
+            self.keep(taken, weights);
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ pub enum OnCollapse {
 }
 
 /// How training comes to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Collapse {
     /// All embeddings fall onto one point.
     Point,
@@ -43,12 +43,35 @@ const HARD: f32 = 0.7;
 /// Embeddings that come apart by this factor within the steps that are looked at are on their way out.
 const ON_THE_WAY_OUT: f32 = 1.5;
 
-/// Watches the statistics of a run.
-#[derive(Debug)]
+/// What the guard keeps of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    loss_all: f32,
+    hard: f32,
+    pairs: f32,
+    d_different: f32,
+    mean_length: f32,
+    /// What is wrong with it.
+    sign: Option<Collapse>,
+}
+
+impl Seen {
+    fn of(r: &StepReport, margin: f32) -> Self {
+        let &StepReport { loss_all, hard, pairs, d_different, mean_length, .. } = r;
+        let point = mean_length > LENGTH && d_different < APART * margin;
+        let at_margin = (loss_all - margin).abs() < NEAR * margin && hard > HARD * pairs;
+        let sign = point.then_some(Collapse::Point).or(at_margin.then_some(Collapse::Margin));
+        Self { loss_all, hard, pairs, d_different, mean_length, sign }
+    }
+}
+
+/// Watches the statistics of a run. It is a part of the training state.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Guard {
     margin: f32,
-    /// The last [`STEPS`] steps, or fewer, each with what is wrong with it.
-    recent: VecDeque<(StepReport, Option<Collapse>)>,
+    /// The last [`STEPS`] steps, or fewer.
+    recent: VecDeque<Seen>,
     /// What was spoken of already.
     told: Vec<Collapse>,
     /// Steps in a row without a sign.
@@ -63,14 +86,14 @@ impl Guard {
     /// Takes the statistics of the next step. A sentence says what is going on, the first time that it is sure; `rate` is
     /// the learning rate that it advises against.
     pub(super) fn step(&mut self, report: &StepReport, config: &Config, rate: f32) -> Option<String> {
-        let sign = self.sign(report);
-        self.calm = if sign.is_none() { self.calm + 1 } else { 0 };
-        self.recent.push_back((*report, sign));
+        let seen = Seen::of(report, self.margin);
+        self.calm = if seen.sign.is_none() { self.calm + 1 } else { 0 };
+        self.recent.push_back(seen);
         if self.recent.len() > STEPS {
             self.recent.pop_front();
         }
-        let sign = self.recent.back().and_then(|last| last.1)?;
-        let all_alike = self.recent.len() == STEPS && self.recent.iter().all(|step| step.1.is_some());
+        let sign = seen.sign?;
+        let all_alike = self.recent.len() == STEPS && self.recent.iter().all(|seen| seen.sign.is_some());
         if !all_alike || self.on_the_way_out() || self.told.contains(&sign) {
             return None;
         }
@@ -92,24 +115,14 @@ impl Guard {
 
     /// The last steps saw people farther apart than the first ones.
     fn on_the_way_out(&self) -> bool {
-        let apart = |steps: &mut dyn Iterator<Item = &(StepReport, Option<Collapse>)>| -> f32 {
-            steps.take(STEPS / 5).map(|(r, _)| r.d_different).sum()
-        };
+        let apart =
+            |steps: &mut dyn Iterator<Item = &Seen>| -> f32 { steps.take(STEPS / 5).map(|s| s.d_different).sum() };
         apart(&mut self.recent.iter().rev()) > ON_THE_WAY_OUT * apart(&mut self.recent.iter())
     }
 
-    fn sign(&self, r: &StepReport) -> Option<Collapse> {
-        if r.mean_length > LENGTH && r.d_different < APART * self.margin {
-            return Some(Collapse::Point);
-        }
-        let at_margin = (r.loss_all - self.margin).abs() < NEAR * self.margin && r.hard > HARD * r.pairs;
-        at_margin.then_some(Collapse::Margin)
-    }
-
     fn say(&self, sign: Collapse, config: &Config, rate: f32) -> String {
-        let mean = |of: fn(&StepReport) -> f32| {
-            self.recent.iter().map(|(r, _)| of(r)).sum::<f32>() / self.recent.len().max(1) as f32
-        };
+        let mean =
+            |of: fn(&Seen) -> f32| self.recent.iter().map(of).sum::<f32>() / self.recent.len().max(1) as f32;
         let what = match sign {
             Collapse::Point => format!(
                 "the embeddings fall onto one point: for {STEPS} steps images of different people were only {:.1e} apart, \

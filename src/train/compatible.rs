@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use image::{DynamicImage, RgbImage};
+use serde::{Deserialize, Serialize};
 
 use super::Observer;
 use super::embed::embed;
@@ -23,7 +24,7 @@ pub struct Compatible {
 }
 
 /// Verification accuracy on the held-out people within and across the versions of a network.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Versions {
     /// Both images embedded by the new network.

@@ -45,6 +45,17 @@ pub enum Schedule {
     Cosine,
 }
 
+/// A time in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seconds(pub u64);
+
+impl Seconds {
+    /// As a floating-point number.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64
+    }
+}
+
 /// A number, or `None` for "as it fits". The flag says the latter with a word, which the name `Option` would hide from clap.
 type Automatic = Option<u32>;
 
@@ -99,6 +110,19 @@ pub struct Config {
     #[cfg_attr(feature = "program", arg(long, value_name = "N", default_value_t = Self::default().epochs,
                                         value_parser = flags::epochs))]
     pub epochs: u32,
+
+    /// Time that training may take, such as 90m or 6h; the weights are measured and saved at its end.
+    #[cfg_attr(feature = "program", arg(long, value_name = "TIME", value_parser = flags::duration))]
+    pub time: Option<Seconds>,
+
+    /// End after so many epochs that are no better than the best one.
+    #[cfg_attr(feature = "program", arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..)))]
+    pub patience: Option<u32>,
+
+    /// Save the state of the run every N steps, beside the end of each epoch [default: every 5 minutes].
+    #[cfg_attr(feature = "program", arg(long, value_name = "N",
+                                        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..)))]
+    pub save_every: Option<usize>,
 
     /// Margin of the triplet loss.
     #[cfg_attr(feature = "program", arg(long, value_name = "ALPHA", default_value_t = Self::default().margin))]
@@ -190,6 +214,9 @@ impl Default for Config {
             negatives: 0,
             batch: None,
             epochs: 10,
+            time: None,
+            patience: None,
+            save_every: None,
             // The paper's.
             margin: 0.2,
             mining: Mining::SemiHard,
@@ -311,9 +338,9 @@ impl Config {
 
     /// What the weights file says of where its weights come from.
     pub fn origin(&self) -> Origin {
-        let Self { network, seed, epochs, .. } = self;
+        let Self { network, seed, .. } = self;
         let version = env!("CARGO_PKG_VERSION");
-        let provenance = format!("{network} trained by facenet-gpu {version}, seed {seed}, {epochs} epochs");
+        let provenance = format!("{network} trained by facenet-gpu {version}, seed {seed}");
         Origin { provenance: Some(provenance), license: self.license.clone(), dataset: self.dataset.clone() }
     }
 

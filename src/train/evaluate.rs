@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use super::embed::embed;
 use crate::data::faces::FaceSet;
 use crate::eval::verification::{
@@ -21,7 +23,7 @@ const MAX_PAIRS: usize = 6_000;
 const PROBE: usize = 32;
 
 /// What is reached without training: a network that does not beat both has learnt nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Baselines {
     /// Squared distance of raw pixels.
@@ -49,6 +51,8 @@ pub struct Measured {
     pub accuracy: Option<Accuracy>,
     /// Accuracy within and across versions; `None` without an old network or held-out people.
     pub versions: Option<Versions>,
+    /// Accuracy on pairs of other images, at the threshold of the held-out people; `None` without such pairs.
+    pub on_pairs: Option<f64>,
 }
 
 impl Evaluator {
@@ -117,7 +121,7 @@ impl Evaluator {
     ) -> Result<Option<Measured>> {
         let Some(embeddings) = self.embed(stop, observer)? else { return Ok(None) };
         if self.pairs.is_empty() {
-            return Ok(Some(Measured { accuracy: None, versions: None }));
+            return Ok(Some(Measured { accuracy: None, versions: None, on_pairs: None }));
         }
         let new = |image: usize| embeddings.row(self.rows[&image]);
         let accuracy = self.accuracy_of(|p| squared_distance(new(p.a), new(p.b)))?;
@@ -129,7 +133,7 @@ impl Evaluator {
                 across: self.accuracy_of(|p| squared_distance(new(p.a), old.row(p.b)))?,
             }),
         };
-        Ok(Some(Measured { accuracy: Some(accuracy), versions }))
+        Ok(Some(Measured { accuracy: Some(accuracy), versions, on_pairs: None }))
     }
 
     fn accuracy_of(&self, distance: impl Fn(&Pair) -> f32) -> Result<Accuracy> {

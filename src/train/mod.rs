@@ -21,6 +21,7 @@ mod run;
 mod run_folder;
 mod state;
 mod step;
+mod sums;
 mod trainer;
 
 pub use chunk::choose_chunk;
@@ -28,14 +29,14 @@ pub use collapse::OnCollapse;
 pub use compatible::{Compatible, Versions};
 #[cfg(feature = "program")]
 pub(crate) use config::image_size;
-pub use config::{Config, OptimiserKind, Schedule};
+pub use config::{Config, OptimiserKind, Schedule, Seconds};
 pub use evaluate::{Baselines, Evaluator, Measured};
 pub use offline::Offline;
 pub use output::{InMemory, Output};
 pub use prepare::check_data;
-pub use report::{EpochReport, Observer, SelectionReport, Setup, StepReport, Summary};
+pub use report::{End, EpochReport, Observer, SelectionReport, Setup, StepReport, Summary};
 pub use run::train;
 #[cfg(feature = "program")]
 pub use run_folder::RunFolder;
-pub use state::{Best, Progress, TrainingState};
+pub use state::{OfflineState, Progress, RunState, TrainingState};
 pub use trainer::{Trainer, Work};

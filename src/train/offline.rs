@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::embed::embed;
 use super::pack::pack;
-use super::{Observer, SelectionReport};
+use super::{Observer, OfflineState, SelectionReport};
 use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
 use crate::data::sampler::{Batch, PkSampler};
@@ -117,36 +117,51 @@ impl OfflineBatches {
         done: usize,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
-    ) -> Result<Option<(Prefetcher, SelectionReport)>> {
+    ) -> Result<Option<(Prefetcher, OfflineState, SelectionReport)>> {
         let begin = Instant::now();
-        let mut rng = ChaCha8Rng::seed_from_u64(self.sampler.config().seed);
-        rng.set_stream(u64::MAX - done as u64);
-        let mut subset: Vec<usize> =
-            index::sample(&mut rng, self.images.len(), self.settings.subset.min(self.images.len()))
-                .iter()
-                .map(|at| self.images[at])
-                .collect();
-        subset.sort_unstable();
-        let Some(mut chosen) = self.choose(session, &subset, stop, observer)? else { return Ok(None) };
-        chosen.shuffle(&mut rng);
-        let triplets: Vec<[usize; 3]> = chosen.iter().map(|chosen| chosen.images).collect();
-        let size = self.sampler.batch_size();
-        let steps = done..self.steps.min(done + self.settings.every);
-        let share = self.settings.share;
-        let wanted = steps.clone().filter(|&step| is_offline(step, share)).count();
-        let packed = pack(&triplets, size, wanted, &subset, |image| self.set.person_of(image));
+        let (_, subset) = self.subset(done);
+        let Some(chosen) = self.choose(session, &subset, stop, observer)? else { return Ok(None) };
+        let triplets = chosen.iter().map(|chosen| chosen.images).collect();
+        let state = OfflineState { step: done, triplets };
+        let (batches, used) = self.batches(&state, done)?;
         let mean =
             |of: fn(&Chosen) -> f32| chosen.iter().map(|c| f64::from(of(c))).sum::<f64>() / chosen.len().max(1) as f64;
         let report = SelectionReport {
             step: done,
             images: subset.len(),
-            triplets: triplets.len(),
-            used: packed.iter().map(|batch| batch.triplets.len()).sum(),
+            triplets: chosen.len(),
+            used,
             d_ap: mean(|c| c.d_ap),
             d_an: mean(|c| c.d_an),
             seconds: begin.elapsed().as_secs_f64(),
         };
-        let online = self.sampler.clone().batches(done as u64);
+        Ok(Some((batches, state, report)))
+    }
+
+    /// The images that are chosen from before step `done`, and the generator that goes on from there.
+    fn subset(&self, done: usize) -> (ChaCha8Rng, Vec<usize>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.sampler.config().seed);
+        rng.set_stream(u64::MAX - done as u64);
+        let count = self.settings.subset.min(self.images.len());
+        let mut subset: Vec<usize> =
+            index::sample(&mut rng, self.images.len(), count).iter().map(|at| self.images[at]).collect();
+        subset.sort_unstable();
+        (rng, subset)
+    }
+
+    /// Starts the batches that train on the triplets of `state`, from step `from` on until the next selection. Returns how
+    /// many triplets all steps since the selection have room for, too.
+    pub(super) fn batches(&self, state: &OfflineState, from: usize) -> Result<(Prefetcher, usize)> {
+        let (mut rng, subset) = self.subset(state.step);
+        let mut triplets = state.triplets.clone();
+        triplets.shuffle(&mut rng);
+        let size = self.sampler.batch_size();
+        let steps = state.step..self.steps.min(state.step + self.settings.every);
+        let share = self.settings.share;
+        let wanted = steps.clone().filter(|&step| is_offline(step, share)).count();
+        let packed = pack(&triplets, size, wanted, &subset, |image| self.set.person_of(image));
+        let used = packed.iter().map(|batch| batch.triplets.len()).sum();
+        let online = self.sampler.clone().batches(state.step as u64);
         let augment = self.sampler.config().augment;
         let mut offline = packed.into_iter().cycle();
         let batches = online.zip(steps).map(move |(online, step)| {
@@ -156,7 +171,9 @@ impl OfflineBatches {
                 ..own
             })
         });
-        Ok(Some((Prefetcher::start(self.set.clone(), batches, depth(&self.set, size))?, report)))
+        // Those before `from` draw from the generator, too.
+        let batches = batches.skip(from - state.step);
+        Ok((Prefetcher::start(self.set.clone(), batches, depth(&self.set, size))?, used))
     }
 
     /// The triplets of the images in `subset`.

@@ -2,10 +2,19 @@
 
 use super::{Baselines, EpochReport, SelectionReport, StepReport, TrainingState, Versions};
 use crate::Result;
+use crate::data::faces::FaceSet;
 use crate::weights::Weights;
 
 /// What a run writes to. The program's is `RunFolder`; [`InMemory`] writes nothing.
 pub trait Output {
+    /// Before the first step: what is trained on, and who is held out, as places in the set's list of people.
+    ///
+    /// # Errors
+    /// What tells of the data cannot be written.
+    fn begin(&mut self, _set: &FaceSet, _held_out: &[usize]) -> Result<()> {
+        Ok(())
+    }
+
     /// Keeps the latest weights.
     ///
     /// # Errors
@@ -17,9 +26,6 @@ pub trait Output {
     /// # Errors
     /// They cannot be written; older ones stay.
     fn save_best(&mut self, weights: &Weights) -> Result<()>;
-
-    /// Whether there are best weights already.
-    fn has_best(&self) -> bool;
 
     /// Where the latest weights are, in words for messages.
     fn last_place(&self) -> String;
@@ -38,7 +44,7 @@ pub trait Output {
         false
     }
 
-    /// Keeps the state at the end of an epoch.
+    /// Keeps the state, at the end of each epoch, in the middle of long ones, and where the run ends.
     ///
     /// # Errors
     /// It cannot be written; an older one stays.
@@ -46,26 +52,34 @@ pub trait Output {
         Ok(())
     }
 
+    /// At the end of the run.
+    ///
+    /// # Errors
+    /// Something that is still to be written cannot be written.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// After each step, in order.
     ///
     /// # Errors
-    /// The row cannot be written.
+    /// The row cannot be written; it is kept and written with the next one.
     fn step(&mut self, _report: &StepReport) -> Result<()> {
         Ok(())
     }
 
-    /// After each epoch; `history` holds the reports of all epochs, this one included.
+    /// After each epoch, before its weights are kept.
     ///
     /// # Errors
     /// The row or the plot cannot be written.
-    fn epoch(&mut self, _history: &[EpochReport], _baselines: Option<&Baselines>) -> Result<()> {
+    fn epoch(&mut self, _report: &EpochReport, _baselines: Option<&Baselines>) -> Result<()> {
         Ok(())
     }
 
     /// After each offline selection.
     ///
     /// # Errors
-    /// The row cannot be written.
+    /// The row cannot be written; it is kept and written with the next one.
     fn selection(&mut self, _report: &SelectionReport) -> Result<()> {
         Ok(())
     }
@@ -109,10 +123,6 @@ impl Output for InMemory {
     fn save_best(&mut self, weights: &Weights) -> Result<()> {
         self.best = Some(weights.clone());
         Ok(())
-    }
-
-    fn has_best(&self) -> bool {
-        self.best.is_some()
     }
 
     fn state(&mut self) -> Result<Option<TrainingState>> {

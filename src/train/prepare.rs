@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::offline::OfflineBatches;
-use super::{Baselines, Compatible, Config, Evaluator, Observer, Setup, Trainer, choose_chunk};
+use super::{Baselines, Compatible, Config, Evaluator, Observer, Setup, Trainer, TrainingState, choose_chunk};
 use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
 use crate::data::sampler::PkSampler;
@@ -29,11 +29,15 @@ pub(super) struct Prepared {
     pub(super) epoch_steps: usize,
     /// Steps of the whole run.
     pub(super) steps: usize,
+    /// People held out, as places in the set's list.
+    pub(super) held_out: Vec<usize>,
+    /// Digest of the data.
+    pub(super) data: String,
 }
 
 impl Prepared {
-    /// For a run that has done `first` steps before. Splits the people, puts the model with its starting weights on the device and measures the baselines. `None` if `stop`
-    /// was set before that was done.
+    /// Splits the people, puts the model with its starting weights on the device and measures the baselines, unless `state`,
+    /// from which the run goes on, has them. `None` if `stop` was set before that was done.
     ///
     /// # Errors
     /// The settings or the data cannot be used, or the device lacks memory.
@@ -42,7 +46,7 @@ impl Prepared {
         model: &Model,
         config: &Config,
         set: &Arc<FaceSet>,
-        first: usize,
+        state: Option<&TrainingState>,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Option<Self>> {
@@ -81,29 +85,36 @@ impl Prepared {
             ));
         }
         let mut evaluator = Evaluator::new(engine, model, trainer.store(), &config, set.clone(), &split.held_out)?;
-        let baselines = evaluator.baselines(stop, observer)?;
-        observer.begin(&Setup {
+        let baselines = match state.and_then(|state| state.run.baselines) {
+            Some(known) => Some(known),
+            None => evaluator.baselines(stop, observer)?,
+        };
+        let first = state.map_or(0, |state| usize::try_from(state.progress.step).unwrap_or(usize::MAX));
+        let setup = Setup {
             set,
             train_people: split.train.len(),
             train_images,
-            held_out_people: split.held_out.len(),
+            held_out: &split.held_out,
             people: used.people,
             images: used.images,
             negatives: used.negatives,
             chunk: trainer.chunk() as usize,
             steps,
+            first,
             params: model.param_count(),
             macs: model.sized(1, crate::graph::Purpose::Inference)?.graph.macs(),
             bytes: trainer.executor().plan().bytes(),
             pairs: evaluator.pairs(),
             baselines,
-        });
+        };
+        observer.begin(&setup);
         let offline =
             config.offline.map(|offline| OfflineBatches::new((offline, config.margin), set, sampler.clone(), steps));
         // Offline selection makes batches of its own, the first time before the first step.
         let own = if offline.is_some() { 0 } else { steps.saturating_sub(first) };
         let batches = Prefetcher::start(set.clone(), sampler.batches(first as u64).take(own), depth(set, batch_size))?;
-        Ok(Some(Self { config, trainer, evaluator, baselines, old, offline, batches, batch_size, epoch_steps, steps }))
+        let data = set.digest()?;
+        Ok(Some(Self { config, trainer, evaluator, baselines, old, offline, batches, batch_size, epoch_steps, steps, held_out: split.held_out, data }))
     }
 }
 

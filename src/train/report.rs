@@ -1,14 +1,14 @@
-//! What a run tells while it goes on: rows of `steps.csv` and `metrics.csv`, and an observer's view of them.
+//! What a run tells while it goes on: rows of `metrics.jsonl` and `metrics.csv`, and an observer's view of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Baselines, Versions};
 use crate::data::faces::FaceSet;
 use crate::eval::verification::Accuracy;
 use crate::op::Stat;
 
-/// One step, as the observer and `steps.csv` see it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// One step, as the observer and `metrics.jsonl` see it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepReport {
     /// Number, from 1.
@@ -85,7 +85,7 @@ impl StepReport {
 }
 
 /// One offline selection, as the observer and `selections.csv` see it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SelectionReport {
     /// Steps that were done before.
@@ -106,7 +106,7 @@ pub struct SelectionReport {
 
 /// One epoch, as the observer and `metrics.csv` see it. Of pairs and triplets it tells what the steps met that chose from
 /// their batch, if there are any.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EpochReport {
     /// Number, from 1.
@@ -147,6 +147,8 @@ pub struct EpochReport {
     pub accuracy: Option<f64>,
     /// Threshold that suits all pairs best; empty without held-out people.
     pub threshold: Option<f32>,
+    /// Accuracy on pairs of other images, at that threshold, 0 to 1; empty without any.
+    pub pairs_accuracy: Option<f64>,
     /// No epoch before was better.
     pub best: bool,
     /// Learning rate of the last step.
@@ -159,48 +161,6 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
-impl EpochReport {
-    /// The means over an epoch's steps; what is known only after its evaluation is empty.
-    pub(super) fn means(epoch: u32, step: usize, rows: &[StepReport]) -> Self {
-        let offline = rows.iter().filter(|r| r.offline).count();
-        let all_offline = offline == rows.len();
-        let chose: Vec<&StepReport> = rows.iter().filter(|r| r.offline == all_offline).collect();
-        // Weighted by what each is a mean of: a step without an active triplet has no loss and no d(a,n) to count.
-        let sum = |of: fn(&StepReport) -> f32, weight: fn(&StepReport) -> f32| {
-            chose.iter().map(|r| f64::from(of(r)) * f64::from(weight(r))).sum::<f64>()
-        };
-        let (pairs, active) = (sum(|r| r.pairs, |_| 1.0), sum(|r| r.active, |_| 1.0));
-        let mean = |sum: f64, count: f64| if count > 0.0 { sum / count } else { 0.0 };
-        let of_steps = |of: fn(&StepReport) -> f32| mean(sum(of, |_| 1.0), chose.len() as f64);
-        Self {
-            epoch,
-            step,
-            loss: mean(sum(|r| r.loss, |r| r.active), active),
-            loss_all: mean(sum(|r| r.loss_all, |r| r.pairs), pairs),
-            active: mean(pairs - sum(|r| r.skipped_pairs, |_| 1.0), pairs),
-            candidates: mean(sum(|r| r.candidates, |_| 1.0), pairs),
-            easy: mean(sum(|r| r.easy, |_| 1.0), pairs),
-            semi_hard: mean(sum(|r| r.semi_hard, |_| 1.0), pairs),
-            hard: mean(sum(|r| r.hard, |_| 1.0), pairs),
-            d_ap: mean(sum(|r| r.d_ap, |r| r.pairs), pairs),
-            d_ap_std: mean(sum(|r| r.d_ap_std, |r| r.pairs), pairs),
-            d_an: mean(sum(|r| r.d_an, |r| r.active), active),
-            d_an_std: mean(sum(|r| r.d_an_std, |r| r.active), active),
-            d_different: of_steps(|r| r.d_different),
-            mean_length: of_steps(|r| r.mean_length),
-            skipped: mean(rows.iter().map(|r| r.skipped as f64).sum(), rows.len() as f64),
-            offline: mean(offline as f64, rows.len() as f64),
-            accuracy: None,
-            threshold: None,
-            best: false,
-            learning_rate: rows.last().map_or(0.0, |r| r.learning_rate),
-            images_per_second: 0.0,
-            data_wait: 0.0,
-            seconds: 0.0,
-        }
-    }
-}
-
 /// What will be trained on, known once the data is split and the baselines are measured.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -211,8 +171,8 @@ pub struct Setup<'a> {
     pub train_people: usize,
     /// Their images.
     pub train_images: usize,
-    /// People held out.
-    pub held_out_people: usize,
+    /// People held out, as places in the set's list.
+    pub held_out: &'a [usize],
     /// P, after any lowering.
     pub people: usize,
     /// K, after any lowering.
@@ -223,6 +183,8 @@ pub struct Setup<'a> {
     pub chunk: usize,
     /// Steps in all.
     pub steps: usize,
+    /// Steps that were done before, by the run that this one goes on from.
+    pub first: usize,
     /// Trained parameters.
     pub params: u64,
     /// Multiply-adds of one image.
@@ -251,27 +213,48 @@ pub trait Observer {
     fn epoch(&mut self, _report: &EpochReport) {}
 }
 
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// All epochs are done.
+    Done,
+    /// The caller asked to stop.
+    Stopped,
+    /// The time that it may take is over.
+    TimeOver,
+    /// So many epochs were no better than the best one.
+    NoBetter(u32),
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Steps that were run.
+    /// Steps that were run, those before a break included.
     pub steps: usize,
+    /// Epochs that are complete.
+    pub epochs: u32,
     /// Accuracy of the best epoch; `None` without held-out people or before the first evaluation.
     pub best: Option<Accuracy>,
     /// The baselines.
     pub baselines: Option<Baselines>,
     /// Accuracy within and across versions, of the best weights; `None` unless they are to stay comparable.
     pub versions: Option<Versions>,
-    /// The caller asked to stop early.
-    pub stopped: bool,
-    /// Seconds, evaluations included.
+    /// Why it ended.
+    pub end: End,
+    /// Seconds, evaluations and the time before a break included.
     pub seconds: f64,
 }
 
 impl Summary {
     /// Nothing was trained.
     pub(super) fn stopped_before_the_first_step() -> Self {
-        Self { steps: 0, best: None, baselines: None, versions: None, stopped: true, seconds: 0.0 }
+        Self { steps: 0, epochs: 0, best: None, baselines: None, versions: None, end: End::Stopped, seconds: 0.0 }
+    }
+
+    /// Whether the caller asked to stop early.
+    pub fn stopped(&self) -> bool {
+        self.end == End::Stopped
     }
 }

@@ -1,17 +1,21 @@
 //! The training loop: batches in, statistics out, an evaluation and a save after each epoch.
 
+mod recover;
+mod saving;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::saving::Saving;
 use super::checkpoints::Checkpoints;
-use super::collapse::{Guard, OnCollapse};
-use super::diagnose::first_bad_tensor;
+use super::collapse::Guard;
 use super::prepare::Prepared;
 use super::rate::LearningRate;
+use super::sums::EpochSums;
 use super::{
-    Best, Config, EpochReport, Measured, Observer, Output, Progress, SelectionReport, StepReport, Summary,
+    Config, End, EpochReport, Measured, Observer, OfflineState, Output, RunState, SelectionReport, StepReport, Summary,
     TrainingState, Versions,
 };
 use crate::data::faces::FaceSet;
@@ -19,19 +23,21 @@ use crate::data::sampler::Batch;
 use crate::eval::verification::Accuracy;
 use crate::executor::Pending;
 use crate::model::Model;
+use crate::weights::{Trained, Weights};
 use crate::{Engine, Error, Result};
 
 /// Steps whose statistics may be under way while the device works on.
 const STEPS_IN_FLIGHT: usize = 2;
 
 /// Trains `model` on `set` as `config` says, until it is done or `stop` is set, and leaves everything in `output`. Where
-/// `output` has a [`TrainingState`], training goes on from it, to the very bits of a run without a
-/// break; only the collapse guard begins anew.
+/// `output` has a [`TrainingState`], training goes on from it, to the very bits of a run without a break. (Where the run
+/// returns to older weights, after a collapse or a NaN, and these are from before the break, they are those of the break.)
 ///
 /// # Errors
-/// The data cannot be used, the device fails, the output cannot be written, or the loss is NaN or Inf: then the last good
-/// weights are in `output` and the message says at which step and in which layer it happened. Good are weights with which
-/// the network gave finite numbers. With [`OnCollapse::Stop`] a collapse is an error, too.
+/// The data cannot be used, the device fails, the output cannot be written, or the loss is NaN or Inf again and again: then
+/// the last good weights are in `output` and the message says at which step and in which layer it happened. Good are
+/// weights with which the network gave finite numbers. With [`OnCollapse::Stop`](super::OnCollapse::Stop) a collapse is an
+/// error, too.
 pub fn train(
     engine: &Engine,
     model: &Model,
@@ -42,21 +48,24 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
     let state = output.state()?;
-    let first = state.as_ref().map_or(0, |state| usize::try_from(state.progress.step).unwrap_or(usize::MAX));
-    let Some(prepared) = Prepared::new(engine, model, config, set, first, stop, observer)? else {
+    let Some(prepared) = Prepared::new(engine, model, config, set, state.as_ref(), stop, observer)? else {
         return Ok(Summary::stopped_before_the_first_step());
     };
     let model = &model.clone().with_preprocess(set.preprocess().clone())?;
+    output.begin(set, &prepared.held_out)?;
     let mut run = Run::new(model, set, prepared, output, observer);
     if let Some(state) = state {
-        run.go_on(&state)?;
+        run.go_on(state)?;
     }
-    for epoch in run.next_epoch()..=config.epochs {
-        if !run.epoch(epoch, stop)? {
-            break;
+    let end = loop {
+        if run.epochs() >= config.epochs {
+            break End::Done;
         }
-    }
-    run.finish()
+        if let Some(end) = run.epoch(stop)? {
+            break end;
+        }
+    };
+    run.finish(end)
 }
 
 /// A step that the device may still be working on.
@@ -78,18 +87,26 @@ struct Run<'a> {
     rate: LearningRate,
     checkpoints: Checkpoints,
     guard: Guard,
+    saving: Saving,
     begin: Instant,
-    /// Time waited for the batches before those of `parts`.
-    waited: Duration,
+    /// Time before `begin`, in earlier runs that this one goes on from.
+    before: Duration,
     /// Steps so far.
     done: usize,
+    /// The epoch that has begun.
+    sums: EpochSums,
     in_flight: VecDeque<InFlight>,
     /// The batch whose statistics arrived last, for a diagnosis.
     last_batch: Option<Batch>,
     best: Option<Accuracy>,
+    /// The epoch of the best weights, or 0.
+    best_epoch: u32,
     /// Accuracy across versions, of the best weights.
     versions: Option<Versions>,
-    history: Vec<EpochReport>,
+    /// The triplets that were chosen offline last.
+    offline: Option<OfflineState>,
+    /// Times that the run has returned to older weights because the loss was NaN or Inf.
+    rescues: u32,
 }
 
 impl<'a> Run<'a> {
@@ -105,57 +122,81 @@ impl<'a> Run<'a> {
             rate: LearningRate::new(config, parts.steps),
             checkpoints: Checkpoints::new(model, parts.trainer.metadata().clone(), config.seed),
             guard: Guard::new(config.margin),
+            saving: Saving::default(),
             model,
             set,
             output,
             observer,
             parts,
             begin: Instant::now(),
-            waited: Duration::ZERO,
+            before: Duration::ZERO,
             done: 0,
+            sums: EpochSums::default(),
             in_flight: VecDeque::new(),
             last_batch: None,
             best: None,
+            best_epoch: 0,
             versions: None,
-            history: Vec::new(),
+            offline: None,
+            rescues: 0,
         }
     }
 
-    /// Takes over what an earlier run had reached at the end of an epoch.
-    fn go_on(&mut self, state: &TrainingState) -> Result<()> {
+    /// Takes over what an earlier run had reached.
+    fn go_on(&mut self, state: TrainingState) -> Result<()> {
         let parts = &mut self.parts;
-        parts.trainer.restore(state)?;
-        let Progress { step, rate_scale, best, .. } = state.progress;
-        self.done = usize::try_from(step).unwrap_or(usize::MAX);
-        if self.done > parts.steps || !self.done.is_multiple_of(parts.epoch_steps) {
+        parts.trainer.restore(&state)?;
+        let RunState { rate_scale, rescues, best, best_epoch, versions, seconds, offline, epoch, guard, baselines: _ } =
+            state.run;
+        self.done = usize::try_from(state.progress.step).unwrap_or(usize::MAX);
+        let closed = self.done.saturating_sub(epoch.steps());
+        if self.done > parts.steps || epoch.steps() > parts.epoch_steps || !closed.is_multiple_of(parts.epoch_steps) {
             let (steps, epoch_steps) = (parts.steps, parts.epoch_steps);
             return Err(Error::Data(format!(
-                "the training state is that of step {step}, which ends no epoch of this run ({steps} steps, {epoch_steps} an \
-                 epoch): the settings or the data differ"
+                "the training state is that of step {}, {} steps into an epoch, which this run does not have ({steps} steps, \
+                 {epoch_steps} an epoch): the settings or the data differ",
+                self.done,
+                epoch.steps()
             )));
         }
-        if parts.offline.as_ref().is_some_and(|offline| !offline.due(self.done)) {
-            return Err(Error::Setting(format!(
-                "step {step} is no multiple of `offline.every`: triplets that were selected before it are not in the training \
-                 state; begin anew"
-            )));
+        if let (Some(own), Some(state)) = (&parts.offline, &offline)
+            && !own.due(self.done)
+        {
+            parts.batches = own.batches(state, self.done)?.0;
         }
         self.rate.go_on(rate_scale);
-        self.best = best.map(Accuracy::from);
+        (self.best, self.best_epoch, self.versions) = (best, best_epoch, versions);
+        (self.sums, self.guard, self.offline, self.rescues) = (epoch, guard, offline, rescues);
+        self.before = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         self.checkpoints.go_on(self.done, self.parts.trainer.weights()?);
         Ok(())
     }
 
-    /// The epoch that follows, counted from 1.
-    fn next_epoch(&self) -> u32 {
-        u32::try_from(self.done / self.parts.epoch_steps + 1).unwrap_or(u32::MAX)
+    /// Epochs that are complete and measured.
+    fn epochs(&self) -> u32 {
+        u32::try_from((self.done - self.sums.steps()) / self.parts.epoch_steps).unwrap_or(u32::MAX)
     }
 
-    /// Everything that a run must know to go on after this epoch.
+    /// Seconds of training so far, those before a break included.
+    fn seconds(&self) -> f64 {
+        (self.before + self.begin.elapsed()).as_secs_f64()
+    }
+
+    /// Everything that a run must know to go on after this step.
     fn state(&self) -> Result<TrainingState> {
         let mut state = self.parts.trainer.state()?;
-        state.progress.rate_scale = self.rate.scale();
-        state.progress.best = self.best.map(Best::from);
+        state.run = RunState {
+            rate_scale: self.rate.scale(),
+            rescues: self.rescues,
+            best: self.best,
+            best_epoch: self.best_epoch,
+            versions: self.versions,
+            baselines: self.parts.baselines,
+            seconds: self.seconds(),
+            offline: self.offline.clone(),
+            epoch: self.sums.clone(),
+            guard: self.guard.clone(),
+        };
         Ok(state)
     }
 
@@ -163,75 +204,107 @@ impl<'a> Run<'a> {
         &self.parts.config
     }
 
-    /// Runs an epoch, measures it and saves the weights; `false` if it was stopped before its end.
-    fn epoch(&mut self, epoch: u32, stop: &AtomicBool) -> Result<bool> {
-        let means = match self.steps(epoch, stop) {
-            Ok(Some(means)) => means,
-            Ok(None) => return Ok(false),
-            Err(e) => return Err(self.rescue(e)),
-        };
-        let measured = self.measure(stop)?;
-        let accuracy = measured.and_then(|measured| measured.accuracy);
+    /// Whether the time that the run may take is over.
+    fn time_is_over(&self) -> bool {
+        self.config().time.is_some_and(|limit| self.seconds() >= limit.as_secs_f64())
+    }
+
+    /// Runs what is left of an epoch, measures it and saves the weights. How the run ends, if it does here.
+    fn epoch(&mut self, stop: &AtomicBool) -> Result<Option<End>> {
+        let epoch = self.epochs() + 1;
+        if let Err(e) = self.steps(epoch, stop) {
+            return Err(self.rescue(e));
+        }
+        let complete = self.sums.steps() == self.parts.epoch_steps;
+        if !complete && !self.time_is_over() {
+            return Ok(Some(End::Stopped));
+        }
+        let Some((weights, measured)) = self.measure(stop)? else { return Ok(Some(End::Stopped)) };
+        let accuracy = measured.accuracy;
         let better = match (accuracy, self.best) {
             (Some(now), Some(best)) => now.accuracy > best.accuracy,
-            (Some(_), None) => true,
-            // Nobody is held out: the latest weights count as the best. Or the evaluation was stopped.
-            (None, _) => self.parts.evaluator.pairs() == 0 || !self.output.has_best(),
+            // Nobody is held out: the latest weights count as the best.
+            (Some(_), None) | (None, _) => true,
         };
-        if better {
-            self.output.save_best(&self.checkpoints.good().1)?;
-            self.best = accuracy.or(self.best);
-            self.versions = measured.and_then(|measured| measured.versions);
-        }
-        if self.output.keeps_state() {
-            let state = self.state()?;
-            self.output.save_state(state)?;
-        }
         let report = EpochReport {
             accuracy: accuracy.map(|a| a.accuracy),
             threshold: accuracy.map(|a| a.threshold),
+            pairs_accuracy: measured.on_pairs,
             best: better,
-            seconds: self.begin.elapsed().as_secs_f64(),
-            ..means
+            seconds: self.seconds(),
+            ..self.sums.report(epoch, self.done, self.parts.batch_size)
         };
-        self.history.push(report);
-        self.output.epoch(&self.history, self.parts.baselines.as_ref())?;
+        // The row comes before the weights that it tells of: whoever finds weights finds their row.
+        let baselines = self.parts.baselines;
+        self.row(|output| output.epoch(&report, baselines.as_ref()));
+        let weights = self.stamped(weights, epoch, accuracy);
+        self.save_weights(&weights, better)?;
+        if better {
+            self.best = accuracy.or(self.best);
+            (self.best_epoch, self.versions) = (epoch, measured.versions);
+        }
+        self.checkpoints.keep_measured(self.done, weights);
+        if complete {
+            self.sums = EpochSums::default();
+        }
+        self.save_state()?;
         self.observer.epoch(&report);
-        Ok(true)
+        Ok(match self.config().patience {
+            _ if self.time_is_over() && self.done < self.parts.steps => Some(End::TimeOver),
+            Some(patience) if epoch >= self.best_epoch + patience && self.done < self.parts.steps => {
+                Some(End::NoBetter(patience))
+            }
+            _ => None,
+        })
+    }
+
+    /// Weights that say from which moment of the run they are.
+    fn stamped(&self, mut weights: Weights, epoch: u32, accuracy: Option<Accuracy>) -> Weights {
+        weights.metadata.training = Some(Trained {
+            epoch,
+            accuracy: accuracy.map(|a| a.accuracy),
+            pairs: accuracy.map(|a| a.pairs),
+            threshold: accuracy.map(|a| a.threshold),
+            data: Some(self.parts.data.clone()),
+            ..Trained::at(self.done as u64)
+        });
+        weights
     }
 
     /// Saves what has not been saved, and sums the run up.
-    fn finish(mut self) -> Result<Summary> {
+    fn finish(mut self, end: End) -> Result<Summary> {
         if self.done > self.checkpoints.good_step() {
             self.save_unfinished()?;
         }
+        self.last_save()?;
         if let Some(versions) = &self.versions {
             self.output.versions(versions)?;
         }
         Ok(Summary {
             steps: self.done,
+            epochs: self.epochs(),
             best: self.best,
             baselines: self.parts.baselines,
             versions: self.versions,
-            stopped: self.done < self.parts.steps,
-            seconds: self.begin.elapsed().as_secs_f64(),
+            end,
+            seconds: self.seconds(),
         })
     }
 
-    /// Runs the steps of an epoch. `None` if it was stopped before its end.
-    fn steps(&mut self, epoch: u32, stop: &AtomicBool) -> Result<Option<EpochReport>> {
-        let (begin, first, steps) = (Instant::now(), self.done, self.parts.epoch_steps);
-        let waited = self.waited + self.parts.batches.waited();
-        let batch_size = self.parts.batch_size;
-        let images_per_second = |done: usize| ((done - first) * batch_size) as f64 / begin.elapsed().as_secs_f64();
-        let mut rows = Vec::with_capacity(steps);
-        while self.done < first + steps && !stop.load(Ordering::Relaxed) {
+    /// Runs the steps that an epoch still needs, unless the run is stopped or its time is over before.
+    fn steps(&mut self, epoch: u32, stop: &AtomicBool) -> Result<()> {
+        let last = self.done - self.sums.steps() + self.parts.epoch_steps;
+        let mut lap = Instant::now();
+        let mut waited = self.parts.batches.waited();
+        while self.done < last && !stop.load(Ordering::Relaxed) && !self.time_is_over() {
             if self.parts.offline.as_ref().is_some_and(|offline| offline.due(self.done)) {
                 // What these steps say of the weights must be known before they are used.
-                self.land(0, epoch, images_per_second(self.done), &mut rows)?;
+                self.land(0, epoch)?;
+                self.time(&mut lap, &mut waited);
                 if !self.select_offline(stop)? {
                     break;
                 }
+                waited = self.parts.batches.waited();
             }
             let Some(batch) = self.parts.batches.next_batch() else { break };
             let batch = batch?;
@@ -241,23 +314,36 @@ impl<'a> Run<'a> {
             let (batch, skipped) = (batch.into_description(), self.parts.trainer.work().skipped);
             self.in_flight.push_back(InFlight { step: self.done, batch, skipped, statistics, learning_rate });
             self.checkpoints.submitted(self.done, &self.parts.trainer)?;
-            self.land(STEPS_IN_FLIGHT, epoch, images_per_second(self.done), &mut rows)?;
+            self.land(STEPS_IN_FLIGHT, epoch)?;
+            self.time(&mut lap, &mut waited);
+            if self.done < last && self.saving.due(self.done, self.config().save_every) {
+                self.land(0, epoch)?;
+                self.time(&mut lap, &mut waited);
+                self.save_state()?;
+            }
         }
-        self.land(0, epoch, images_per_second(self.done), &mut rows)?;
-        let seconds = begin.elapsed().as_secs_f64();
-        Ok((self.done == first + steps).then(|| EpochReport {
-            images_per_second: ((self.done - first) * batch_size) as f64 / seconds,
-            data_wait: (self.waited + self.parts.batches.waited() - waited).as_secs_f64() / seconds,
-            ..EpochReport::means(epoch, self.done, &rows)
-        }))
+        self.land(0, epoch)?;
+        self.time(&mut lap, &mut waited);
+        Ok(())
+    }
+
+    /// Adds the time since `lap`, and what of it was waited for images, to the epoch's.
+    fn time(&mut self, lap: &mut Instant, waited: &mut Duration) {
+        let so_far = self.parts.batches.waited();
+        self.sums.seconds += lap.elapsed().as_secs_f64();
+        self.sums.waited += so_far.saturating_sub(*waited).as_secs_f64();
+        (*lap, *waited) = (Instant::now(), so_far);
     }
 
     /// Chooses triplets with the latest weights, for the steps until the next time; `false` if it was stopped meanwhile.
     fn select_offline(&mut self, stop: &AtomicBool) -> Result<bool> {
         let Some(offline) = &self.parts.offline else { return Ok(true) };
         let session = self.parts.evaluator.session();
-        let (batches, report) = match offline.select(session, self.done, stop, self.observer) {
-            Err(Error::NotFinite(_)) => return Err(self.not_finite(self.done)?),
+        let (batches, state, report) = match offline.select(session, self.done, stop, self.observer) {
+            Err(Error::NotFinite(_)) => {
+                self.return_to_good(self.done)?;
+                return self.select_offline(stop);
+            }
             Ok(None) => return Ok(false),
             Err(e) => return Err(e),
             Ok(Some(selected)) => selected,
@@ -268,31 +354,32 @@ impl<'a> Run<'a> {
                 format!("no triplet was found among {images} images at step {step}; the batches choose their own");
             self.observer.warning(&message);
         }
-        self.output.selection(&report)?;
+        self.row(|output| output.selection(&report));
         self.observer.selected(&report);
-        self.waited += self.parts.batches.waited();
-        self.parts.batches = batches;
+        (self.parts.batches, self.offline) = (batches, Some(state));
         Ok(true)
     }
 
     /// Takes the statistics of finished steps until at most `keep` are under way.
-    fn land(&mut self, keep: usize, epoch: u32, images_per_second: f64, rows: &mut Vec<StepReport>) -> Result<()> {
+    fn land(&mut self, keep: usize, epoch: u32) -> Result<()> {
         while self.in_flight.len() > keep {
             let Some(flight) = self.in_flight.pop_front() else { break };
             let statistics = flight.statistics.wait()?;
-            let seconds = self.begin.elapsed().as_secs_f64();
             let report = StepReport {
                 skipped: flight.skipped,
                 offline: !flight.batch.triplets.is_empty(),
-                ..StepReport::new(flight.step, epoch, &statistics, flight.learning_rate, seconds)
+                ..StepReport::new(flight.step, epoch, &statistics, flight.learning_rate, self.seconds())
             };
-            self.output.step(&report)?;
+            self.row(|output| output.step(&report));
             self.last_batch = Some(flight.batch);
             if !(report.loss.is_finite() && report.loss_all.is_finite()) {
-                return Err(self.not_finite(flight.step)?);
+                self.sums.skip();
+                self.return_to_good(flight.step)?;
+                continue;
             }
+            self.sums.add(&report);
             self.checkpoints.finite(flight.step)?;
-            rows.push(report);
+            let images_per_second = self.sums.steps() as f64 * self.parts.batch_size as f64 / self.sums.seconds;
             self.observer.step(&report, images_per_second);
             let collapse = self.guard.step(&report, &self.parts.config, self.rate.start());
             self.checkpoints.prove(flight.step, self.guard.calm_steps());
@@ -303,99 +390,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Measures the weights at the end of an epoch and saves them as the last. They are saved before anything else can
-    /// go wrong, but never if they give embeddings with NaN or Inf. `None` if it was stopped meanwhile.
-    fn measure(&mut self, stop: &AtomicBool) -> Result<Option<Measured>> {
+    /// Measures the weights at the end of an epoch; `None` if it was stopped meanwhile. Weights that give embeddings with
+    /// NaN or Inf are never handed on.
+    fn measure(&mut self, stop: &AtomicBool) -> Result<Option<(Weights, Measured)>> {
         let weights = self.parts.trainer.checkpoint()?;
         let measured = self.parts.evaluator.measure(self.parts.old.as_deref(), stop, self.observer);
         let weights = weights.wait()?;
         if matches!(measured, Err(Error::NotFinite(_))) || !weights.is_finite() {
-            return Err(self.not_finite(self.done)?);
+            self.return_to_good(self.done)?;
+            return self.measure(stop);
         }
-        self.output.save_last(&weights)?;
-        self.checkpoints.keep_measured(self.done, weights);
-        measured
-    }
-
-    /// Does what was asked for in case of a collapse, which a sentence describes.
-    fn collapsed(&mut self, step: usize, collapse: &str) -> Result<()> {
-        let sound = match self.checkpoints.sound_step() {
-            0 => "the starting weights".to_string(),
-            step => format!("the weights of step {step}, from before it,"),
-        };
-        match self.config().on_collapse {
-            OnCollapse::Warn => self.observer.warning(&format!("step {step}: {collapse}")),
-            OnCollapse::Stop => {
-                self.checkpoints.return_to_sound();
-                self.save_good()?;
-                let place = self.output.last_place();
-                return Err(Error::Collapsed(format!("stopped at step {step}: {collapse}; {sound} are in {place}")));
-            }
-            OnCollapse::BackOff => {
-                let weights = self.checkpoints.return_to_sound();
-                self.parts.trainer.load(&weights, "the weights of an earlier step".as_ref())?;
-                // Its momentum would go on in the direction of the collapse.
-                self.parts.trainer.reset_optimiser()?;
-                self.rate.back_off();
-                self.guard.start_again();
-                let rate = self.rate.at(self.done);
-                let message =
-                    format!("step {step}: {collapse}; back to {sound} with half the learning rate, {rate:.2e}");
-                self.observer.warning(&message);
-            }
-        }
-        Ok(())
-    }
-
-    /// Saves the weights in the middle of an epoch, after the user has asked to stop.
-    fn save_unfinished(&mut self) -> Result<()> {
-        let weights = self.parts.trainer.weights()?;
-        if !weights.is_finite() {
-            return Err(self.not_finite(self.done)?);
-        }
-        self.checkpoints.keep(self.done, weights);
-        self.save_good()
-    }
-
-    /// Saves the good weights as the last, and as the best if there are none.
-    fn save_good(&mut self) -> Result<()> {
-        let (_, weights) = self.checkpoints.good();
-        self.output.save_last(&weights)?;
-        if self.output.has_best() { Ok(()) } else { self.output.save_best(&weights) }
-    }
-
-    /// After an error in the middle of an epoch: saves what can be saved and hands the error on.
-    fn rescue(&mut self, error: Error) -> Error {
-        if !matches!(error, Error::NotFinite(_) | Error::Collapsed(_)) && self.done > 0 {
-            // The first error is the one that the user must hear of.
-            if self.save_unfinished().is_err() {
-                let _ = self.save_good();
-            }
-        }
-        error
-    }
-
-    /// Saves what is good and explains what is not. The update of a step is skipped on the device while its loss is not
-    /// finite, so the weights are still those that the step met, and the first bad tensor can be found.
-    fn not_finite(&mut self, step: usize) -> Result<Error> {
-        self.save_good()?;
-        let source = match &self.last_batch {
-            Some(batch) => {
-                let store = self.parts.trainer.store();
-                first_bad_tensor(self.model, store, self.config(), self.set, batch).unwrap_or_default()
-            }
-            None => None,
-        };
-        let source = source.unwrap_or_else(|| "the embedding of an image outside the last batch".to_string());
-        let kept = match self.checkpoints.good_step() {
-            0 => "only the starting weights were good, and they".to_string(),
-            step => format!("the last good weights, those of step {step},"),
-        };
-        Ok(Error::NotFinite(format!(
-            "the loss is NaN or Inf at step {step}: the first tensor that is not finite is {source}; {kept} are in {}; \
-             try a lower `learning_rate` than {:?}",
-            self.output.last_place(),
-            self.rate.start()
-        )))
+        Ok(measured?.map(|measured| (weights, measured)))
     }
 }

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
+use super::collapse::Guard;
+use super::sums::EpochSums;
+use super::{Baselines, Versions};
 use crate::eval::verification::Accuracy;
 use crate::plan::{BufferSpec, Role, Shape, Type};
 use crate::store::NamedTensor;
-use crate::weights::{explain, serialise, write_whole};
+use crate::weights::{Floats, check_digest, check_fields, explain, info, save};
 use crate::{Error, Result};
 
 /// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.
-const FORMAT: &str = "facenet-gpu-state/1";
+const FORMAT: &str = "facenet-gpu-state/2";
 
 /// A training run at the end of a step, as a value. Training that is restored from it goes on byte for byte as the run that
 /// it was taken from, on the same device.
@@ -25,12 +28,14 @@ pub struct TrainingState {
     pub network: String,
     /// Parameters, running statistics and optimiser state.
     pub tensors: Vec<NamedTensor>,
-    /// Where the random generators and the schedule stand.
+    /// Where the random generators stand.
     pub progress: Progress,
+    /// What the loop around the steps knows; as at its start where a [`Trainer`](super::Trainer) alone has made the state.
+    pub run: RunState,
 }
 
-/// The part of a [`TrainingState`] that is no tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+/// Where the steps of a run stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Progress {
@@ -43,69 +48,68 @@ pub struct Progress {
     pub dropout: u32,
     /// Counter of the generator that takes negatives at random.
     pub mining: u32,
-    /// What the schedule's learning rate is multiplied by.
-    #[serde(with = "bits32")]
-    pub rate_scale: f32,
-    /// The best accuracy so far.
-    pub best: Option<Best>,
 }
 
-/// An [`Accuracy`] that survives a file.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What the loop around the steps knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Best {
-    /// Share of the pairs that were classified rightly, 0 to 1.
-    #[serde(with = "bits64")]
-    pub accuracy: f64,
-    /// The threshold that suits all pairs best.
-    #[serde(with = "bits32")]
-    pub threshold: f32,
-    /// Bits of the thresholds chosen on the first and on the second half.
-    half_thresholds: [u32; 2],
-    /// Number of pairs.
-    pub pairs: usize,
+pub struct RunState {
+    /// What the schedule's learning rate is multiplied by.
+    pub rate_scale: f32,
+    /// Times that the run has returned to older weights because the loss was NaN or Inf.
+    pub rescues: u32,
+    /// The best accuracy so far.
+    pub best: Option<Accuracy>,
+    /// The epoch of the best weights.
+    pub best_epoch: u32,
+    /// Accuracy across versions, of the best weights.
+    pub versions: Option<Versions>,
+    /// What was reached without training.
+    pub baselines: Option<Baselines>,
+    /// Seconds of training so far.
+    pub seconds: f64,
+    /// The triplets that were chosen offline last.
+    pub offline: Option<OfflineState>,
+    /// The epoch that has begun.
+    pub(super) epoch: EpochSums,
+    /// What the collapse guard has seen.
+    pub(super) guard: Guard,
 }
 
-impl From<Accuracy> for Best {
-    fn from(a: Accuracy) -> Self {
-        let half_thresholds = a.half_thresholds.map(f32::to_bits);
-        Self { accuracy: a.accuracy, threshold: a.threshold, half_thresholds, pairs: a.pairs }
+/// Triplets that were chosen offline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct OfflineState {
+    /// Steps that were done before.
+    pub step: usize,
+    /// Anchor, positive and negative of each, as images of the set.
+    pub triplets: Vec<[usize; 3]>,
+}
+
+impl Default for RunState {
+    /// The start of a run.
+    fn default() -> Self {
+        Self {
+            rate_scale: 1.0,
+            rescues: 0,
+            best: None,
+            best_epoch: 0,
+            versions: None,
+            baselines: None,
+            seconds: 0.0,
+            offline: None,
+            epoch: EpochSums::default(),
+            guard: Guard::default(),
+        }
     }
 }
 
-impl From<Best> for Accuracy {
-    fn from(b: Best) -> Self {
-        let half_thresholds = b.half_thresholds.map(f32::from_bits);
-        Self { accuracy: b.accuracy, threshold: b.threshold, half_thresholds, pairs: b.pairs }
-    }
-}
-
-/// Floats by their bits: decimal digits would have to be parsed exactly.
-mod bits32 {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(x: &f32, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u32(x.to_bits())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f32, D::Error> {
-        u32::deserialize(d).map(f32::from_bits)
-    }
-}
-
-/// As `bits32`.
-mod bits64 {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u64(x.to_bits())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
-        u64::deserialize(d).map(f64::from_bits)
+impl RunState {
+    /// Steps of the epoch that has begun and is not measured yet.
+    pub fn steps_of_epoch(&self) -> usize {
+        self.epoch.steps()
     }
 }
 
@@ -122,7 +126,7 @@ fn prefix(role: Role) -> &'static str {
 }
 
 impl TrainingState {
-    /// Writes a file. It appears whole or not at all.
+    /// Writes a file. It appears whole or not at all, and carries a digest.
     ///
     /// # Errors
     /// The folder cannot be written or the disk is full; an older file of that name is then still whole.
@@ -131,19 +135,12 @@ impl TrainingState {
             ("format", FORMAT.to_string()),
             ("network", self.network.clone()),
             ("progress", serde_json::to_string(&self.progress).expect("progress is plain data")),
+            ("run", serde_json::to_string(&self.run).expect("the state of a run is plain data")),
         ];
-        let info: BTreeMap<String, String> = fields.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
-        let view = |t: &'_ NamedTensor| {
-            let dims = t.spec.shape.dims().iter().map(|&d| d as usize).collect();
-            let name = format!("{}{}", prefix(t.spec.role), t.spec.name);
-            (name, dims)
-        };
-        let named: Vec<(String, Vec<usize>)> = self.tensors.iter().map(view).collect();
-        let views = named.into_iter().zip(&self.tensors).map(|((name, dims), t)| {
-            let view = TensorView::new(Dtype::F32, dims, bytemuck::cast_slice(&t.data));
-            (name, view.expect("a tensor has as many values as its shape says"))
-        });
-        write_whole(path.as_ref(), &serialise(views, info))
+        let fields: BTreeMap<String, String> = fields.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+        let floats = |t: &'_ NamedTensor| format!("{}{}", prefix(t.spec.role), t.spec.name);
+        let named = self.tensors.iter().map(|t| (floats(t), Floats { dims: t.spec.shape.dims(), data: &t.data }));
+        save(path.as_ref(), &named.collect(), &fields)
     }
 
     /// Reads a file.
@@ -154,18 +151,20 @@ impl TrainingState {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         let fail = |message: &str| Error::Weights { path: path.to_path_buf(), message: message.to_string() };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| explain(path, &bytes, e))?;
-        let info = header.metadata().clone().unwrap_or_default();
-        match info.get("format").map(String::as_str) {
+        let fields = info(path, &bytes)?;
+        match fields.get("format").map(String::as_str) {
             Some(FORMAT) => {}
             Some(other) if other.starts_with("facenet-gpu-state/") => {
                 return Err(fail("is a training state of another version of facenet-gpu; use that version"));
             }
             _ => return Err(fail("is no training state; give a file that a training run has saved")),
         }
+        check_fields(path, &fields, &["format", "network", "progress", "run"])?;
+        check_digest(path, &bytes)?;
         let broken = || fail("is damaged: its header lacks or garbles what the run had reached; take an older one");
-        let network = info.get("network").cloned().ok_or_else(broken)?;
-        let progress = info.get("progress").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(broken)?;
+        let network = fields.get("network").cloned().ok_or_else(broken)?;
+        let progress = fields.get("progress").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(broken)?;
+        let run = fields.get("run").and_then(|text| serde_json::from_str(text).ok()).ok_or_else(broken)?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| explain(path, &bytes, e))?;
         let mut tensors = Vec::with_capacity(file.len());
         for (name, view) in file.tensors() {
@@ -179,7 +178,7 @@ impl TrainingState {
             tensors.push(NamedTensor { spec, data: bytemuck::pod_collect_to_vec(view.data()) });
         }
         tensors.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-        Ok(Self { network, tensors, progress })
+        Ok(Self { network, tensors, progress, run })
     }
 }
 
@@ -204,13 +203,18 @@ mod tests {
                 tensor("a/w", Role::Param, &[1.0, f32::MIN_POSITIVE, -0.0]),
                 tensor("a/w/sum", Role::State, &[3.0, 1e-45, f32::INFINITY]),
             ],
-            progress: Progress {
-                seed: u64::MAX,
-                step: 1 << 60,
-                dropout: u32::MAX,
-                mining: 7,
+            progress: Progress { seed: u64::MAX, step: 1 << 60, dropout: u32::MAX, mining: 7 },
+            run: RunState {
                 rate_scale: 0.1,
-                best: Some(Best { accuracy: 0.1 + 0.2, threshold: 1.1, half_thresholds: [1, 2], pairs: 6000 }),
+                best: Some(Accuracy {
+                    accuracy: 0.1 + 0.2,
+                    threshold: 1.1,
+                    half_thresholds: [f32::MIN_POSITIVE, 1e-45],
+                    pairs: 6000,
+                }),
+                seconds: 1e9 / 3.0,
+                offline: Some(OfflineState { step: 4, triplets: vec![[1, 2, 3]] }),
+                ..RunState::default()
             },
         }
     }
@@ -237,8 +241,12 @@ mod tests {
             std::fs::write(&path, &bytes[..length]).unwrap();
             assert!(TrainingState::load(&path).is_err(), "{length} bytes");
         }
-        let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+        let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
         std::fs::write(&path, safetensors::serialize([("x", view)], None).unwrap()).unwrap();
         assert!(TrainingState::load(&path).unwrap_err().to_string().contains("is no training state"));
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, flipped).unwrap();
+        assert!(TrainingState::load(&path).unwrap_err().to_string().contains("does not match its digest"));
     }
 }

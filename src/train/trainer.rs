@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::state::{Progress, ROLES};
 use super::step::{self, Buffers, Chunks, NOWHERE, Step};
-use super::{Compatible, Config, TrainingState, choose_chunk};
+use super::{Compatible, Config, RunState, TrainingState, choose_chunk};
 use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::model::Model;
@@ -337,8 +337,8 @@ impl Trainer {
         self.checkpoint()?.wait()
     }
 
-    /// Everything that training must know to go on from here, as a value. What only the loop around the steps knows (the
-    /// learning rate's scale, the best accuracy) is left at its start. Waits for the device.
+    /// Everything that training must know to go on from here, as a value. What only the loop around the steps knows
+    /// ([`RunState`]) is left at its start. Waits for the device.
     ///
     /// # Errors
     /// As [`checkpoint`](Self::checkpoint).
@@ -346,8 +346,8 @@ impl Trainer {
         let mut tensors = self.store.download(&ROLES)?.wait()?;
         tensors.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         let Self { seed, steps, dropout, mining, .. } = *self;
-        let progress = Progress { seed, step: steps, dropout, mining, rate_scale: 1.0, best: None };
-        Ok(TrainingState { network: self.metadata.network.clone(), tensors, progress })
+        let progress = Progress { seed, step: steps, dropout, mining };
+        Ok(TrainingState { network: self.metadata.network.clone(), tensors, progress, run: RunState::default() })
     }
 
     /// Goes on from a state: the next step is the one that would have followed it.

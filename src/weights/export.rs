@@ -8,7 +8,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use super::import::tensors_of;
 use super::layout::permute;
 use super::names::{COUNTER, Family};
-use super::{Weights, serialise, write_whole};
+use super::Weights;
+use super::container::serialise;
+use super::file::write_whole;
 use crate::plan::Shape;
 use crate::{Result, net};
 

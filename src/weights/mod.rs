@@ -2,8 +2,10 @@
 //! images must be prepared, and where they come from. [`import()`] and [`export()`] exchange weights with other
 //! programs.
 
+mod container;
 mod entry;
 mod export;
+mod file;
 mod import;
 mod layout;
 mod names;
@@ -11,13 +13,14 @@ mod names;
 mod pytorch;
 mod state_dict;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensorError, SafeTensors};
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+use serde::{Deserialize, Serialize};
 
 use crate::data::preprocess::Preprocess;
 use crate::model::Model;
@@ -25,11 +28,20 @@ use crate::plan::Shape;
 use crate::text::{printable, shown};
 use crate::{Error, Result};
 
+pub(crate) use container::{Floats, check_digest, check_fields, explain, info, save};
 pub use export::{Exported, export};
+#[cfg(feature = "program")]
+pub(crate) use file::{check_writable, remove_stale, sync_folder, write_whole};
 pub use import::{Imported, guess_network, import};
 
 /// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.
-const FORMAT: &str = "facenet-gpu/1";
+const FORMAT: &str = "facenet-gpu/2";
+/// That of files without a digest and without a word about training, which are still read.
+const OLDER_FORMAT: &str = "facenet-gpu/1";
+
+/// Every metadata field.
+const FIELDS: [&str; 9] =
+    ["format", "network", "embedding", "preprocess", "version", "provenance", "license", "dataset", "training"];
 
 /// What messages call weights that come from no file.
 const UNNAMED: &str = "weights";
@@ -47,6 +59,38 @@ pub struct Metadata {
     pub version: String,
     /// Where the weights come from.
     pub origin: Origin,
+    /// What training had reached when they were saved; `None` if they were not trained by this crate.
+    pub training: Option<Trained>,
+}
+
+/// The moment of a training run from which weights are.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Trained {
+    /// Steps that were done.
+    pub step: u64,
+    /// Epochs that were complete.
+    pub epoch: u32,
+    /// Verification accuracy on held-out people, 0 to 1; `None` if these weights were not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Pairs behind the accuracy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<usize>,
+    /// The squared distance below which a pair of held-out people counts as one person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Digest of the list of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+}
+
+impl Trained {
+    /// After `step` steps; nothing else is known.
+    pub fn at(step: u64) -> Self {
+        Self { step, ..Self::default() }
+    }
 }
 
 impl Metadata {
@@ -61,6 +105,7 @@ impl Metadata {
             preprocess: model.preprocess().clone(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             origin: Origin::default(),
+            training: None,
         })
     }
 }
@@ -109,13 +154,12 @@ impl Weights {
         ];
         let mut info = m.origin.fields();
         info.extend(fields.into_iter().map(|(k, v)| (k.to_string(), v)));
-        let mut views = Vec::with_capacity(self.tensors.len());
-        for (name, shape, data) in &self.tensors {
-            let dims = shape.dims().iter().map(|&d| d as usize).collect();
-            let view = TensorView::new(Dtype::F32, dims, bytemuck::cast_slice(data));
-            views.push((name.as_str(), view.expect("a tensor has as many values as its shape says")));
+        if let Some(training) = &m.training {
+            info.insert("training".to_string(), serde_json::to_string(training).expect("it is plain data"));
         }
-        write_whole(path, &serialise(views, info))
+        let floats = self.tensors.iter().map(|(name, shape, data)| (name.clone(), Floats { dims: shape.dims(), data }));
+        let tensors: BTreeMap<String, Floats<'_>> = floats.collect();
+        save(path, &tensors, &info)
     }
 
     /// Reads a file.
@@ -147,9 +191,7 @@ impl Weights {
     /// `path` stands for the bytes in messages.
     fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let fail = |message: String| unusable(path, &message);
-        let explain = |e: SafeTensorError| explain(path, bytes, e);
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(explain)?;
-        let info = header.metadata().clone().unwrap_or_default();
+        let info = info(path, bytes)?;
         let field = |name: &str| {
             let missing = || {
                 fail(format!(
@@ -160,14 +202,19 @@ impl Weights {
             info.get(name).cloned().ok_or_else(missing)
         };
         let format = field("format")?;
-        if format != FORMAT {
+        if format != FORMAT && format != OLDER_FORMAT {
             return Err(fail(if format.starts_with("facenet-gpu/") {
                 format!("has format {}, this version reads {FORMAT}; update facenet-gpu", shown(&format))
             } else {
                 "was not written by facenet-gpu; turn it into a weights file with `facenet-gpu import`".to_string()
             }));
         }
+        check_fields(path, &info, &FIELDS)?;
+        if format == FORMAT {
+            check_digest(path, bytes)?;
+        }
         let broken = |name: &str| fail(format!("has a broken metadata field \"{name}\""));
+        let training = info.get("training").map(|text| serde_json::from_str(text).map_err(|_| broken("training")));
         let metadata = Metadata {
             network: field("network")?,
             embedding: field("embedding")?.parse().map_err(|_| broken("embedding"))?,
@@ -178,8 +225,9 @@ impl Weights {
                 license: info.get("license").cloned(),
                 dataset: info.get("dataset").cloned(),
             },
+            training: training.transpose()?,
         };
-        let file = SafeTensors::deserialize(bytes).map_err(explain)?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| explain(path, bytes, e))?;
         let mut tensors = Vec::with_capacity(file.len());
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
@@ -224,95 +272,9 @@ impl Weights {
     }
 }
 
-/// Why these bytes are no safetensors file.
-pub(crate) fn explain(path: &Path, bytes: &[u8], error: SafeTensorError) -> Error {
-    let message = match error {
-        SafeTensorError::MetadataIncompleteBuffer => {
-            "is cut short: it holds fewer bytes than its header promises; copy it again".into()
-        }
-        // The first eight bytes are the length of the header, which begins with a brace.
-        _ if bytes.is_empty() => "is empty; copy it again".into(),
-        e if bytes.get(8) == Some(&b'{') => {
-            format!("is cut short or damaged ({}); copy it again", shown(&e.to_string()))
-        }
-        _ => "is not a safetensors file; give one that `facenet-gpu train` or `facenet-gpu import` wrote".into(),
-    };
-    unusable(path, &message)
-}
-
 /// An error about the file `path`, which may have written parts of the message itself.
 pub(crate) fn unusable(path: &Path, message: &str) -> Error {
     Error::Weights { path: path.to_path_buf(), message: printable(message).into_owned() }
-}
-
-/// A safetensors file: equal tensors and metadata give equal bytes.
-pub(crate) fn serialise<'a, S: AsRef<str> + Ord + std::fmt::Display>(
-    tensors: impl IntoIterator<Item = (S, TensorView<'a>)>,
-    info: BTreeMap<String, String>,
-) -> Vec<u8> {
-    let info: HashMap<String, String> = info.into_iter().collect();
-    sorted_metadata(safetensors::serialize(tensors, Some(info)).expect("valid views serialise"))
-}
-
-/// Writes a file so that it appears whole or not at all. A symbolic link stays one; what is no regular file, such as a
-/// pipe, is written as it is.
-///
-/// # Errors
-/// The folder cannot be written or the disk is full.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    if fs::metadata(&target).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        let mut special = fs::OpenOptions::new().write(true).open(&target).map_err(Error::io("write", path))?;
-        return special.write_all(bytes).map_err(Error::io("write", path));
-    }
-    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = temporary(folder).map_err(Error::io("write", path))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    file.persist(&target).map_err(|e| Error::io("write", path)(e.error))?;
-    sync_folder(folder);
-    Ok(())
-}
-
-/// Brings a folder's list of files to the disk, so that a file that was renamed into it is there after a power cut. Where
-/// the system cannot do that (folders on Windows, some network drives), the file is written all the same.
-fn sync_folder(folder: &Path) {
-    #[cfg(unix)]
-    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
-    #[cfg(not(unix))]
-    let _ = folder;
-}
-
-/// A temporary file with the permissions that any new file gets; those of tempfile are for its owner's eyes only.
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has permissions to set"))]
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-/// Checks that files can be written into a folder, so that this is found out before the work and not after it.
-///
-/// # Errors
-/// The folder does not exist or cannot be written.
-#[cfg(feature = "program")]
-pub(crate) fn check_writable(folder: &Path) -> Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    tempfile::NamedTempFile::new_in(folder).map(drop).map_err(Error::io("write into", folder))
-}
-
-/// The same file with its header's keys in order: safetensors keeps metadata in a hash map, whose order would make two
-/// equal weights differ in their bytes.
-fn sorted_metadata(bytes: Vec<u8>) -> Vec<u8> {
-    let (size, data) = bytes.split_at(8);
-    let size =
-        usize::try_from(u64::from_le_bytes(size.try_into().expect("eight bytes"))).expect("a header fits memory");
-    let header: serde_json::Value = serde_json::from_slice(&data[..size]).expect("a header that was just written");
-    // serde_json's maps are ordered by key.
-    let mut sorted = serde_json::to_vec(&header).expect("a header is plain data");
-    sorted.resize(sorted.len().next_multiple_of(8), b' ');
-    [&(sorted.len() as u64).to_le_bytes()[..], &sorted, &data[size..]].concat()
 }
 
 #[cfg(test)]
@@ -328,6 +290,7 @@ mod tests {
                 preprocess: Preprocess { height: 64, width: 64, normalise: Normalise::Fixed },
                 version: "0.0.1".into(),
                 origin: Origin { license: Some("CC BY 4.0".into()), ..Origin::default() },
+                training: Some(Trained { step: 7, accuracy: Some(0.1 + 0.2), threshold: Some(0.7), ..Trained::default() }),
             },
             tensors: vec![("a/w".into(), Shape::new(&[2, 2]).unwrap(), vec![1.0, -2.0, 3.0, 0.5])],
         }
@@ -394,10 +357,10 @@ mod tests {
     #[test]
     fn other_files_are_refused_with_what_they_lack() {
         assert!(refusal(b"PK\x03\x04 some other kind of file").contains("is not a safetensors file; give one"));
-        let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+        let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
         let foreign = safetensors::serialize([("x", view)], None).unwrap();
         assert!(refusal(&foreign).contains("was not written by facenet-gpu"));
-        let newer = String::from_utf8_lossy(&saved()[8..saved().len() - 16]).replace("facenet-gpu/1", "facenet-gpu/9");
+        let newer = String::from_utf8_lossy(&saved()[8..saved().len() - 16]).replace("facenet-gpu/2", "facenet-gpu/9");
         let bytes = [&saved()[..8], newer.as_bytes(), &[0; 16]].concat();
         assert!(refusal(&bytes).contains("update facenet-gpu"));
     }
@@ -427,21 +390,5 @@ mod tests {
         fs::create_dir(&path).unwrap();
         assert!(weights().save(&path).is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing temporary is left behind");
-    }
-
-    /// A rename would put a file in the place of `/dev/full` or of a link.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn devices_are_written_and_links_stay_links() {
-        let dir = tempfile::tempdir().unwrap();
-        let [file, link, full] = ["file", "link", "full"].map(|name| dir.path().join(name));
-        fs::write(&file, "old").unwrap();
-        std::os::unix::fs::symlink(&file, &link).unwrap();
-        write_whole(&link, b"new").unwrap();
-        assert!(link.is_symlink() && fs::read(&file).unwrap() == b"new");
-        std::os::unix::fs::symlink("/dev/full", &full).unwrap();
-        let text = write_whole(&full, b"new").unwrap_err().to_string();
-        assert!(full.is_symlink() && text.contains("full"), "{text}");
-        assert!(!Path::new("/dev/full").is_file());
     }
 }

@@ -10,7 +10,8 @@ use half::{bf16, f16};
 use safetensors::SafeTensors;
 
 use super::entry::{Data, Entry, damaged};
-use super::{FORMAT, explain, pytorch, unusable};
+use super::container::explain;
+use super::{FORMAT, OLDER_FORMAT, pytorch, unusable};
 use crate::text::{listed, shown};
 use crate::{Error, Result};
 
@@ -46,7 +47,7 @@ impl StateDict {
         let bytes = fs::read(path).map_err(Error::io("read", path))?;
         let (size, header) = SafeTensors::read_metadata(&bytes).map_err(|e| explain(path, &bytes, e))?;
         let info = header.metadata().clone().unwrap_or_default();
-        if info.get("format").is_some_and(|format| format == FORMAT) {
+        if info.get("format").is_some_and(|format| [FORMAT, OLDER_FORMAT].contains(&format.as_str())) {
             return Err(unusable(path, "was written by facenet-gpu and needs no import; use it as it is"));
         }
         let tensors = header.tensors().into_iter().map(|(name, info)| {

@@ -17,6 +17,7 @@ fn weights(network: &Network, normalise: Normalise) -> Weights {
         preprocess: Preprocess { height, width, normalise },
         version: env!("CARGO_PKG_VERSION").into(),
         origin: Origin::default(),
+        training: None,
     };
     let mut weights = initial_weights(&network.model().unwrap(), metadata, 1);
     for (i, (name, _, data)) in weights.tensors.iter_mut().enumerate() {

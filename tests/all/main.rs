@@ -21,6 +21,7 @@ mod networks;
 mod networks_golden;
 mod ops;
 mod optim;
+mod resume;
 mod rows;
 mod search;
 mod selection;

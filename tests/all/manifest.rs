@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// What only the program needs.
-const PROGRAM: [&str; 9] =
-    ["clap", "csv", "ctrlc", "indicatif", "plotters", "pytorch-reader", "tiny-skia", "toml", "zip"];
+const PROGRAM: [&str; 10] =
+    ["clap", "csv", "fs4", "humantime", "indicatif", "plotters", "pytorch-reader", "tiny-skia", "toml", "zip"];
 
 /// Names of the crates that are built with these flags, on any system.
 fn crates(flags: &[&str]) -> BTreeSet<String> {

@@ -14,7 +14,7 @@ use facenet_gpu::model::Model;
 use facenet_gpu::net::{self, Blocks};
 use facenet_gpu::op::Mining;
 use facenet_gpu::train::{
-    Config, EpochReport, InMemory, Observer, OptimiserKind, Schedule, Trainer, TrainingState, train,
+    Config, End, InMemory, Observer, Offline, OptimiserKind, Schedule, StepReport, Summary, Trainer, TrainingState, train,
 };
 use facenet_gpu::{Engine, initial_weights};
 
@@ -138,56 +138,85 @@ fn the_process_that_goes_on() {
     trainer.state().unwrap().save(Path::new(&file).with_extension("done")).unwrap();
 }
 
-/// Ends a run after so many epochs.
-struct EndAfter<'a>(u32, &'a AtomicBool);
+/// Ends a run after so many steps.
+struct EndAfter<'a>(usize, &'a AtomicBool);
 
 impl Observer for EndAfter<'_> {
-    fn epoch(&mut self, report: &EpochReport) {
-        self.1.store(report.epoch >= self.0, Ordering::Relaxed);
+    fn step(&mut self, report: &StepReport, _: f64) {
+        self.1.store(report.step >= self.0, Ordering::Relaxed);
     }
 }
 
-/// A whole run, evaluation and halved learning rate included, against one that ends after an epoch and goes on.
+/// Runs on the CPU, from `state` on if there is one, until a step has been reported.
+fn whole_run(config: &Config, state: Option<TrainingState>, end: usize) -> facenet_gpu::Result<(InMemory, Summary)> {
+    let stop = AtomicBool::new(false);
+    let mut output = InMemory::resumable(state);
+    let (set, observer) = (Arc::new(faces()), &mut EndAfter(end, &stop));
+    let summary = train(&Engine::Cpu, &model(), config, &set, &mut output, &stop, observer)?;
+    Ok((output, summary))
+}
+
+/// A state without the time, which no two runs share.
+fn timeless(state: Option<TrainingState>) -> TrainingState {
+    let mut state = state.unwrap();
+    state.run.seconds = 0.0;
+    state
+}
+
+/// Whole runs, evaluation, halved learning rate and offline selection included, against runs that end somewhere in an epoch,
+/// go through a file and go on.
 #[test]
-fn a_run_that_goes_on_after_an_epoch_ends_with_the_bits_and_the_best_score_of_one_without_a_break() {
+fn a_run_that_goes_on_from_any_step_ends_with_the_bits_and_the_best_score_of_one_without_a_break() {
     let dir = tempfile::tempdir().unwrap();
-    let set = Arc::new(faces());
-    let config = config(OptimiserKind::AdaGrad, None).with(|c| {
+    let file = dir.path().join("state.safetensors");
+    let online = config(OptimiserKind::AdaGrad, None).with(|c| {
         (c.people, c.images, c.epochs) = (3, 3, 3);
         c.held_out = 0.34;
     });
-    let run = |state: Option<TrainingState>, epochs: u32| {
-        let stop = AtomicBool::new(false);
-        let mut output = InMemory::resumable(state);
-        let observer = &mut EndAfter(epochs, &stop);
-        let summary = train(&Engine::Cpu, &model(), &config, &set, &mut output, &stop, observer).unwrap();
-        (output, summary)
-    };
-    let (whole, expected) = run(None, 9);
-    let (broken, part) = run(None, 1);
-    assert!(!expected.stopped && part.stopped && part.steps < expected.steps, "{part:?}");
-    let file = dir.path().join("state.safetensors");
-    // A scale that the schedule does not give, so that it must come from the state.
-    let halve = |mut state: TrainingState| {
-        state.progress.rate_scale = 0.5;
-        state
-    };
-    broken.state.unwrap().save(&file).unwrap();
-    let state = TrainingState::load(&file).unwrap();
-    let best = part.best.unwrap();
-    assert_eq!(state.progress.best.unwrap().accuracy.to_bits(), best.accuracy.to_bits());
-    let (resumed, summary) = run(Some(state.clone()), 9);
-    assert_eq!(resumed.last, whole.last);
-    assert_eq!((summary.steps, summary.best), (expected.steps, expected.best));
-    assert_eq!(resumed.state.unwrap(), whole.state.unwrap());
-    assert_ne!(run(Some(halve(state.clone())), 9).0.last, resumed.last);
+    let mut half = Offline::every(7);
+    half.share = 0.5;
+    let offline = online.clone().with(|c| c.offline = Some(half));
+    for config in [online, offline] {
+        let (whole, expected) = whole_run(&config, None, usize::MAX).unwrap();
+        assert_eq!((expected.end, expected.steps, expected.epochs), (End::Done, 60, 3));
+        // In the middle of the first epoch, at its end, and in the last one.
+        for end in [3, 19, 45] {
+            let (broken, part) = whole_run(&config, None, end).unwrap();
+            assert!(part.stopped() && part.steps < expected.steps, "{part:?}");
+            broken.state.unwrap().save(&file).unwrap();
+            let state = TrainingState::load(&file).unwrap();
+            assert_eq!(state.run.best, part.best);
+            let (resumed, summary) = whole_run(&config, Some(state.clone()), usize::MAX).unwrap();
+            assert_eq!(resumed.last, whole.last, "stopped after {} steps", part.steps);
+            assert_eq!((summary.steps, summary.best), (expected.steps, expected.best));
+            assert_eq!(timeless(resumed.state), timeless(whole.state.clone()));
+            // Scales that the schedule does not give must come from the state.
+            let mut halved = state;
+            halved.run.rate_scale = 0.5;
+            assert_ne!(whole_run(&config, Some(halved), usize::MAX).unwrap().0.last, resumed.last);
+        }
+    }
+}
 
-    let mut between = state;
+#[test]
+fn a_run_that_has_ended_is_prolonged_by_more_epochs() {
+    let config = |epochs| {
+        config(OptimiserKind::Sgd, None).with(|c| {
+            (c.people, c.images, c.epochs) = (3, 3, epochs);
+            (c.held_out, c.schedule) = (0.34, Schedule::Constant);
+        })
+    };
+    let (short, ended) = whole_run(&config(1), None, usize::MAX).unwrap();
+    assert_eq!(ended.end, End::Done);
+    let (prolonged, _) = whole_run(&config(3), short.state.clone(), usize::MAX).unwrap();
+    assert_eq!(prolonged.last, whole_run(&config(3), None, usize::MAX).unwrap().0.last);
+    let (same, again) = whole_run(&config(1), short.state.clone(), usize::MAX).unwrap();
+    assert_eq!((again.end, again.steps), (End::Done, ended.steps));
+    assert_eq!(same.last, None, "there is nothing left to do");
+    let mut between = short.state.unwrap();
     between.progress.step += 1;
-    let stop = AtomicBool::new(false);
-    let mut output = InMemory::resumable(Some(between));
-    let refused = train(&Engine::Cpu, &model(), &config, &set, &mut output, &stop, &mut EndAfter(9, &stop));
-    assert!(refused.unwrap_err().to_string().contains("ends no epoch of this run"));
+    let refused = whole_run(&config(3), Some(between), usize::MAX).unwrap_err().to_string();
+    assert!(refused.contains("which this run does not have"), "{refused}");
 }
 
 #[test]

@@ -79,8 +79,8 @@ fn only_one_file_waits_for_a_gpu() {
 }
 
 /// Layers from the bottom up; a layer may use those before it.
-const LAYERS: [&str; 21] = [
-    "error", "text", "plan", "executor", "cpu", "gpu", "engine", "store", "data", "graph", "op", "search", "optim",
+const LAYERS: [&str; 22] = [
+    "error", "text", "digest", "plan", "executor", "cpu", "gpu", "engine", "store", "data", "graph", "op", "search", "optim",
     "model", "net", "eval", "weights", "session", "train", "bench", "cli",
 ];
 

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::cli::table;
 use crate::cli::words::with_flags;
 use crate::model::Model;
-use crate::train::{Config, EpochReport, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary};
+use crate::train::{Config, End, EpochReport, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary};
 
 /// Without a terminal a line about steps is printed this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -35,6 +35,8 @@ pub(super) struct Console {
     pub(super) bar: ProgressBar,
     terminal: bool,
     steps: usize,
+    /// Steps before this run.
+    first: usize,
     banner: String,
     /// The settings as asked for.
     config: Config,
@@ -51,6 +53,7 @@ impl Console {
             bar: ProgressBar::hidden(),
             terminal: std::io::stderr().is_terminal(),
             steps: 0,
+            first: 0,
             banner: format!("{}, {height}x{width}, {dimensions} dimensions", model.name()),
             config: config.clone(),
             begin: Instant::now(),
@@ -81,10 +84,10 @@ impl Console {
 
 impl Observer for Console {
     fn begin(&mut self, s: &Setup<'_>) {
-        self.steps = s.steps;
+        (self.steps, self.first) = (s.steps, s.first);
         say!("data      {}", s.set.summary());
         let pairs = if s.pairs > 0 { format!(" ({} pairs)", table::count(s.pairs as u64)) } else { String::new() };
-        say!("split     {} people to train on, {} held out{pairs}", s.train_people, s.held_out_people);
+        say!("split     {} people to train on, {} held out{pairs}", s.train_people, s.held_out.len());
         say!(
             "network   {}, {} parameters, {} multiply-adds",
             self.banner,
@@ -110,7 +113,7 @@ impl Observer for Console {
                 percent(f.pixels.accuracy),
                 percent(f.untrained.accuracy)
             ),
-            None if s.held_out_people == 0 => say!("baseline  nobody is held out, so nothing is measured"),
+            None if s.held_out.len() == 0 => say!("baseline  nobody is held out, so nothing is measured"),
             None => {}
         }
         say!("training  {}, {}", counted(self.config.epochs as usize, "epoch"), counted(s.steps, "step"));
@@ -157,7 +160,7 @@ impl Observer for Console {
     }
 
     fn step(&mut self, r: &StepReport, images_per_second: f64) {
-        let left = self.begin.elapsed().as_secs_f64() / r.step as f64 * (self.steps - r.step) as f64;
+        let left = self.begin.elapsed().as_secs_f64() / (r.step - self.first) as f64 * (self.steps - r.step) as f64;
         let pace = format!("{images_per_second:.0} images/s  {} left", table::duration(left));
         let state = format!(
             "step {}/{}  loss {:.4}  active {}/{}  d(a,p) {:.3}  d(a,n) {:.3}",
@@ -203,10 +206,14 @@ impl Observer for Console {
 /// The last lines of a run.
 pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
     let time = table::duration(summary.seconds);
-    if summary.stopped {
-        say!("stopped   after {}, {time}", counted(summary.steps, "step"));
-    } else {
-        say!("done      {} in {time}", counted(summary.steps, "step"));
+    let steps = counted(summary.steps, "step");
+    match summary.end {
+        End::Done => say!("done      {steps} in {time}"),
+        End::Stopped => say!("stopped   after {steps}, {time}"),
+        End::TimeOver => say!("done      the time is over after {steps}, {time}"),
+        End::NoBetter(epochs) => {
+            say!("done      {steps} in {time}; {} were no better than the best", counted(epochs as usize, "epoch"));
+        }
     }
     if let (Some(best), Some(baselines)) = (&summary.best, &summary.baselines) {
         say!(
@@ -226,9 +233,16 @@ pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
             v.across.threshold
         );
     }
-    say!("weights   {}", folder.best().display());
-    if summary.stopped {
+    if folder.best().exists() {
+        say!("weights   {}", folder.best().display());
+    } else {
+        say!("weights   {} (as they were at the end, not measured)", folder.last().display());
+    }
+    if summary.stopped() && folder.best().exists() {
         say!("          {} (as they were at the end)", folder.last().display());
     }
-    say!("run       {} ({})", folder.path().display(), folder.tables().join(", "));
+    say!("run       {} ({})", folder.path().display(), folder.files().join(", "));
+    if summary.stopped() {
+        say!("resume    facenet-gpu train --resume {}", folder.path().display());
+    }
 }

@@ -25,7 +25,7 @@ Output:
 With auto the chunk depends on free memory; args.toml holds it, and --chunk repeats it. The folder docs of the source tells \
 of batches in chunks, selection, offline selection and comparable embeddings.
 
-Ctrl-C saves the weights and ends; the exit status is then 130.";
+Ctrl-C saves the weights and the state of the run, and ends; the exit status is then 130. --resume goes on from there.";
 
 /// Train a face embedding on a folder per person, or on synthetic faces
 #[derive(Debug, Args)]
@@ -35,15 +35,23 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub(super) data: Option<PathBuf>,
 
-    /// Synthetic people to draw (without --data)
-    #[arg(long, value_name = "N", default_value_t = 400, conflicts_with = "data", help_heading = "Data",
+    /// Synthetic people to draw, without --data [default: 400]
+    #[arg(long, value_name = "N", conflicts_with = "data", help_heading = "Data",
           value_parser = clap::value_parser!(u32).range(4..=100_000))]
-    pub(super) synth_people: u32,
+    pub(super) synth_people: Option<u32>,
 
-    /// Images of each synthetic person (without --data)
-    #[arg(long, value_name = "N", default_value_t = 12, conflicts_with = "data", help_heading = "Data",
+    /// Images of each synthetic person, without --data [default: 12]
+    #[arg(long, value_name = "N", conflicts_with = "data", help_heading = "Data",
           value_parser = clap::value_parser!(u32).range(2..=10_000))]
-    pub(super) synth_images: u32,
+    pub(super) synth_images: Option<u32>,
+
+    /// Settings from a file such as a run's args.toml; flags come before it
+    #[arg(long, value_name = "FILE", help_heading = "Run", conflicts_with = "resume")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Go on with a run: its folder, its name, or last. --epochs prolongs it
+    #[arg(long, value_name = "RUN", help_heading = "Run", conflicts_with = "name")]
+    pub(super) resume: Option<PathBuf>,
 
     /// Folder of all runs
     #[arg(long, value_name = "DIR", default_value = "runs", help_heading = "Run", hide_short_help = true)]
@@ -72,14 +80,14 @@ const GROUPS: [Group; 10] = [
     ("Network", true, &["network", "input", "embedding"]),
     ("Batch", true, &["people", "images"]),
     ("Batch", false, &["negatives", "batch"]),
-    ("Training", true, &["epochs", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"]),
+    ("Training", true, &["epochs", "time", "patience", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"]),
     (
         "Training",
         false,
         &["positives", "schedule", "momentum", "weight_decay", "dropout", "augment.flip", "augment.shift"],
     ),
     ("Memory", true, &["chunk"]),
-    ("Less common", false, &["frozen_statistics", "on_collapse"]),
+    ("Less common", false, &["save_every", "frozen_statistics", "on_collapse"]),
     ("Offline selection", false, &["offline.every", "offline.subset", "offline.share", "offline.hardest"]),
     ("Embeddings comparable with older ones", false, &["compatible_with"]),
     ("Weights file", false, &["dataset", "license"]),
@@ -89,31 +97,79 @@ const GROUPS: [Group; 10] = [
 #[derive(Debug)]
 pub(super) struct Settings {
     config: Config,
-    /// P was given.
-    people: bool,
-    /// M was given.
-    negatives: bool,
+    /// The flags that were given, by the names of their settings.
+    given: Vec<String>,
 }
 
 impl Settings {
-    /// The settings, with the batch's size in its parts.
+    /// Whether a flag was given.
+    fn given(&self, flag: &str) -> bool {
+        self.given.iter().any(|given| given == flag)
+    }
+
+    /// The settings: those of `file`, if there is one, where no flag says otherwise, with the batch's size in its parts.
     ///
     /// # Errors
     /// The batch's size and its parts do not go together.
-    pub(super) fn config(&self) -> Result<Config> {
-        let c = &self.config;
-        let people = self.people.then_some(c.people);
-        let negatives = self.negatives.then_some(c.negatives);
-        let [people, images, negatives] = batch::shape(people, c.images, negatives, c.batch)?;
-        Ok(Config { people, images, negatives, ..c.clone() })
+    pub(super) fn config(&self, file: Option<&Config>) -> Result<Config> {
+        let c = match file {
+            Some(file) => self.over(file),
+            None => self.config.clone(),
+        };
+        // What a file says counts as given, unless a flag gives the whole instead.
+        let given = |part: &str| self.given(part) || (file.is_some() && !self.given("batch"));
+        if file.is_some() && !["people", "images", "negatives", "batch"].iter().any(|part| self.given(part)) {
+            return Ok(c);
+        }
+        let people = given("people").then_some(c.people);
+        let negatives = given("negatives").then_some(c.negatives);
+        let batch = c.batch.filter(|_| file.is_none() || self.given("batch"));
+        let [people, images, negatives] = batch::shape(people, c.images, negatives, batch)?;
+        Ok(Config { people, images, negatives, batch, ..c })
+    }
+
+    /// `file` with what the flags say.
+    fn over(&self, file: &Config) -> Config {
+        let table = |config: &Config| toml::Table::try_from(config).expect("settings are plain data");
+        let (mut merged, flags) = (table(file), table(&self.config));
+        for key in &self.given {
+            overlay(&mut merged, &flags, key);
+        }
+        merged.try_into().expect("both are settings")
+    }
+
+    /// Settings that the flags change in `run`, apart from those that a run may change when it goes on.
+    pub(super) fn changed(&self, run: &Config) -> Vec<&str> {
+        let (wanted, run_table) = (self.over(run), toml::Table::try_from(run).expect("settings are plain data"));
+        let wanted = toml::Table::try_from(wanted).expect("settings are plain data");
+        let top = |key: &str| key.split('.').next().unwrap_or_default().to_string();
+        let differs = |key: &&String| wanted.get(&top(key)) != run_table.get(&top(key));
+        let free = |key: &&String| !["epochs", "time", "patience", "save_every"].contains(&key.as_str());
+        self.given.iter().filter(free).filter(differs).map(String::as_str).collect()
+    }
+}
+
+/// Takes over the setting `key`, whose parts are separated by dots, from `from`.
+fn overlay(to: &mut toml::Table, from: &toml::Table, key: &str) {
+    match key.split_once('.') {
+        Some((table, inner)) => match (to.get_mut(table), from.get(table)) {
+            (Some(toml::Value::Table(to)), Some(toml::Value::Table(from))) => overlay(to, from, inner),
+            (_, Some(whole)) => drop(to.insert(table.to_string(), whole.clone())),
+            (_, None) => drop(to.remove(table)),
+        },
+        None => match from.get(key) {
+            Some(value) => drop(to.insert(key.to_string(), value.clone())),
+            // What is not in the table is as it fits.
+            None => drop(to.remove(key)),
+        },
     }
 }
 
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
-        let (people, negatives) = (given("people"), given("negatives"));
-        Ok(Self { config: Config::from_arg_matches(matches)?, people, negatives })
+        let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        let given = matches.ids().filter(given).map(ToString::to_string).collect();
+        Ok(Self { config: Config::from_arg_matches(matches)?, given })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -143,26 +199,6 @@ impl Args for Settings {
     }
 }
 
-impl Train {
-    /// What the images are, if nobody says.
-    fn data_name(&self) -> String {
-        let folder = self.data.as_ref().and_then(|dir| Some(dir.canonicalize().ok()?.file_name()?.to_owned()));
-        folder.map_or_else(|| self.synthetic(), |name| name.to_string_lossy().into_owned())
-    }
-
-    /// The people that are drawn, in words.
-    pub(super) fn synthetic(&self) -> String {
-        format!("synthetic: {} people x {} images", self.synth_people, self.synth_images)
-    }
-
-    /// The settings that the flags say.
-    pub(super) fn config(&self) -> Result<Config> {
-        let config = self.settings.config()?;
-        let dataset = config.dataset.clone().unwrap_or_else(|| self.data_name());
-        Ok(config.with(|c| c.dataset = Some(dataset)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,12 +212,36 @@ mod tests {
 
     fn config(flags: &str) -> Config {
         let program = Program::try_parse_from(format!("train {flags}").split_whitespace());
-        program.unwrap_or_else(|e| panic!("{e}")).train.settings.config().unwrap()
+        program.unwrap_or_else(|e| panic!("{e}")).train.settings.config(None).unwrap()
     }
 
     #[test]
     fn without_flags_the_settings_are_the_defaults() {
         assert_eq!(config(""), Config::default());
+    }
+
+    #[test]
+    fn flags_come_before_a_file_and_leave_its_other_settings_alone() {
+        let file = Config::default().with(|c| {
+            (c.margin, c.seed, c.chunk, c.people) = (0.5, 9, Some(7), 5);
+            c.offline = Some(crate::train::Offline::every(3));
+        });
+        let over = |flags: &str| {
+            let program = Program::try_parse_from(format!("train {flags}").split_whitespace()).unwrap();
+            let settings = program.train.settings;
+            let changed: Vec<String> = settings.changed(&file).into_iter().map(ToString::to_string).collect();
+            (settings.config(Some(&file)).unwrap(), changed)
+        };
+        assert_eq!(over(""), (file.clone(), vec![]));
+        // A flag that says the default is a flag, too.
+        let changes = |change: fn(&mut Config)| file.clone().with(change);
+        assert_eq!(over("--margin 0.2 --chunk auto").0, changes(|c| (c.margin, c.chunk) = (0.2, None)));
+        assert_eq!(over("--no-flip").0, changes(|c| c.augment.flip = false));
+        assert_eq!(over("--batch 66").0, changes(|c| (c.people, c.negatives, c.batch) = (16, 2, Some(66))));
+        let offline = over("--offline-every 5").0.offline.unwrap();
+        assert_eq!((offline.every, offline.subset), (5, 5000));
+        assert_eq!(over("--seed 9 --epochs 40 --patience 2").1, [""; 0], "these may change");
+        assert_eq!(over("--seed 8 --margin 0.2").1.len(), 2);
     }
 
     #[test]

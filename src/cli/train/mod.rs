@@ -1,23 +1,22 @@
 //! `facenet-gpu train`: a folder of faces in, a weights file out.
 
+mod arguments;
 mod batch;
 mod console;
 mod flags;
+mod source;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-use serde::Serialize;
-
-use self::console::{Console, bar, farewell};
+use self::arguments::{Arguments, Environment};
+use self::console::{Console, farewell};
 pub(super) use self::flags::Train;
-use super::{INTERRUPTED, stop_on_ctrl_c, weights};
-use crate::data::decode::prepare;
-use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
-use crate::data::folder::FaceFolder;
+use self::source::Source;
+use super::signals::stop_on_signals;
+use super::{INTERRUPTED, weights};
+use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Normalise, Preprocess};
-use crate::data::synth::{Identity, draw};
 use crate::model::{Model, derive_plan};
 use crate::net;
 use crate::plan::Role;
@@ -25,20 +24,36 @@ use crate::train::{Config, RunFolder, Summary, Trainer, check_data, choose_chunk
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
 
-/// What `args.toml` holds.
-#[derive(Serialize)]
-struct Arguments<'a> {
-    version: &'static str,
-    device: String,
-    data: String,
-    #[serde(flatten)]
-    config: &'a Config,
+/// Everything that a run begins or goes on with.
+struct Job {
+    arguments: Arguments,
+    model: Model,
+    engine: Engine,
+    set: Arc<FaceSet>,
 }
 
 impl Train {
-    pub(in crate::cli) fn run(self) -> Result<ExitCode> {
-        let mut config = self.config()?;
+    pub(in crate::cli) fn run(mut self) -> Result<ExitCode> {
+        let Some(run) = self.resume.take() else { return self.begin() };
+        let folder = RunFolder::find(&self.runs, &run)?;
+        self.go_on(RunFolder::resume(folder)?)
+    }
+
+    /// A new run.
+    fn begin(mut self) -> Result<ExitCode> {
+        let file = self.config.as_ref().map(|path| Arguments::load(path)).transpose()?;
+        let mut config = self.settings.config(file.as_ref().map(|file| &file.config))?;
         config.check()?;
+        let drawn = Source::synthetic(self.synth_people.unwrap_or(400), self.synth_images.unwrap_or(12));
+        let source = match (&self.data, &file) {
+            (Some(dir), _) => Source::folder(dir),
+            (None, Some(file)) if file.source != Source::default() && !self.draws() => file.source.clone(),
+            (None, _) => drawn,
+        };
+        if let Some(file) = &file {
+            self.take_device(file)?;
+        }
+        config.dataset = config.dataset.or_else(|| Some(source.name()));
         let network = net::find(&config.network)?;
         // args.toml says what was used, also where it was the network's own.
         config.input = config.input.or(Some(network.input));
@@ -46,21 +61,83 @@ impl Train {
         config.positives = Some(config.positives());
         let model = network.sized(config.input, config.embedding)?;
         if self.plan {
-            return self.print_plan(&model, &config);
+            return print_plan(&model, &config);
         }
         if let Some(old) = &config.compatible_with {
             weights::from_user(old, Weights::load(old))?;
         }
         RunFolder::check(&self.runs, &self.name)?;
+        let mut job = self.job(config, source, model)?;
+        let batch = check_data(&job.arguments.config, &job.set)?;
+        // args.toml says what was used here, too: free memory differs from run to run.
+        let chunk = choose_chunk(&job.engine, &job.model, &job.arguments.config, batch)?;
+        job.arguments.config.chunk.get_or_insert(chunk);
+        let folder = RunFolder::create(&self.runs, &self.name)?;
+        job.execute(folder, true)
+    }
+
+    /// Goes on with an earlier run.
+    fn go_on(mut self, mut folder: RunFolder) -> Result<ExitCode> {
+        let path = folder.path().to_path_buf();
+        let file = Arguments::load(&path.join("args.toml"))?;
+        if let Some(setting) = self.settings.changed(&file.config).first() {
+            return Err(Error::Setting(format!(
+                "`{setting}` cannot change in a run that goes on, only `epochs`, `time`, `patience`, `save_every` and the \
+                 device can; a new run can start from the weights of this one"
+            )));
+        }
+        let config = self.settings.config(Some(&file.config))?;
+        config.check()?;
+        if self.draws() {
+            return Err(Error::Setting("a run that goes on has its images already; leave the flags about them out".into()));
+        }
+        let source = self.data.as_ref().map_or_else(|| file.source.clone(), |dir| Source::folder(dir));
+        self.take_device(&file)?;
+        let model = net::find(&config.network)?.sized(config.input, config.embedding)?;
+        let job = self.job(config, source, model)?;
+        folder.check_data(&job.set)?;
+        let (step, troubles) = folder.go_on()?;
+        troubles.iter().for_each(|trouble| hint!("warning: {trouble}"));
+        match step {
+            Some(step) => say!("resume    {}, after step {step}", path.display()),
+            None => say!("resume    {} had saved no state yet: it begins anew", path.display()),
+        }
+        job.execute(folder, false)
+    }
+
+    /// Whether flags ask for synthetic people.
+    fn draws(&self) -> bool {
+        self.synth_people.is_some() || self.synth_images.is_some()
+    }
+
+    /// Takes the device of a file, unless flags give another one.
+    fn take_device(&mut self, file: &Arguments) -> Result<()> {
+        if self.device.device.is_none() {
+            self.device.device = Some(file.device()?);
+        }
+        self.device.threads = self.device.threads.or(file.threads);
+        Ok(())
+    }
+
+    /// Opens the device and reads the images.
+    fn job(&self, config: Config, source: Source, model: Model) -> Result<Job> {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let set = Arc::new(self.load(config.input.unwrap_or(network.input), config.seed)?);
-        let batch = check_data(&config, &set)?;
-        // args.toml says what was used here, too: free memory differs from run to run.
-        config.chunk = config.chunk.or(Some(choose_chunk(&engine, &model, &config, batch)?));
-        let mut folder = RunFolder::create(&self.runs, &self.name)?;
-        let summary = match self.train(&model, &config, &engine, &set, &mut folder) {
+        let [height, width] = model.input();
+        let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
+        let set = Arc::new(source.load(&preprocess, config.seed)?);
+        let (version, device) = (env!("CARGO_PKG_VERSION").to_string(), self.device.choice().to_string());
+        let threads = self.device.threads;
+        let arguments = Arguments { version, device, threads, source: source.absolute(), config };
+        Ok(Job { arguments, model, engine, set })
+    }
+}
+
+impl Job {
+    /// Trains into `folder`, from the state on that it has, if there is one.
+    fn execute(self, mut folder: RunFolder, new: bool) -> Result<ExitCode> {
+        let summary = match self.train(&mut folder, new) {
             Ok(summary) if summary.steps == 0 => {
                 Err(Error::Interrupted("stopped before the first step; nothing was written".into()))
             }
@@ -69,74 +146,46 @@ impl Train {
         let summary = match summary {
             Ok(summary) => summary,
             Err(e) => {
-                folder.discard_if_empty();
+                if new {
+                    folder.discard_if_empty();
+                }
                 return Err(e);
             }
         };
         farewell(&summary, &folder);
-        Ok(if summary.stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+        Ok(if summary.stopped() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
     }
 
     /// Everything that happens once there is a run folder.
-    fn train(
-        &self,
-        model: &Model,
-        config: &Config,
-        engine: &Engine,
-        set: &Arc<FaceSet>,
-        folder: &mut RunFolder,
-    ) -> Result<Summary> {
-        let data = self.data.as_ref().map_or_else(|| self.synthetic(), |dir| dir.display().to_string());
-        let version = env!("CARGO_PKG_VERSION");
-        folder.write_args(&Arguments { version, device: engine.describe(), data, config })?;
+    fn train(&self, folder: &mut RunFolder, new: bool) -> Result<Summary> {
+        let Self { arguments, model, engine, set } = self;
+        folder.write_args(arguments)?;
+        if new {
+            folder.write_env(&Environment::now(engine, &arguments.source, set)?)?;
+        }
         if let Some(report) = folder.write_skipped(set)? {
             let count = set.skipped().len();
             say!("skipped   {count} of the folder's files, listed with reasons in {}", report.display());
         }
-        let stop = stop_on_ctrl_c("stopping: this step ends, then the weights are saved (Ctrl-C again to end at once)");
-        let mut console = Console::new(config, model);
-        let summary = train(engine, model, config, set, folder, &stop, &mut console);
+        let stop = stop_on_signals("stopping: this step ends, then the run is saved (Ctrl-C again to end at once)");
+        let mut console = Console::new(&arguments.config, model);
+        let summary = train(engine, model, &arguments.config, set, folder, &stop, &mut console);
         console.bar.finish_and_clear();
         summary
     }
+}
 
-    fn print_plan(&self, model: &Model, config: &Config) -> Result<ExitCode> {
-        // --batch has given M its places already.
-        let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives);
-        let batch = u32::try_from(batch).map_err(|_| Error::Setting("the batch is too large".into()))?;
-        let plan = Trainer::plan(model, config, batch)?;
-        say!("{plan}");
-        let derived = derive_plan(&model.inference(1)?.folds);
-        let bytes: u64 = derived.with_role(Role::Derived).map(|(_, spec)| spec.bytes()).sum();
-        if bytes > 0 {
-            let mib = bytes as f64 / f64::from(1 << 20);
-            say!("derived {mib:>9.1} MiB beside it: weights with batch normalisation folded in, for evaluation");
-        }
-        Ok(ExitCode::SUCCESS)
+fn print_plan(model: &Model, config: &Config) -> Result<ExitCode> {
+    // --batch has given M its places already.
+    let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives);
+    let batch = u32::try_from(batch).map_err(|_| Error::Setting("the batch is too large".into()))?;
+    let plan = Trainer::plan(model, config, batch)?;
+    say!("{plan}");
+    let derived = derive_plan(&model.inference(1)?.folds);
+    let bytes: u64 = derived.with_role(Role::Derived).map(|(_, spec)| spec.bytes()).sum();
+    if bytes > 0 {
+        let mib = bytes as f64 / f64::from(1 << 20);
+        say!("derived {mib:>9.1} MiB beside it: weights with batch normalisation folded in, for evaluation");
     }
-
-    /// Reads the folder, or draws the synthetic people of `seed`.
-    fn load(&self, [height, width]: [u32; 2], seed: u64) -> Result<FaceSet> {
-        let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
-        if let Some(dir) = &self.data {
-            let folder = FaceFolder::scan(dir)?;
-            let bar = bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
-            let set =
-                FaceSet::load(&folder, &preprocess, DEFAULT_PIXEL_BUDGET, &|done, _| bar.set_position(done as u64));
-            bar.finish_and_clear();
-            return set;
-        }
-        let bar = bar(self.synth_people as usize, "drawing   {bar:40} {pos}/{len} people");
-        let person = |number: u32| {
-            let identity = Identity::new(seed, number);
-            let face = |image| draw(&identity, image, height.max(width));
-            let faces =
-                (0..self.synth_images).map(|image| prepare(&face(image).into(), &preprocess)).collect::<Result<_>>();
-            bar.inc(1);
-            Ok((format!("person_{:05}", number + 1), faces?))
-        };
-        let people: Result<_> = (0..self.synth_people).into_par_iter().map(person).collect();
-        bar.finish_and_clear();
-        FaceSet::from_images(&preprocess, people?)
-    }
+    Ok(ExitCode::SUCCESS)
 }

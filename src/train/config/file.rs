@@ -11,11 +11,11 @@ use super::{Augment, Config, Offline};
 use crate::{Error, Result};
 
 /// What `args.toml` says of the run beside its settings.
-const OF_THE_RUN: [&str; 3] = ["version", "device", "data"];
+const OF_THE_RUN: [&str; 6] = ["version", "device", "threads", "data", "synth_people", "synth_images"];
 
 impl Config {
-    /// Settings from text as `args.toml` holds it. A setting that is missing has its default; `version`, `device` and
-    /// `data`, which say where a run's settings were used, are passed over. Ranges are for [`check`](Self::check).
+    /// Settings from text as `args.toml` holds it. A setting that is missing has its default; what else a
+    /// run's `args.toml` says (version, device, data) is passed over. Ranges are for [`check`](Self::check).
     ///
     /// # Errors
     /// It is not TOML, a setting has the wrong type, or there is none of that name; the message says what is nearest.

@@ -1,5 +1,7 @@
 //! How the program reads settings that are no plain number or name.
 
+use super::Seconds;
+
 /// `96x96`, or `96` for both.
 pub(crate) fn image_size(text: &str) -> Result<[u32; 2], String> {
     let (height, width) = text.split_once(['x', 'X']).unwrap_or((text, text));
@@ -17,6 +19,12 @@ pub(super) fn chunk(text: &str) -> Result<Option<u32>, String> {
         (_, Ok(chunk)) if chunk > 0 => Ok(Some(chunk)),
         _ => Err("give a number of images, at least 1, or auto".to_string()),
     }
+}
+
+/// A time such as `90m` or `6h`.
+pub(super) fn duration(text: &str) -> Result<Seconds, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| time.as_secs() > 0);
+    time.map(|time| Seconds(time.as_secs())).ok_or_else(|| "give a time such as 90m, 6h or 2days".to_string())
 }
 
 /// A number of epochs; none at all is for [`Config::check`](super::Config::check) to refuse.

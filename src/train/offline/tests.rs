@@ -127,7 +127,7 @@ fn a_selection_fills_the_steps_until_the_next_one_with_its_triplets() {
     for (share, offline) in [(1.0, [true; 5]), (0.4, [false, false, true, false, true])] {
         let batches = batches(&set, Offline { hardest: true, share, ..SETTINGS }, 0.2);
         assert_eq!((0..11).filter(|&done| batches.due(done)).collect::<Vec<_>>(), [0, 5, 10]);
-        let (mut ready, report) = batches.select(&mut session(&set, &store), 0, &stop, &mut Silent).unwrap().unwrap();
+        let (mut ready, _, report) = batches.select(&mut session(&set, &store), 0, &stop, &mut Silent).unwrap().unwrap();
         assert_eq!((report.step, report.images, report.triplets), (0, set.len(), all.len()));
         assert!(report.d_ap > 0.0 && report.d_an > 0.0 && (1..=all.len()).contains(&report.used), "{report:?}");
         let (mut used, mut kinds) = (0, Vec::new());
@@ -144,7 +144,7 @@ fn a_selection_fills_the_steps_until_the_next_one_with_its_triplets() {
         assert_eq!(used, report.used);
     }
     // The last steps of the run are fewer.
-    let (mut ready, _) =
+    let (mut ready, ..) =
         batches(&set, SETTINGS, 0.2).select(&mut session(&set, &store), 10, &stop, &mut Silent).unwrap().unwrap();
     assert_eq!(std::iter::from_fn(|| ready.next_batch()).count(), 2);
 }
@@ -156,7 +156,7 @@ fn a_subset_is_drawn_anew_each_time_and_is_the_set_where_that_is_smaller() {
     let stop = AtomicBool::new(false);
     let images = |done: usize, subset: usize| {
         let batches = batches(&set, Offline { subset, hardest: true, ..SETTINGS }, 4.0);
-        let (mut ready, report) =
+        let (mut ready, _, report) =
             batches.select(&mut session(&set, &store), done, &stop, &mut Silent).unwrap().unwrap();
         let mut seen: Vec<usize> = std::iter::from_fn(|| ready.next_batch())
             .flat_map(|batch| batch.unwrap().into_description().images)

@@ -35,6 +35,21 @@ pub fn refused(assert: Assert, status: i32, parts: &[&str]) {
     }
 }
 
+/// Asserts that a run fails in spite of three new starts from good weights, and that `parts` are said of it.
+pub fn lost(assert: Assert, parts: &[&str]) {
+    let text = String::from_utf8(assert.code(1).get_output().stderr.clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    for (at, line) in lines[..3].iter().enumerate() {
+        assert!(line.starts_with("warning: step ") && line.contains("back to the starting weights"), "{line}");
+        assert!(line.contains(&format!("({} of 3 times)", at + 1)), "{line}");
+    }
+    assert!(lines[3].starts_with("error: the loss is NaN or Inf at step "), "{text}");
+    for part in parts {
+        assert!(lines[3].contains(part), "\"{part}\" is missing in: {text}");
+    }
+}
+
 /// Names in a folder, sorted; none if there is no such folder.
 pub fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten();

@@ -1,0 +1,84 @@
+//! Where the faces of a run come from.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::console::bar;
+use crate::Result;
+use crate::data::decode::prepare;
+use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
+use crate::data::folder::FaceFolder;
+use crate::data::preprocess::Preprocess;
+use crate::data::synth::{Identity, draw};
+
+/// A folder, or people who do not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Source {
+    /// A folder per person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<PathBuf>,
+    /// People to draw, without a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) synth_people: Option<u32>,
+    /// Images of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) synth_images: Option<u32>,
+}
+
+impl Source {
+    /// A folder.
+    pub(super) fn folder(dir: &Path) -> Self {
+        Self { data: Some(dir.to_path_buf()), ..Self::default() }
+    }
+
+    /// The same from any folder: a run may be resumed from another one than it was begun in.
+    pub(super) fn absolute(&self) -> Self {
+        let absolute = |dir: &PathBuf| std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        Self { data: self.data.as_ref().map(absolute), ..self.clone() }
+    }
+
+    /// People to draw.
+    pub(super) fn synthetic(people: u32, images: u32) -> Self {
+        Self { data: None, synth_people: Some(people), synth_images: Some(images) }
+    }
+
+    /// What the images are, if nobody says.
+    pub(super) fn name(&self) -> String {
+        let folder = self.data.as_ref().and_then(|dir| Some(dir.canonicalize().ok()?.file_name()?.to_owned()));
+        folder.map_or_else(|| self.in_words(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// The folder, or what is drawn.
+    pub(super) fn in_words(&self) -> String {
+        match (&self.data, self.synth_people, self.synth_images) {
+            (None, Some(people), Some(images)) => format!("synthetic: {people} people x {images} images"),
+            (data, ..) => data.clone().unwrap_or_default().display().to_string(),
+        }
+    }
+
+    /// Reads the folder, or draws the synthetic people of `seed`.
+    pub(super) fn load(&self, preprocess: &Preprocess, seed: u64) -> Result<FaceSet> {
+        if let Some(dir) = &self.data {
+            let folder = FaceFolder::scan(dir)?;
+            let bar = bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
+            let set =
+                FaceSet::load(&folder, preprocess, DEFAULT_PIXEL_BUDGET, &|done, _| bar.set_position(done as u64));
+            bar.finish_and_clear();
+            return set;
+        }
+        let (people, images) = (self.synth_people.unwrap_or_default(), self.synth_images.unwrap_or_default());
+        let bar = bar(people as usize, "drawing   {bar:40} {pos}/{len} people");
+        let person = |number: u32| {
+            let identity = Identity::new(seed, number);
+            let face = |image| draw(&identity, image, preprocess.height.max(preprocess.width));
+            let faces = (0..images).map(|image| prepare(&face(image).into(), preprocess)).collect::<Result<_>>();
+            bar.inc(1);
+            Ok((format!("person_{:05}", number + 1), faces?))
+        };
+        let people: Result<_> = (0..people).into_par_iter().map(person).collect();
+        bar.finish_and_clear();
+        FaceSet::from_images(preprocess, people?)
+    }
+}

@@ -1,0 +1,46 @@
+//! SHA-256 of content that comes piece by piece.
+
+use sha2::Sha256;
+
+/// A digest in the making.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Digest(Sha256);
+
+impl Digest {
+    /// Adds bytes.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        sha2::Digest::update(&mut self.0, bytes);
+    }
+
+    /// Adds a text with its length, so that no two lists of texts are alike.
+    pub(crate) fn text(&mut self, text: &str) {
+        self.bytes(&(text.len() as u64).to_le_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    /// The digest as it stands in files.
+    pub(crate) fn finish(self) -> String {
+        let hex: String = sha2::Digest::finalize(self.0).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_sha256_and_texts_are_kept_apart() {
+        let mut abc = Digest::default();
+        abc.bytes(b"ab");
+        abc.bytes(b"c");
+        let known = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(abc.finish(), known);
+        let of = |texts: &[&str]| {
+            let mut digest = Digest::default();
+            texts.iter().for_each(|text| digest.text(text));
+            digest.finish()
+        };
+        assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
+    }
+}

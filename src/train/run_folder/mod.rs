@@ -1,0 +1,336 @@
+//! What a run leaves behind: `runs/train/NAME[N]/` with its settings, metrics, weights and state.
+
+mod data_list;
+mod states;
+mod table;
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use self::table::{Format, Table};
+use super::{Baselines, EpochReport, Output, SelectionReport, StepReport, TrainingState, Versions, plot};
+use crate::data::faces::FaceSet;
+use crate::weights::{Weights, check_writable, remove_stale, write_whole};
+use crate::{Error, Result};
+
+/// Names of the files that tell of the run, as far as there are any.
+const FILES: [&str; 11] = [
+    "args.toml",
+    "env.json",
+    "metrics.csv",
+    "metrics.jsonl",
+    "selections.csv",
+    "versions.toml",
+    "data.csv",
+    "held_out.txt",
+    "skipped.csv",
+    "augment.png",
+    "loss.svg",
+];
+
+/// The folder of one run. As long as it is open, no other program can write to it.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// Locked until it is dropped, or the program ends however it ends.
+    _lock: File,
+    /// What the run goes on from.
+    state: Option<TrainingState>,
+    history: Vec<EpochReport>,
+    epochs: Table,
+    steps: Table,
+    selections: Table,
+}
+
+impl RunFolder {
+    /// Creates `root/train/name`, or `name2`, `name3`, ... if there are runs of that name already.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn create(root: &Path, name: &str) -> Result<Self> {
+        let parent = Self::check(root, name)?;
+        let mut number = 1;
+        let path = loop {
+            let path = parent.join(if number == 1 { name.to_string() } else { format!("{name}{number}") });
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
+                Err(e) => return Err(Error::io("create", &path)(e)),
+            }
+        };
+        for folder in ["weights", "state"].map(|folder| path.join(folder)) {
+            fs::create_dir(&folder).map_err(Error::io("create", &folder))?;
+        }
+        Self::open(path)
+    }
+
+    /// Opens the folder of an earlier run to go on with it, and removes what a killed program has left half-written.
+    ///
+    /// # Errors
+    /// It is no run's folder, cannot be written, or another program is training in it.
+    pub fn resume(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        if !path.join("args.toml").is_file() {
+            let message = match path.is_dir() {
+                true => "is no folder of a run: it has no args.toml; give one such as runs/train/run, or last",
+                false => "is no folder; give that of a run, such as runs/train/run, or last",
+            };
+            return Err(Error::Data(format!("{} {message}", path.display())));
+        }
+        let folders = [path.clone(), path.join("weights"), path.join("state")];
+        for folder in &folders {
+            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+            check_writable(folder)?;
+        }
+        let open = Self::open(path)?;
+        folders.iter().for_each(|folder| remove_stale(folder));
+        Ok(open)
+    }
+
+    fn open(path: PathBuf) -> Result<Self> {
+        let lock_path = path.join("state/lock");
+        let lock = File::create(&lock_path).map_err(Error::io("create", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Data(format!("another program is training in {}; wait for its end", path.display())));
+            }
+            // A file system without locks, such as some network drives: the run is worth more than the lock.
+            Err(TryLockError::Error(_)) => {}
+        }
+        let table = |name: &str, format| Table::open(path.join(name), format);
+        let (epochs, steps) = (table("metrics.csv", Format::Csv), table("metrics.jsonl", Format::JsonLines));
+        let selections = table("selections.csv", Format::Csv);
+        Ok(Self { path, _lock: lock, state: None, history: Vec::new(), epochs, steps, selections })
+    }
+
+    /// The folder that `run` names: itself, a run of that name below `root`, or with `last` the run below `root` that was
+    /// written last.
+    ///
+    /// # Errors
+    /// There is no run below `root`.
+    pub fn find(root: &Path, run: &Path) -> Result<PathBuf> {
+        let all = root.join("train");
+        if run != Path::new("last") {
+            let named = all.join(run);
+            return Ok(if !run.exists() && named.exists() { named } else { run.to_path_buf() });
+        }
+        let written = |path: &Path| {
+            let newest = ["metrics.jsonl", "args.toml"].map(|file| fs::metadata(path.join(file)));
+            newest.into_iter().flatten().filter_map(|found| found.modified().ok()).max()
+        };
+        let runs = fs::read_dir(&all).into_iter().flatten().flatten().map(|entry| entry.path());
+        let last = runs.filter_map(|path| Some((written(&path)?, path))).max();
+        let none = || Error::Data(format!("there is no run in {}; `runs` says where they are", all.display()));
+        last.map(|(_, path)| path).ok_or_else(none)
+    }
+
+    /// Checks the name and that the folder can be written, so that this is found out before images are read for
+    /// minutes. Returns `root/train`, which exists then.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn check(root: &Path, name: &str) -> Result<PathBuf> {
+        if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+            let message = format!("`name` \"{name}\" cannot name a run: give a plain folder name");
+            return Err(Error::Setting(message));
+        }
+        let parent = root.join("train");
+        fs::create_dir_all(&parent).map_err(Error::io("create", &parent))?;
+        check_writable(&parent)?;
+        Ok(parent)
+    }
+
+    /// Checks that the disk has space for what a run writes: two weights files and a temporary one of `weights` bytes each,
+    /// and as many states of `state` bytes.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn check_space(&self, weights: u64, state: u64) -> Result<()> {
+        const FILES: u64 = 3;
+        // Where the system does not tell, the run itself will find out.
+        let Ok(free) = fs4::available_space(&self.path) else { return Ok(()) };
+        let needed = FILES * (weights + state);
+        if free >= needed {
+            return Ok(());
+        }
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        Err(Error::Data(format!(
+            "the disk of {} has {} MiB left, and the run needs {} MiB for its weights and its state; make space, or give \
+             another folder as `runs`",
+            self.path.display(),
+            free >> 20,
+            mib(needed)
+        )))
+    }
+
+    /// Removes the folder unless a step was made: after a failure before the first step nothing in it is worth keeping.
+    pub fn discard_if_empty(self) {
+        if !self.path.join("metrics.jsonl").exists() && !self.last().exists() && !self.best().exists() {
+            let path = self.path.clone();
+            // Open files cannot be removed everywhere.
+            drop(self);
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of the files beside the weights that tell of the run.
+    pub fn files(&self) -> Vec<&'static str> {
+        FILES.into_iter().filter(|name| self.path.join(name).exists()).collect()
+    }
+
+    /// The weights of the last epoch.
+    pub fn last(&self) -> PathBuf {
+        self.path.join("weights/last.safetensors")
+    }
+
+    /// The weights with the best accuracy so far.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("weights/best.safetensors")
+    }
+
+    fn states(&self) -> PathBuf {
+        self.path.join("state")
+    }
+
+    /// Makes the run go on from the latest training state that can be read. Returns its step, or `None` if the run has saved
+    /// no state, and what is wrong with later states. The tables lose the rows of later steps, which will be made again.
+    ///
+    /// # Errors
+    /// There are states and none can be read, or a table cannot be written.
+    pub fn go_on(&mut self) -> Result<(Option<u64>, Vec<String>)> {
+        let (state, troubles) = states::latest(&self.states())?;
+        let (step, closed) = state.as_ref().map_or((0, 0), |state| {
+            let step = usize::try_from(state.progress.step).unwrap_or(usize::MAX);
+            (step, step - state.run.steps_of_epoch().min(step))
+        });
+        table::cut::<StepReport>(&self.path.join("metrics.jsonl"), Format::JsonLines, |row| row.step <= step)?;
+        table::cut::<SelectionReport>(&self.path.join("selections.csv"), Format::Csv, |row| row.step < step)?;
+        self.history =
+            table::cut::<EpochReport>(&self.path.join("metrics.csv"), Format::Csv, |row| row.step <= closed)?;
+        // The tables were made before their rows were cut.
+        let table = |name: &str, format| Table::open(self.path.join(name), format);
+        self.epochs = table("metrics.csv", Format::Csv);
+        self.steps = table("metrics.jsonl", Format::JsonLines);
+        self.selections = table("selections.csv", Format::Csv);
+        let reached = state.as_ref().map(|state| state.progress.step);
+        self.state = state;
+        Ok((reached, troubles))
+    }
+
+    /// Writes the settings.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_args(&self, args: &impl Serialize) -> Result<()> {
+        let text = toml::to_string(args).expect("settings are plain data");
+        write_whole(&self.path.join("args.toml"), text.as_bytes())
+    }
+
+    /// Writes where and with what the run is made.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_env(&self, env: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_vec_pretty(env).expect("it is plain data");
+        write_whole(&self.path.join("env.json"), &text)
+    }
+
+    /// Writes a row per image that could not be used, if there are any. Returns the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_skipped(&self, set: &FaceSet) -> Result<Option<PathBuf>> {
+        if set.skipped().is_empty() {
+            return Ok(None);
+        }
+        let path = self.path.join("skipped.csv");
+        set.write_report(&path)?;
+        Ok(Some(path))
+    }
+
+    /// Checks that `set` is what the run was begun with.
+    ///
+    /// # Errors
+    /// It is not; the message says what has changed.
+    pub fn check_data(&self, set: &FaceSet) -> Result<()> {
+        data_list::check(&self.path.join("data.csv"), set)
+    }
+}
+
+/// What `versions.toml` holds, of the best weights.
+#[derive(Debug, Serialize)]
+struct VersionsFile {
+    new: f64,
+    old: f64,
+    across: f64,
+    across_threshold: f32,
+}
+
+impl Output for RunFolder {
+    fn begin(&mut self, set: &FaceSet, held_out: &[usize]) -> Result<()> {
+        data_list::write(&self.path.join("data.csv"), set, held_out)?;
+        let names: String = held_out.iter().map(|&person| set.people()[person].name.clone() + "\n").collect();
+        match names.is_empty() {
+            true => Ok(()),
+            false => write_whole(&self.path.join("held_out.txt"), names.as_bytes()),
+        }
+    }
+
+    fn save_last(&mut self, weights: &Weights) -> Result<()> {
+        weights.save(&self.last())
+    }
+
+    fn save_best(&mut self, weights: &Weights) -> Result<()> {
+        weights.save(&self.best())
+    }
+
+    fn last_place(&self) -> String {
+        self.last().display().to_string()
+    }
+
+    fn state(&mut self) -> Result<Option<TrainingState>> {
+        Ok(self.state.take())
+    }
+
+    fn keeps_state(&self) -> bool {
+        true
+    }
+
+    fn save_state(&mut self, state: TrainingState) -> Result<()> {
+        states::save(&self.states(), &state)
+    }
+
+    fn step(&mut self, report: &StepReport) -> Result<()> {
+        self.steps.add(report)
+    }
+
+    fn epoch(&mut self, report: &EpochReport, baselines: Option<&Baselines>) -> Result<()> {
+        self.history.push(*report);
+        self.epochs.add(report)?;
+        plot::loss_curve(&self.path.join("loss.svg"), &self.history, baselines)
+    }
+
+    fn selection(&mut self, report: &SelectionReport) -> Result<()> {
+        self.selections.add(report)
+    }
+
+    fn versions(&mut self, versions: &Versions) -> Result<()> {
+        let [new, old, across] = [versions.new, versions.old, versions.across].map(|a| a.accuracy);
+        let file = VersionsFile { new, old, across, across_threshold: versions.across.threshold };
+        let text = toml::to_string(&file).expect("a few numbers");
+        write_whole(&self.path.join("versions.toml"), text.as_bytes())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        [&mut self.steps, &mut self.epochs, &mut self.selections].into_iter().try_for_each(Table::flush)
+    }
+}
