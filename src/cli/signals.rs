@@ -40,7 +40,10 @@ fn listen(stop: Arc<AtomicBool>, message: &'static str) -> std::io::Result<()> {
 fn is_ignored(signal: libc::c_int) -> bool {
     let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: without a new action, sigaction only writes the present one, as a whole, if it returns 0.
-    unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) == 0 && now.assume_init().sa_sigaction == libc::SIG_IGN }
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) == 0
+            && now.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }
 
 #[cfg(not(unix))]

@@ -121,8 +121,7 @@ impl Guard {
     }
 
     fn say(&self, sign: Collapse, config: &Config, rate: f32) -> String {
-        let mean =
-            |of: fn(&Seen) -> f32| self.recent.iter().map(of).sum::<f32>() / self.recent.len().max(1) as f32;
+        let mean = |of: fn(&Seen) -> f32| self.recent.iter().map(of).sum::<f32>() / self.recent.len().max(1) as f32;
         let what = match sign {
             Collapse::Point => format!(
                 "the embeddings fall onto one point: for {STEPS} steps images of different people were only {:.1e} apart, \

@@ -114,7 +114,20 @@ impl Prepared {
         let own = if offline.is_some() { 0 } else { steps.saturating_sub(first) };
         let batches = Prefetcher::start(set.clone(), sampler.batches(first as u64).take(own), depth(set, batch_size))?;
         let data = set.digest()?;
-        Ok(Some(Self { config, trainer, evaluator, baselines, old, offline, batches, batch_size, epoch_steps, steps, held_out: split.held_out, data }))
+        Ok(Some(Self {
+            config,
+            trainer,
+            evaluator,
+            baselines,
+            old,
+            offline,
+            batches,
+            batch_size,
+            epoch_steps,
+            steps,
+            held_out: split.held_out,
+            data,
+        }))
     }
 }
 

@@ -56,7 +56,7 @@ fn write(out: &mut dyn Write, header: &Map<String, Value>, tensors: &BTreeMap<St
     tensors.values().try_for_each(|tensor| out.write_all(bytemuck::cast_slice(tensor.data)))
 }
 
-/// The header as text. serde_json's maps are ordered by key.
+/// The header as text. Maps of `serde_json` are ordered by key.
 fn header_text(header: &Map<String, Value>) -> Vec<u8> {
     serde_json::to_vec(header).expect("a header is plain data")
 }

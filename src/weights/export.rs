@@ -5,12 +5,12 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::import::tensors_of;
-use super::layout::permute;
-use super::names::{COUNTER, Family};
 use super::Weights;
 use super::container::serialise;
 use super::file::write_whole;
+use super::import::tensors_of;
+use super::layout::permute;
+use super::names::{COUNTER, Family};
 use crate::plan::Shape;
 use crate::{Result, net};
 

@@ -290,7 +290,12 @@ mod tests {
                 preprocess: Preprocess { height: 64, width: 64, normalise: Normalise::Fixed },
                 version: "0.0.1".into(),
                 origin: Origin { license: Some("CC BY 4.0".into()), ..Origin::default() },
-                training: Some(Trained { step: 7, accuracy: Some(0.1 + 0.2), threshold: Some(0.7), ..Trained::default() }),
+                training: Some(Trained {
+                    step: 7,
+                    accuracy: Some(0.1 + 0.2),
+                    threshold: Some(0.7),
+                    ..Trained::default()
+                }),
             },
             tensors: vec![("a/w".into(), Shape::new(&[2, 2]).unwrap(), vec![1.0, -2.0, 3.0, 0.5])],
         }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 use safetensors::SafeTensors;
 
-use super::entry::{Data, Entry, damaged};
 use super::container::explain;
+use super::entry::{Data, Entry, damaged};
 use super::{FORMAT, OLDER_FORMAT, pytorch, unusable};
 use crate::text::{listed, shown};
 use crate::{Error, Result};

@@ -36,7 +36,10 @@ fn a_run_leaves_settings_metrics_and_weights_and_the_next_one_gets_another_folde
     run(dir.path(), TINY).success();
     assert_eq!(names(&dir.path().join("runs/train")), ["run", "run2"]);
     let folder = dir.path().join("runs/train/run");
-    assert_eq!(names(&folder), ["args.toml", "env.json", "held_out.txt", "loss.svg", "metrics.csv", "metrics.jsonl", "state", "weights"]);
+    assert_eq!(
+        names(&folder),
+        ["args.toml", "env.json", "held_out.txt", "loss.svg", "metrics.csv", "metrics.jsonl", "state", "weights"]
+    );
     assert_eq!(fs::read_to_string(folder.join("metrics.jsonl")).unwrap().lines().count(), 20);
     assert_eq!(fs::read_to_string(folder.join("metrics.csv")).unwrap().lines().count(), 2);
     assert!(fs::read_to_string(folder.join("args.toml")).unwrap().contains("people = 2"));

@@ -130,7 +130,8 @@ fn what_cannot_be_resumed_is_refused_with_the_reason() {
     // The data has changed.
     let faces = dir.path().join("faces");
     fs::rename(faces.join("person_0001/0001.png"), faces.join("person_0001/new.png")).unwrap();
-    let said = ["the data has changed", "1 images are new (person_0001/new.png)", "1 images are missing (person_0001/0001"];
+    let said =
+        ["the data has changed", "1 images are new (person_0001/new.png)", "1 images are missing (person_0001/0001"];
     refused(run(dir.path(), "train --resume run --epochs 2"), 1, &said);
     fs::rename(faces.join("person_0001/new.png"), faces.join("person_0001/0001.png")).unwrap();
     fs::rename(&faces, dir.path().join("moved")).unwrap();

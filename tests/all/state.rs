@@ -14,7 +14,8 @@ use facenet_gpu::model::Model;
 use facenet_gpu::net::{self, Blocks};
 use facenet_gpu::op::Mining;
 use facenet_gpu::train::{
-    Config, End, InMemory, Observer, Offline, OptimiserKind, Schedule, StepReport, Summary, Trainer, TrainingState, train,
+    Config, End, InMemory, Observer, Offline, OptimiserKind, Schedule, StepReport, Summary, Trainer, TrainingState,
+    train,
 };
 use facenet_gpu::{Engine, initial_weights};
 

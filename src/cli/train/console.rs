@@ -113,7 +113,7 @@ impl Observer for Console {
                 percent(f.pixels.accuracy),
                 percent(f.untrained.accuracy)
             ),
-            None if s.held_out.len() == 0 => say!("baseline  nobody is held out, so nothing is measured"),
+            None if s.held_out.is_empty() => say!("baseline  nobody is held out, so nothing is measured"),
             None => {}
         }
         say!("training  {}, {}", counted(self.config.epochs as usize, "epoch"), counted(s.steps, "step"));

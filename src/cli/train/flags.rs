@@ -80,7 +80,11 @@ const GROUPS: [Group; 10] = [
     ("Network", true, &["network", "input", "embedding"]),
     ("Batch", true, &["people", "images"]),
     ("Batch", false, &["negatives", "batch"]),
-    ("Training", true, &["epochs", "time", "patience", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"]),
+    (
+        "Training",
+        true,
+        &["epochs", "time", "patience", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"],
+    ),
     (
         "Training",
         false,

@@ -89,7 +89,9 @@ impl Train {
         let config = self.settings.config(Some(&file.config))?;
         config.check()?;
         if self.draws() {
-            return Err(Error::Setting("a run that goes on has its images already; leave the flags about them out".into()));
+            return Err(Error::Setting(
+                "a run that goes on has its images already; leave the flags about them out".into(),
+            ));
         }
         let source = self.data.as_ref().map_or_else(|| file.source.clone(), |dir| Source::folder(dir));
         self.take_device(&file)?;

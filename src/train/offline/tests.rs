@@ -127,7 +127,8 @@ fn a_selection_fills_the_steps_until_the_next_one_with_its_triplets() {
     for (share, offline) in [(1.0, [true; 5]), (0.4, [false, false, true, false, true])] {
         let batches = batches(&set, Offline { hardest: true, share, ..SETTINGS }, 0.2);
         assert_eq!((0..11).filter(|&done| batches.due(done)).collect::<Vec<_>>(), [0, 5, 10]);
-        let (mut ready, _, report) = batches.select(&mut session(&set, &store), 0, &stop, &mut Silent).unwrap().unwrap();
+        let (mut ready, _, report) =
+            batches.select(&mut session(&set, &store), 0, &stop, &mut Silent).unwrap().unwrap();
         assert_eq!((report.step, report.images, report.triplets), (0, set.len(), all.len()));
         assert!(report.d_ap > 0.0 && report.d_an > 0.0 && (1..=all.len()).contains(&report.used), "{report:?}");
         let (mut used, mut kinds) = (0, Vec::new());

@@ -1,8 +1,8 @@
 //! What a run does when something goes wrong: a collapse, a loss that is NaN or Inf, an error in the middle of an epoch.
 
 use super::Run;
-use crate::train::diagnose::first_bad_tensor;
 use crate::train::OnCollapse;
+use crate::train::diagnose::first_bad_tensor;
 use crate::{Error, Result};
 
 /// Times that a run returns to older weights because the loss is NaN or Inf.

@@ -59,8 +59,11 @@ pub(super) fn check(path: &Path, set: &FaceSet) -> Result<()> {
         a.keys().filter(|key| !b.contains_key(*key)).cloned().collect()
     };
     let (gone, new) = (only(&before, &now), only(&now, &before));
-    let changed: Vec<String> =
-        now.iter().filter(|(key, bytes)| before.get(*key).is_some_and(|was| was != *bytes)).map(|(k, _)| k.clone()).collect();
+    let changed: Vec<String> = now
+        .iter()
+        .filter(|(key, bytes)| before.get(*key).is_some_and(|was| was != *bytes))
+        .map(|(k, _)| k.clone())
+        .collect();
     let differences: Vec<String> = [("are new", new), ("are missing", gone), ("have another size", changed)]
         .into_iter()
         .filter(|(_, images)| !images.is_empty())

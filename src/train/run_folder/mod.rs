@@ -96,7 +96,10 @@ impl RunFolder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::Data(format!("another program is training in {}; wait for its end", path.display())));
+                return Err(Error::Data(format!(
+                    "another program is training in {}; wait for its end",
+                    path.display()
+                )));
             }
             // A file system without locks, such as some network drives: the run is worth more than the lock.
             Err(TryLockError::Error(_)) => {}

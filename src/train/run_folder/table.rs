@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn row(step: usize) -> Row {
-        Row { step, loss: 1.0 / (step + 3) as f64, accuracy: (step % 2 == 0).then_some(0.1) }
+        Row { step, loss: 1.0 / (step + 3) as f64, accuracy: step.is_multiple_of(2).then_some(0.1) }
     }
 
     #[test]
