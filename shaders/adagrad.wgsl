@@ -1,14 +1,14 @@
 // adagrad: one step of AdaGrad (Duchi et al., 2011), in place; PyTorch's formula
 //
-//   g      = dw[i] + weight_decay * w[i]
+//   g      = rate[3] * dw[i] + weight_decay * w[i]
 //   sum[i] = sum[i] + g^2
-//   w[i]   = w[i] - learning_rate[0] * g / (sqrt(initial + sum[i]) + eps)    all of it only while loss[0] is finite
+//   w[i]   = w[i] - factor * rate[0] * g / (sqrt(initial + sum[i]) + eps)    all of it only while loss[0] is finite
 //
 //   p              Params
 //   w              [len]    read_write, updated in place
 //   dw             [len]    read
 //   sum            [len]    read_write, updated in place: squared gradients so far, without `initial`
-//   learning_rate  [1]      read
+//   rate           [4]      read: learning rate, two that are not used, scale of the gradient
 //   loss           [1]      read (its first float)
 //
 // dispatch   [ceil(len/LANES/ITEMS)], folded
@@ -24,22 +24,23 @@ struct Params {
     initial: f32,
     eps: f32,
     weight_decay: f32,
+    factor: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> w: array<F>;
 @group(0) @binding(2) var<storage, read> dw: array<F>;
 @group(0) @binding(3) var<storage, read_write> sum: array<F>;
-@group(0) @binding(4) var<storage, read> learning_rate: array<f32>;
+@group(0) @binding(4) var<storage, read> rate: array<f32>;
 @group(0) @binding(5) var<storage, read> loss: array<f32>;
 
 @compute @workgroup_size(ITEMS)
 fn adagrad(invocation: Invocation) {
     let i = item_index(invocation);
     if i < p.len / LANES && is_finite(loss[0]) {
-        let g = dw[i] + p.weight_decay * w[i];
+        let g = rate[3] * dw[i] + p.weight_decay * w[i];
         let s = sum[i] + g * g;
         sum[i] = s;
-        w[i] -= learning_rate[0] * g / (sqrt(p.initial + s) + p.eps);
+        w[i] -= p.factor * rate[0] * g / (sqrt(p.initial + s) + p.eps);
     }
 }

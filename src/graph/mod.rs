@@ -6,7 +6,7 @@ mod recording;
 
 pub use op::{Adapted, Grad, Io, Op, Optimiser, Purpose, Saved, Update};
 pub use recorder::Recorder;
-pub use recording::Recording;
+pub use recording::{Recording, Updating};
 
 use std::sync::Arc;
 
@@ -213,6 +213,12 @@ impl Graph {
     /// Whether any op gives an image another result in another batch: see [`Op::depends_on_batch`].
     pub fn depends_on_batch(&self) -> bool {
         self.nodes.iter().any(|n| matches!(&n.source, Source::Op { op, .. } if op.depends_on_batch()))
+    }
+
+    /// Whether there are parameters among `inputs`, and all of them have names in `frozen`.
+    pub(crate) fn trains_none(&self, inputs: &[Tensor], frozen: &[String]) -> bool {
+        let mut params = inputs.iter().map(|t| &self.nodes[t.0]).filter(|n| matches!(n.source, Source::Param { .. }));
+        !frozen.is_empty() && params.clone().next().is_some() && params.all(|node| frozen.contains(&node.name))
     }
 
     /// A copy of a node of another graph that is computed from nothing: an input, a parameter, a statistic.

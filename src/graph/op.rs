@@ -150,8 +150,10 @@ pub struct Update {
     pub len: u32,
     /// Weight decay applies.
     pub decay: bool,
-    /// One float: the learning rate, written by the caller before each step.
-    pub learning_rate: Buf,
+    /// What [`Rate`](crate::optim::Rate) holds, written by the caller before each step.
+    pub rate: Buf,
+    /// What the learning rate is multiplied by for this parameter.
+    pub factor: f32,
     /// The loss (its first float): the update is skipped while it is not finite, so that the weights stay good.
     pub loss: Buf,
 }
@@ -160,4 +162,9 @@ pub struct Update {
 pub trait Optimiser: Debug + Send + Sync {
     /// Records the update of one parameter.
     fn record(&self, r: &mut Recorder<'_>, update: &Update);
+
+    /// How its means of gradients and of squared gradients decay, where they are corrected for their start at zero.
+    fn betas(&self) -> [f32; 2] {
+        [0.0; 2]
+    }
 }

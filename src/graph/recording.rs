@@ -1,7 +1,20 @@
 //! From a graph to a plan: forward, then backward by reverse accumulation, then the update.
 
+use std::collections::HashMap;
+
 use super::{Grad, Graph, Io, Optimiser, Recorder, Source, Tensor, Update};
+use crate::optim::{RATE_LEN, clip_norm};
 use crate::plan::{Buf, Phase, Plan, Role, Shape, Type};
+
+/// How parameters are updated.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Updating {
+    /// The longest that the gradient of all parameters together may be; longer ones are scaled down.
+    pub clip_norm: Option<f32>,
+    /// What the learning rate of a parameter is multiplied by, where it is not 1, by name.
+    pub factors: HashMap<String, f32>,
+}
 
 /// A plan in the making. [`forward`](Self::forward), [`backward`](Self::backward) and [`update`](Self::update) make the
 /// usual one; the finer methods make plans whose phases are run several times or cover a part of the graph.
@@ -12,6 +25,8 @@ pub struct Recording<'g> {
     values: Vec<Buf>,
     saved: Vec<Vec<Buf>>,
     grads: Vec<Option<Buf>>,
+    /// Parameters that have no gradient and are not updated, by name.
+    frozen: &'g [String],
 }
 
 impl<'g> Recording<'g> {
@@ -31,7 +46,15 @@ impl<'g> Recording<'g> {
             values: Vec::with_capacity(graph.nodes.len()),
             saved: Vec::with_capacity(graph.nodes.len()),
             grads: vec![None; graph.nodes.len()],
+            frozen: &[],
         }
+    }
+
+    /// Leaves parameters of these names alone: nothing is computed for their gradients.
+    #[must_use]
+    pub fn freezing(mut self, names: &'g [String]) -> Self {
+        self.frozen = names;
+        self
     }
 
     /// Records the forward pass of the values that were not recorded yet, up to `last`. The caller can read `outputs`
@@ -101,7 +124,7 @@ impl<'g> Recording<'g> {
         for (i, node) in nodes.iter().enumerate() {
             needs[i] = match &node.source {
                 Source::Input(_) => wrt.contains(&Tensor(i)),
-                Source::Param { .. } => true,
+                Source::Param { .. } => !self.frozen.contains(&node.name),
                 Source::Statistic { .. } | Source::Derived => false,
                 Source::Op { inputs, .. } => inputs.iter().any(|t| needs[t.0]),
             };
@@ -154,13 +177,13 @@ impl<'g> Recording<'g> {
         Grad { buf, accumulate: false }
     }
 
-    /// Records the update of every running statistic, and of every parameter that has a gradient. Returns the buffer of
-    /// the learning rate.
-    pub fn update(&mut self, loss: Tensor, optimiser: &dyn Optimiser) -> Buf {
+    /// Records the update of every running statistic, and of every parameter that has a gradient. Returns the buffer that
+    /// takes a [`Rate`](crate::optim::Rate).
+    pub fn update(&mut self, loss: Tensor, optimiser: &dyn Optimiser, how: &Updating) -> Buf {
         self.update_statistics(loss);
-        let learning_rate = self.update_params(loss, optimiser);
+        let rate = self.update_params(loss, optimiser, how);
         self.end_phase(Phase::Update);
-        learning_rate
+        rate
     }
 
     /// Records the update of every running statistic.
@@ -168,6 +191,9 @@ impl<'g> Recording<'g> {
         let loss = self.values[loss.0];
         for (i, node) in self.graph.nodes.iter().enumerate() {
             let Source::Op { op, inputs } = &node.source else { continue };
+            if self.graph.trains_none(inputs, self.frozen) {
+                continue;
+            }
             let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
             let shapes = self.graph.shapes(inputs);
             let io = Io { x: &x, x_shapes: &shapes, y: self.values[i], y_shape: node.shape, saved: &self.saved[i] };
@@ -175,18 +201,25 @@ impl<'g> Recording<'g> {
         }
     }
 
-    /// Records the update of every parameter that has a gradient. Returns the buffer of the learning rate.
-    pub fn update_params(&mut self, loss: Tensor, optimiser: &dyn Optimiser) -> Buf {
-        let learning_rate = self.plan.buffer("learning rate", Shape::vector(1), Type::F32, Role::Input);
+    /// Records the update of every parameter that has a gradient. Returns the buffer that takes a
+    /// [`Rate`](crate::optim::Rate).
+    pub fn update_params(&mut self, loss: Tensor, optimiser: &dyn Optimiser, how: &Updating) -> Buf {
+        let rate = self.plan.buffer("rate", Shape::vector(RATE_LEN), Type::F32, Role::Input);
         let loss = self.values[loss.0];
+        if let Some(most) = how.clip_norm {
+            let gradients = self.graph.params().filter_map(|(t, node)| Some((self.grads[t.0]?, node.shape.len_u32())));
+            let gradients: Vec<(Buf, u32)> = gradients.collect();
+            clip_norm(&mut Recorder::new(&mut self.plan, "clip"), &gradients, most, rate);
+        }
         for (i, node) in self.graph.nodes.iter().enumerate() {
             if let (Source::Param { decay, .. }, Some(dw)) = (&node.source, self.grads[i]) {
                 let (w, len) = (self.values[i], node.shape.len_u32());
-                let update = Update { w, dw, len, decay: *decay, learning_rate, loss };
+                let factor = how.factors.get(&node.name).copied().unwrap_or(1.0);
+                let update = Update { w, dw, len, decay: *decay, rate, factor, loss };
                 optimiser.record(&mut Recorder::new(&mut self.plan, &node.name), &update);
             }
         }
-        learning_rate
+        rate
     }
 
     /// The finished plan.

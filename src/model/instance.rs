@@ -62,7 +62,7 @@ impl Model {
     pub fn instance(&self, batch: u32, [height, width]: [u32; 2], purpose: Purpose) -> Result<Instance> {
         let images = Shape::new(&[batch, height, width, 3])
             .map_err(|e| Error::Setting(format!("{} with {batch} images of {height}x{width}: {e}", self.name)))?;
-        let plan = Adaptation::new(&self.graph, purpose);
+        let plan = Adaptation::new(&self.graph, purpose, &self.frozen);
         let mut built = Instance { graph: Graph::new(), images: self.images, seed: None, folds: Vec::new() };
         let mut map: Vec<Option<Tensor>> = vec![None; self.graph.nodes().len()];
         for (i, node) in self.graph.nodes().iter().enumerate() {
@@ -115,12 +115,18 @@ struct Adaptation {
 }
 
 impl Adaptation {
-    fn new(graph: &Graph, purpose: Purpose) -> Self {
+    fn new(graph: &Graph, purpose: Purpose, frozen: &[String]) -> Self {
         let mut what: Vec<What> = Vec::with_capacity(graph.nodes().len());
         for (i, node) in graph.nodes().iter().enumerate() {
             let Source::Op { op, inputs } = &node.source else {
                 what.push(What::Copy);
                 continue;
+            };
+            let purpose = match purpose {
+                Purpose::Training { dropout, .. } if graph.trains_none(inputs, frozen) => {
+                    Purpose::Training { dropout, frozen: true }
+                }
+                purpose => purpose,
             };
             let own = match op.adapt(purpose) {
                 Adapted::Same => What::Op(op.clone()),

@@ -30,6 +30,8 @@ pub struct Model {
     preprocess: Preprocess,
     graph: Graph,
     images: Tensor,
+    /// Parameters that training leaves alone, by name.
+    frozen: Vec<String>,
 }
 
 impl Model {
@@ -55,7 +57,7 @@ impl Model {
         if graph.outputs().next().is_none() {
             return Err(fail("the graph has no output".into()));
         }
-        Ok(Self { name, about, preprocess, graph, images })
+        Ok(Self { name, about, preprocess, graph, images, frozen: Vec::new() })
     }
 
     /// Its name, as weights files bear it.
@@ -89,6 +91,19 @@ impl Model {
         }
         self.preprocess = preprocess;
         Ok(self)
+    }
+
+    /// The same model with the parameters of these names frozen: training leaves them alone. Layers of batch normalisation
+    /// all of whose parameters are frozen use their running statistics and leave these alone, too.
+    #[must_use]
+    pub fn with_frozen(mut self, names: Vec<String>) -> Self {
+        self.frozen = names;
+        self
+    }
+
+    /// Names of the parameters that training leaves alone.
+    pub fn frozen(&self) -> &[String] {
+        &self.frozen
     }
 
     /// Dimensions of its embeddings.

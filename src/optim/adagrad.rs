@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::finite;
 use crate::cpu::{Call, Float};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::op::elementwise::CHUNK;
@@ -42,6 +43,8 @@ params! {
         eps: f32,
         /// Weight decay, 0 where it does not apply.
         weight_decay: f32,
+        /// What the learning rate is multiplied by.
+        factor: f32,
     }
 }
 
@@ -50,26 +53,27 @@ pub(super) static ADAGRAD: Wide =
 
 impl Optimiser for AdaGrad {
     fn record(&self, r: &mut Recorder<'_>, update: &Update) {
-        let &Update { w, dw, len, decay, learning_rate, loss } = update;
+        let &Update { w, dw, len, decay, rate, factor, loss } = update;
         let sum = r.state("sum", Shape::vector(len));
         let weight_decay = if decay { self.weight_decay } else { 0.0 };
-        let p = AdaGradParams { len, initial: self.initial_accumulator, eps: self.eps, weight_decay };
-        r.dispatch(ADAGRAD.of(&[len]), &p, &[], &[w, dw, sum, learning_rate, loss]);
+        let p = AdaGradParams { len, initial: self.initial_accumulator, eps: self.eps, weight_decay, factor };
+        r.dispatch(ADAGRAD.of(&[len]), &p, &[], &[w, dw, sum, rate, loss]);
     }
 }
 
 fn adagrad<T: Float>(call: Call<'_, T>) {
-    let AdaGradParams { initial, eps, weight_decay, .. } = call.params();
-    let [initial, eps, weight_decay] = [initial, eps, weight_decay].map(|v| T::of(f64::from(v)));
-    let [w, dw, sum, learning_rate, loss] = call.args();
-    if !loss.f()[0].is_finite() {
+    let AdaGradParams { initial, eps, weight_decay, factor, .. } = call.params();
+    let [initial, eps, weight_decay, factor] = [initial, eps, weight_decay, factor].map(|v| T::of(f64::from(v)));
+    let [w, dw, sum, rate, loss] = call.args();
+    if !finite(loss.f()) {
         return;
     }
-    let learning_rate = learning_rate.f()[0];
+    let rate = rate.f();
+    let (learning_rate, scale) = (factor * rate[0], rate[3]);
     let chunks = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK)).zip(sum.f_mut().par_chunks_mut(CHUNK));
     chunks.for_each(|((w, dw), sum)| {
         for ((w, &dw), sum) in w.iter_mut().zip(dw).zip(sum) {
-            let g = dw + weight_decay * *w;
+            let g = scale * dw + weight_decay * *w;
             *sum += g * g;
             *w -= learning_rate * g / ((initial + *sum).sqrt() + eps);
         }

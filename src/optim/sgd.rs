@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::finite;
 use crate::cpu::{Call, Float};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::op::elementwise::CHUNK;
@@ -17,6 +18,8 @@ use crate::{kernel, params};
 pub struct Sgd {
     /// Share of the velocity that survives a step, 0 to 1; 0 is plain gradient descent.
     pub momentum: f32,
+    /// The step looks ahead: `w -= learning_rate * (g + momentum * v)` (Nesterov, 1983).
+    pub nesterov: bool,
     /// Pull towards zero, for the parameters that it applies to; 0 is none.
     pub weight_decay: f32,
 }
@@ -24,7 +27,7 @@ pub struct Sgd {
 impl Default for Sgd {
     /// Momentum 0.9, no weight decay.
     fn default() -> Self {
-        Self { momentum: 0.9, weight_decay: 0.0 }
+        Self { momentum: 0.9, nesterov: false, weight_decay: 0.0 }
     }
 }
 
@@ -37,6 +40,10 @@ params! {
         momentum: f32,
         /// Weight decay, 0 where it does not apply.
         weight_decay: f32,
+        /// 1 with Nesterov's momentum, else 0.
+        nesterov: f32,
+        /// What the learning rate is multiplied by.
+        factor: f32,
     }
 }
 
@@ -44,27 +51,31 @@ pub(super) static SGD: Wide = kernel!(wide, "sgd", ["sgd.wgsl", "finite.wgsl"], 
 
 impl Optimiser for Sgd {
     fn record(&self, r: &mut Recorder<'_>, update: &Update) {
-        let &Update { w, dw, len, decay, learning_rate, loss } = update;
+        let &Update { w, dw, len, decay, rate, factor, loss } = update;
         let velocity = r.state("velocity", Shape::vector(len));
         let weight_decay = if decay { self.weight_decay } else { 0.0 };
-        let p = SgdParams { len, momentum: self.momentum, weight_decay };
-        r.dispatch(SGD.of(&[len]), &p, &[], &[w, dw, velocity, learning_rate, loss]);
+        let nesterov = f32::from(u8::from(self.nesterov));
+        let p = SgdParams { len, momentum: self.momentum, weight_decay, nesterov, factor };
+        r.dispatch(SGD.of(&[len]), &p, &[], &[w, dw, velocity, rate, loss]);
     }
 }
 
 fn sgd<T: Float>(call: Call<'_, T>) {
-    let SgdParams { momentum, weight_decay, .. } = call.params();
-    let (momentum, weight_decay) = (T::of(f64::from(momentum)), T::of(f64::from(weight_decay)));
-    let [w, dw, velocity, learning_rate, loss] = call.args();
-    if !loss.f()[0].is_finite() {
+    let SgdParams { momentum, weight_decay, nesterov, factor, .. } = call.params();
+    let [momentum, weight_decay, factor] = [momentum, weight_decay, factor].map(|v| T::of(f64::from(v)));
+    let [w, dw, velocity, rate, loss] = call.args();
+    if !finite(loss.f()) {
         return;
     }
-    let learning_rate = learning_rate.f()[0];
+    let rate = rate.f();
+    let (learning_rate, scale) = (factor * rate[0], rate[3]);
     let chunks = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK));
     chunks.zip(velocity.f_mut().par_chunks_mut(CHUNK)).for_each(|((w, dw), velocity)| {
         for ((w, &dw), v) in w.iter_mut().zip(dw).zip(velocity) {
-            *v = momentum * *v + dw + weight_decay * *w;
-            *w -= learning_rate * *v;
+            let g = scale * dw;
+            *v = momentum * *v + g + weight_decay * *w;
+            let step = if nesterov == 0.0 { *v } else { g + weight_decay * *w + momentum * *v };
+            *w -= learning_rate * step;
         }
     });
 }

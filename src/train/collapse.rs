@@ -169,7 +169,7 @@ mod tests {
         let mut guard = Guard::new(config.margin);
         let steps = (1..).zip(steps);
         steps
-            .filter_map(|(number, report)| Some((number, guard.step(&report, config, config.learning_rate)?)))
+            .filter_map(|(number, report)| Some((number, guard.step(&report, config, config.learning_rate())?)))
             .collect()
     }
 

@@ -4,9 +4,14 @@
 mod file;
 #[cfg(feature = "program")]
 mod flags;
+mod groups;
+mod optimiser;
+mod schedule;
 
 #[cfg(feature = "program")]
 pub(crate) use flags::image_size;
+
+pub use schedule::{RateFrom, Schedule, read_rates};
 
 use std::path::PathBuf;
 
@@ -16,9 +21,8 @@ use super::OnCollapse;
 use crate::data::augment::Augment;
 use crate::data::decode::MIN_SIDE;
 use crate::data::sampler::PkConfig;
-use crate::graph::{Optimiser, Purpose};
+use crate::graph::Purpose;
 use crate::op::{Mining, Positives, TripletLoss};
-use crate::optim::{AdaGrad, Sgd};
 use crate::train::Offline;
 use crate::weights::Origin;
 use crate::{Error, Result};
@@ -32,17 +36,12 @@ pub enum OptimiserKind {
     AdaGrad,
     /// Stochastic gradient descent with momentum
     Sgd,
-}
-
-/// How the learning rate changes over the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "program", derive(clap::ValueEnum), value(rename_all = "lowercase"))]
-pub enum Schedule {
-    /// It stays
-    Constant,
-    /// It falls to zero along half a cosine
-    Cosine,
+    /// RMSProp
+    RmsProp,
+    /// Adam
+    Adam,
+    /// Adam with weight decay apart from the gradient
+    AdamW,
 }
 
 /// A time in whole seconds.
@@ -58,6 +57,10 @@ impl Seconds {
 
 /// A number, or `None` for "as it fits". The flag says the latter with a word, which the name `Option` would hide from clap.
 type Automatic = Option<u32>;
+
+/// Lists that one flag gives as a whole, which `Vec` would hide from clap.
+type Rates = Vec<RateFrom>;
+type Betas = [f32; 2];
 
 /// Every setting of a training run, defined once: `args.toml` holds the fields under their names, the program has a flag for
 /// each, with the texts below as help, and messages name them in backticks. [`Config::with`] changes some of them:
@@ -136,26 +139,65 @@ pub struct Config {
     #[cfg_attr(feature = "program", arg(long, value_enum))]
     pub positives: Option<Positives>,
 
-    /// Optimiser.
-    #[cfg_attr(feature = "program",
-               arg(long, visible_alias = "optimizer", value_enum, default_value_t = Self::default().optimiser))]
-    pub optimiser: OptimiserKind,
+    /// Optimiser [default: what suits the network].
+    #[cfg_attr(feature = "program", arg(long, visible_alias = "optimizer", value_enum))]
+    pub optimiser: Option<OptimiserKind>,
 
-    /// Learning rate at the start.
-    #[cfg_attr(feature = "program", arg(long, value_name = "RATE", default_value_t = Self::default().learning_rate))]
-    pub learning_rate: f32,
+    /// Learning rate, after any warm-up [default: what suits the network].
+    #[cfg_attr(feature = "program", arg(long, value_name = "RATE"))]
+    pub learning_rate: Option<f32>,
+
+    /// Steps in which the learning rate grows from zero [default: what suits the network].
+    #[cfg_attr(feature = "program", arg(long, value_name = "STEPS"))]
+    pub warm_up: Option<u32>,
 
     /// How the learning rate changes over the run.
     #[cfg_attr(feature = "program", arg(long, value_enum, default_value_t = Self::default().schedule))]
     pub schedule: Schedule,
 
-    /// Momentum of SGD.
-    #[cfg_attr(feature = "program", arg(long, value_name = "M", default_value_t = Self::default().momentum))]
-    pub momentum: f32,
+    /// Learning rates from epochs on, in place of a schedule; the flag names a file with lines such as "65: 0.01".
+    #[cfg_attr(feature = "program", arg(long = "schedule-file", value_name = "FILE", value_parser = flags::rates,
+                                        default_value = "", hide_default_value = true))]
+    pub rates: Rates,
+
+    /// What the schedules step and exponential multiply the rate by.
+    #[cfg_attr(feature = "program", arg(long, value_name = "FACTOR", default_value_t = Self::default().decay))]
+    pub decay: f32,
+
+    /// Epochs in which the schedules step and exponential do so once.
+    #[cfg_attr(feature = "program", arg(long, value_name = "N", default_value_t = Self::default().decay_every,
+                                        value_parser = clap::value_parser!(u32).range(1..)))]
+    pub decay_every: u32,
+
+    /// Momentum of SGD and RMSProp [default: 0.9 of SGD, 0 of RMSProp].
+    #[cfg_attr(feature = "program", arg(long, value_name = "M"))]
+    pub momentum: Option<f32>,
+
+    /// Nesterov's momentum, with SGD.
+    #[cfg_attr(feature = "program", arg(long))]
+    pub nesterov: bool,
+
+    /// How the mean gradient and the mean squared gradient of Adam decay.
+    #[cfg_attr(feature = "program", arg(long, value_name = "BETA1,BETA2", value_parser = flags::betas,
+                                        default_value = "0.9,0.999"))]
+    pub betas: Betas,
 
     /// Weight decay: L2 penalty on weights, not on biases.
     #[cfg_attr(feature = "program", arg(long, value_name = "D", default_value_t = Self::default().weight_decay))]
     pub weight_decay: f32,
+
+    /// Scale the gradient of all parameters down to this length where it is longer; 0 never does [default: what suits the
+    /// network].
+    #[cfg_attr(feature = "program", arg(long, value_name = "LENGTH"))]
+    pub clip_norm: Option<f32>,
+
+    /// Layers or parameters that stay as they are, such as 'conv*'; may be given several times.
+    #[cfg_attr(feature = "program", arg(long, value_name = "PATTERN"))]
+    pub freeze: Vec<String>,
+
+    /// Multiply the learning rate of layers, such as 'conv*=0.1'; may be given several times.
+    #[cfg_attr(feature = "program", arg(long, value_name = "PATTERN=FACTOR"))]
+    pub rate_of: Vec<String>,
 
     /// Dropout before the embedding, for networks that have it: the part that is set to zero.
     #[cfg_attr(feature = "program", arg(long, value_name = "PART", default_value_t = Self::default().dropout))]
@@ -221,12 +263,21 @@ impl Default for Config {
             margin: 0.2,
             mining: Mining::SemiHard,
             positives: None,
-            optimiser: OptimiserKind::AdaGrad,
-            learning_rate: 0.1,
+            optimiser: None,
+            learning_rate: None,
+            warm_up: None,
             // The paper lowers the rate "to finalise the model" and gives no details.
             schedule: Schedule::Cosine,
-            momentum: 0.9,
+            rates: Vec::new(),
+            decay: 0.1,
+            decay_every: 10,
+            momentum: None,
+            nesterov: false,
+            betas: [0.9, 0.999],
             weight_decay: 0.0,
+            clip_norm: None,
+            freeze: Vec::new(),
+            rate_of: Vec::new(),
             dropout: 0.0,
             held_out: 0.25,
             augment: Augment::TRAINING,
@@ -273,15 +324,7 @@ impl Config {
         {
             return usage("batch-hard takes the hardest positive of each anchor; for all positives take `mining` hard");
         }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return usage("`learning_rate` must be a number above 0");
-        }
-        if !(0.0..1.0).contains(&self.momentum) {
-            return usage("`momentum` must be at least 0 and below 1");
-        }
-        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
-            return usage("`weight_decay` must be a number of at least 0");
-        }
+        self.check_optimiser()?;
         if !(0.0..1.0).contains(&self.dropout) {
             return usage("`dropout` must be at least 0 and below 1");
         }
@@ -342,25 +385,6 @@ impl Config {
         let version = env!("CARGO_PKG_VERSION");
         let provenance = format!("{network} trained by facenet-gpu {version}, seed {seed}");
         Origin { provenance: Some(provenance), license: self.license.clone(), dataset: self.dataset.clone() }
-    }
-
-    /// The optimiser with its settings.
-    pub fn optimiser(&self) -> Box<dyn Optimiser> {
-        match self.optimiser {
-            OptimiserKind::AdaGrad => Box::new(AdaGrad { weight_decay: self.weight_decay, ..AdaGrad::default() }),
-            OptimiserKind::Sgd => Box::new(Sgd { momentum: self.momentum, weight_decay: self.weight_decay }),
-        }
-    }
-
-    /// Learning rate of step `step` of `steps`.
-    pub fn learning_rate_at(&self, step: usize, steps: usize) -> f32 {
-        match self.schedule {
-            Schedule::Constant => self.learning_rate,
-            Schedule::Cosine => {
-                let progress = step as f32 / steps.max(1) as f32;
-                self.learning_rate * 0.5 * (1.0 + (std::f32::consts::PI * progress).cos())
-            }
-        }
     }
 }
 

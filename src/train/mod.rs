@@ -15,6 +15,7 @@ mod pack;
 mod plot;
 mod prepare;
 mod rate;
+mod recipe;
 mod report;
 mod run;
 #[cfg(feature = "program")]
@@ -29,11 +30,12 @@ pub use collapse::OnCollapse;
 pub use compatible::{Compatible, Versions};
 #[cfg(feature = "program")]
 pub(crate) use config::image_size;
-pub use config::{Config, OptimiserKind, Schedule, Seconds};
+pub use config::{Config, OptimiserKind, RateFrom, Schedule, Seconds, read_rates};
 pub use evaluate::{Baselines, Evaluator, Measured};
 pub use offline::Offline;
 pub use output::{InMemory, Output};
 pub use prepare::check_data;
+pub use recipe::Recipe;
 pub use report::{End, EpochReport, Observer, SelectionReport, Setup, StepReport, Summary};
 pub use run::train;
 #[cfg(feature = "program")]

@@ -6,6 +6,8 @@ use super::Config;
 #[derive(Debug, Clone)]
 pub(super) struct LearningRate {
     config: Config,
+    /// Steps of an epoch.
+    epoch_steps: usize,
     /// Steps of the whole run.
     steps: usize,
     /// What the schedule's rate is multiplied by: halved each time that the run backs off.
@@ -13,8 +15,8 @@ pub(super) struct LearningRate {
 }
 
 impl LearningRate {
-    pub(super) fn new(config: &Config, steps: usize) -> Self {
-        Self { config: config.clone(), steps, scale: 1.0 }
+    pub(super) fn new(config: &Config, epoch_steps: usize, steps: usize) -> Self {
+        Self { config: config.clone(), epoch_steps, steps, scale: 1.0 }
     }
 
     /// What the schedule's rate is multiplied by.
@@ -29,12 +31,12 @@ impl LearningRate {
 
     /// The rate of a step, counted from 0.
     pub(super) fn at(&self, step: usize) -> f32 {
-        self.scale * self.config.learning_rate_at(step, self.steps)
+        self.scale * self.config.learning_rate_at(step, self.epoch_steps, self.steps)
     }
 
     /// The rate that the schedule starts from.
     pub(super) fn start(&self) -> f32 {
-        self.scale * self.config.learning_rate
+        self.scale * self.config.learning_rate()
     }
 
     /// Halves the rate from here on.

@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
     ) -> Self {
         let config = &parts.config;
         Self {
-            rate: LearningRate::new(config, parts.steps),
+            rate: LearningRate::new(config, parts.epoch_steps, parts.steps),
             checkpoints: Checkpoints::new(model, parts.trainer.metadata().clone(), config.seed),
             guard: Guard::new(config.margin),
             saving: Saving::default(),

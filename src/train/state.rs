@@ -48,6 +48,8 @@ pub struct Progress {
     pub dropout: u32,
     /// Counter of the generator that takes negatives at random.
     pub mining: u32,
+    /// Steps since the optimiser had nothing to remember, which Adam's bias corrections depend on.
+    pub optimised: u64,
 }
 
 /// What the loop around the steps knows.
@@ -203,7 +205,7 @@ mod tests {
                 tensor("a/w", Role::Param, &[1.0, f32::MIN_POSITIVE, -0.0]),
                 tensor("a/w/sum", Role::State, &[3.0, 1e-45, f32::INFINITY]),
             ],
-            progress: Progress { seed: u64::MAX, step: 1 << 60, dropout: u32::MAX, mining: 7 },
+            progress: Progress { seed: u64::MAX, step: 1 << 60, dropout: u32::MAX, mining: 7, optimised: 1 << 59 },
             run: RunState {
                 rate_scale: 0.1,
                 best: Some(Accuracy {

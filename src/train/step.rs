@@ -29,7 +29,7 @@ pub(super) struct Buffers {
     pub(super) seed: Option<Buf>,
     pub(super) mining_seed: Option<Buf>,
     pub(super) loss: Buf,
-    pub(super) learning_rate: Buf,
+    pub(super) rate: Buf,
     /// The gradient that backward starts from, which is the same in every step.
     pub(super) dloss: Buf,
 }
@@ -87,6 +87,7 @@ pub(super) fn plan(model: &Model, config: &Config, batch: u32) -> Result<Step> {
     config.check()?;
     model.dimensions()?;
     let chunk = config.chunk.map_or(batch, |chunk| chunk.min(batch));
+    let model = &model.clone().with_frozen(config.frozen(model.graph())?);
     let net = model.sized(chunk, config.purpose())?;
     if config.dropout > 0.0 && net.seed.is_none() {
         return Err(Error::Setting(format!("the network {} has no dropout; leave `dropout` out", model.name())));
@@ -96,7 +97,8 @@ pub(super) fn plan(model: &Model, config: &Config, batch: u32) -> Result<Step> {
         let message = format!("the network {name} has no batch normalisation; leave `frozen_statistics` out");
         return Err(Error::Setting(message));
     }
-    if chunk == batch { whole(net, config, batch) } else { in_chunks(net, config, batch) }
+    let frozen = model.frozen();
+    if chunk == batch { whole(net, config, batch, frozen) } else { in_chunks(net, config, batch, frozen) }
 }
 
 /// What the loss adds to a network.
@@ -139,15 +141,16 @@ fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) 
 }
 
 /// The step for a network that takes the whole batch.
-pub(super) fn whole(mut net: Instance, config: &Config, batch: u32) -> Result<Step> {
+pub(super) fn whole(mut net: Instance, config: &Config, batch: u32, frozen: &[String]) -> Result<Step> {
     let embeddings = net.embeddings();
     let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, embeddings, batch)?;
     let outputs: Vec<Tensor> = [loss].into_iter().chain(old.map(|[.., watched]| watched)).collect();
-    let mut recording = Recording::forward(&net.graph, &outputs);
+    let updating = config.updating(&net.graph)?;
+    let mut recording = Recording::forward(&net.graph, &outputs).freezing(frozen);
     let dloss = recording.seed(loss, Role::Constant);
     recording.backward_from(loss, dloss, &[]);
     recording.end_phase(Phase::Backward);
-    let learning_rate = recording.update(loss, config.optimiser().as_ref());
+    let rate = recording.update(loss, config.optimiser().as_ref(), &updating);
     let buffers = Buffers {
         images: recording.value(net.images),
         labels: recording.value(labels),
@@ -156,7 +159,7 @@ pub(super) fn whole(mut net: Instance, config: &Config, batch: u32) -> Result<St
         seed: net.seed.map(|seed| recording.value(seed)),
         mining_seed: mining_seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
-        learning_rate,
+        rate,
         dloss,
     };
     Ok(Step { plan: recording.finish(), buffers, chunks: None })
@@ -164,7 +167,7 @@ pub(super) fn whole(mut net: Instance, config: &Config, batch: u32) -> Result<St
 
 /// The step for a network that takes a part of the batch. What one phase leaves for another that is run after further
 /// chunks have gone through the network is an input or an output of the plan, and so shares memory with nothing.
-pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32) -> Result<Step> {
+pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32, frozen: &[String]) -> Result<Step> {
     let same = net.graph.depends_on_batch();
     let embeddings = net.embeddings();
     let (chunk, dim) = (net.graph.shape(embeddings).batch(), net.graph.shape(embeddings).channels());
@@ -174,7 +177,8 @@ pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32) -> Resul
 
     let outputs: Vec<Tensor> = [loss].into_iter().chain(old.map(|[.., watched]| watched)).collect();
 
-    let mut recording = Recording::new(&net.graph);
+    let updating = config.updating(&net.graph)?;
+    let mut recording = Recording::new(&net.graph).freezing(frozen);
     recording.forward_to(embeddings, &[loss]);
     recording.end_phase(Phase::Forward);
 
@@ -202,7 +206,7 @@ pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32) -> Resul
 
     recording.update_statistics(loss);
     recording.end_phase(Phase::Statistics);
-    let learning_rate = recording.update_params(loss, config.optimiser().as_ref());
+    let rate = recording.update_params(loss, config.optimiser().as_ref(), &updating);
     recording.end_phase(Phase::Update);
 
     let buffers = Buffers {
@@ -213,7 +217,7 @@ pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32) -> Resul
         seed: net.seed.map(|seed| recording.value(seed)),
         mining_seed: mining_seed.map(|seed| recording.value(seed)),
         loss: recording.value(loss),
-        learning_rate,
+        rate,
         dloss,
     };
     let plan = recording.finish();

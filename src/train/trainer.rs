@@ -10,6 +10,7 @@ use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::model::Model;
 use crate::op::Stat;
+use crate::optim::Rate;
 use crate::plan::{Plan, Role};
 use crate::session::{WEIGHTS, load_weights, store_of, weights_of};
 use crate::store::Store;
@@ -45,6 +46,10 @@ pub struct Trainer {
     mining: u32,
     /// Steps so far.
     steps: u64,
+    /// Steps since the optimiser had nothing to remember.
+    optimised: u64,
+    /// How the optimiser's means decay.
+    betas: [f32; 2],
     work: Work,
     /// An old network's embeddings, where the new ones are to stay comparable with them.
     compatible: Option<Arc<Compatible>>,
@@ -100,6 +105,8 @@ impl Trainer {
             dropout: 0,
             mining: 0,
             steps: 0,
+            optimised: 0,
+            betas: config.optimiser().betas(),
             work,
             compatible: None,
             pixels,
@@ -147,7 +154,9 @@ impl Trainer {
         if values != expected {
             return Err(Error::shape("images", format!("expected {expected} values for the batch, got {values}")));
         }
-        self.executor.write(b.learning_rate, &[learning_rate])?;
+        self.optimised += 1;
+        let rate = Rate { learning_rate, step: self.optimised, betas: self.betas };
+        self.executor.write(b.rate, &rate.floats())?;
         if let Some(seed) = b.mining_seed {
             self.executor.write_u32(seed, &[self.folded_seed(), self.mining])?;
             self.mining = self.mining.wrapping_add(1);
@@ -307,6 +316,7 @@ impl Trainer {
     /// # Errors
     /// The device is lost.
     pub fn reset_optimiser(&mut self) -> Result<()> {
+        self.optimised = 0;
         self.store.clear(Role::State)
     }
 
@@ -345,8 +355,8 @@ impl Trainer {
     pub fn state(&self) -> Result<TrainingState> {
         let mut tensors = self.store.download(&ROLES)?.wait()?;
         tensors.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-        let Self { seed, steps, dropout, mining, .. } = *self;
-        let progress = Progress { seed, step: steps, dropout, mining };
+        let Self { seed, steps, dropout, mining, optimised, .. } = *self;
+        let progress = Progress { seed, step: steps, dropout, mining, optimised };
         Ok(TrainingState { network: self.metadata.network.clone(), tensors, progress, run: RunState::default() })
     }
 
@@ -376,8 +386,8 @@ impl Trainer {
                 spec.name, spec.shape
             ));
         }
-        let Progress { step, dropout, mining, .. } = state.progress;
-        (self.steps, self.dropout, self.mining) = (step, dropout, mining);
+        let Progress { step, dropout, mining, optimised, .. } = state.progress;
+        (self.steps, self.dropout, self.mining, self.optimised) = (step, dropout, mining, optimised);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use crate::support::{gpus, normals, relative_error, rng};
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
-use facenet_gpu::graph::{Graph, Init, Recording};
+use facenet_gpu::graph::{Graph, Init, Recording, Updating};
 use facenet_gpu::op::BatchNorm;
 use facenet_gpu::optim::Sgd;
 use facenet_gpu::plan::{Buf, Phase, Plan, Shape};
@@ -32,7 +32,7 @@ impl Bench {
         let loss = graph.input("loss", Shape::vector(1));
         let y = graph.op("y", op, &[x, gamma, beta, mean, var]).unwrap();
         let mut recording = Recording::forward(&graph, &[y]);
-        recording.update(loss, &Sgd::default());
+        recording.update(loss, &Sgd::default(), &Updating::default());
         let [x, mean, var, loss] = [x, mean, var, loss].map(|t| recording.value(t));
         Self { plan: recording.finish(), x, mean, var, loss }
     }

@@ -138,7 +138,7 @@ fn weights_and_statistics_after_one_and_five_steps_are_those_of_the_whole_batch(
         for (optimiser, learning_rate) in [(OptimiserKind::Sgd, 0.01), (OptimiserKind::AdaGrad, 0.01)] {
             let batch = people();
             let run = |chunk: u32| {
-                let config = config(chunk).with(|c| (c.optimiser, c.weight_decay) = (optimiser, 1e-3));
+                let config = config(chunk).with(|c| (c.optimiser, c.weight_decay) = (Some(optimiser), 1e-3));
                 let mut trainer = trainer(&engine, &SMALL, &config, &batch);
                 let mut results = Vec::new();
                 for step in 1..=5 {
@@ -206,7 +206,8 @@ fn a_batch_without_a_triplet_has_a_gradient_of_zero() {
     let nothing = batch(&SMALL, (0..BATCH).collect(), BATCH as usize);
     for engine in engines() {
         let run = |chunk: u32, weight_decay: f32| {
-            let config = config(chunk).with(|c| (c.optimiser, c.weight_decay) = (OptimiserKind::Sgd, weight_decay));
+            let config =
+                config(chunk).with(|c| (c.optimiser, c.weight_decay) = (Some(OptimiserKind::Sgd), weight_decay));
             let mut trainer = trainer(&engine, &SMALL, &config, &nothing);
             trainer.step(&nothing, 0.1).unwrap();
             assert_eq!(trainer.work(), Work { embedded: 4, trained: 0, skipped: 24 });

@@ -358,7 +358,7 @@ fn help_names_every_flag_with_its_default() {
     let dir = tempdir().unwrap();
     let help = run(dir.path(), "train --help").success().stderr("");
     let default = facenet_gpu::train::Config::default();
-    let rate = format!("[default: {}]", default.learning_rate);
+    let rate = format!("[default: {}]", default.margin);
     help.stdout(predicate::str::contains(rate).and(predicate::str::contains("--held-out")));
     run(dir.path(), "").code(2).stderr(predicate::str::contains("Usage: facenet-gpu <COMMAND>"));
 }

@@ -129,7 +129,7 @@ fn ten_losses_with_each_optimiser_are_those_of_pytorch_on_every_device_and_in_f6
     for (optimiser, learning_rate, name) in
         [(OptimiserKind::Sgd, 0.003, "sgd"), (OptimiserKind::AdaGrad, 0.005, "adagrad")]
     {
-        let config = Config::default().with(|c| (c.optimiser, c.schedule) = (optimiser, Schedule::Constant));
+        let config = Config::default().with(|c| (c.optimiser, c.schedule) = (Some(optimiser), Schedule::Constant));
         let expected = golden.get(&format!("losses/{name}"));
         for engine in engines() {
             let mut trainer = Trainer::new(&engine, &SMALL, &config, BATCH).unwrap();

@@ -6,7 +6,7 @@ use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Optimiser, Recorder, Update};
-use facenet_gpu::optim::{AdaGrad, Sgd};
+use facenet_gpu::optim::{AdaGrad, Adam, RATE_LEN, Rate, RmsProp, Sgd};
 use facenet_gpu::plan::{Buf, Plan, Role, Shape, Type};
 
 /// The update of one parameter as a plan.
@@ -14,9 +14,10 @@ struct Bench {
     plan: Plan,
     w: Buf,
     dw: Buf,
-    state: Buf,
-    learning_rate: Buf,
+    states: Vec<Buf>,
+    rate: Buf,
     loss: Buf,
+    betas: [f32; 2],
 }
 
 impl Bench {
@@ -24,11 +25,12 @@ impl Bench {
         let mut plan = Plan::default();
         let w = plan.buffer("w", Shape::vector(len), Type::F32, Role::Param);
         let dw = plan.buffer("dw", Shape::vector(len), Type::F32, Role::Input);
-        let learning_rate = plan.buffer("learning rate", Shape::vector(1), Type::F32, Role::Input);
+        let rate = plan.buffer("rate", Shape::vector(RATE_LEN), Type::F32, Role::Input);
         let loss = plan.buffer("loss", Shape::vector(1), Type::F32, Role::Input);
-        optimiser.record(&mut Recorder::new(&mut plan, "w"), &Update { w, dw, len, decay, learning_rate, loss });
-        let (state, _) = plan.with_role(Role::State).next().expect("both optimisers remember something");
-        Self { plan, w, dw, state, learning_rate, loss }
+        let update = Update { w, dw, len, decay, rate, factor: 1.0, loss };
+        optimiser.record(&mut Recorder::new(&mut plan, "w"), &update);
+        let states = plan.with_role(Role::State).map(|(buf, _)| buf).collect();
+        Self { plan, w, dw, states, rate, loss, betas: optimiser.betas() }
     }
 
     /// This plan on every device that there is, with weights `w` and the state that a run starts with.
@@ -46,25 +48,32 @@ impl Bench {
 
     fn start(&self, executor: &mut dyn Executor, w: &[f32]) {
         executor.write(self.w, w).unwrap();
-        executor.write(self.state, &vec![0.0; w.len()]).unwrap();
+        self.states.iter().for_each(|&state| executor.write(state, &vec![0.0; w.len()]).unwrap());
     }
 
-    fn step(&self, executor: &mut dyn Executor, dw: &[f32], learning_rate: f32, loss: f32) {
+    /// Step number `step`, counted from 1.
+    fn step(&self, executor: &mut dyn Executor, step: u64, dw: &[f32], learning_rate: f32, loss: f32) {
         executor.write(self.dw, dw).unwrap();
-        executor.write(self.learning_rate, &[learning_rate]).unwrap();
+        let rate = Rate { learning_rate, step, betas: self.betas };
+        executor.write(self.rate, &rate.floats()).unwrap();
         executor.write(self.loss, &[loss]).unwrap();
         executor.run_all().unwrap();
     }
 }
 
-/// Both optimisers, plain and with everything that they have.
+/// Every optimiser, plain and with everything that it has.
 fn optimisers() -> Vec<Box<dyn Optimiser>> {
     vec![
-        Box::new(Sgd { momentum: 0.0, weight_decay: 0.0 }),
-        Box::new(Sgd { momentum: 0.9, weight_decay: 0.0 }),
-        Box::new(Sgd { momentum: 0.9, weight_decay: 0.05 }),
+        Box::new(Sgd { momentum: 0.0, ..Sgd::default() }),
+        Box::new(Sgd { momentum: 0.9, ..Sgd::default() }),
+        Box::new(Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.05 }),
         Box::new(AdaGrad::default()),
         Box::new(AdaGrad { initial_accumulator: 0.0, eps: 0.01, weight_decay: 0.05 }),
+        Box::new(RmsProp::default()),
+        Box::new(RmsProp { alpha: 0.9, momentum: 0.8, eps: 1e-3, weight_decay: 0.05 }),
+        Box::new(Adam::default()),
+        Box::new(Adam { beta1: 0.8, beta2: 0.9, eps: 1e-3, weight_decay: 0.05, decoupled: false }),
+        Box::new(Adam { weight_decay: 0.05, decoupled: true, ..Adam::default() }),
     ]
 }
 
@@ -81,12 +90,12 @@ fn every_device_takes_the_steps_of_the_f64_twin() {
             let mut reference = CpuExecutor::<f64>::new(bench.plan.clone(), &Options::checked()).unwrap();
             bench.start(&mut reference, &w);
             let mut devices = bench.devices(&w);
-            for (step, learning_rate) in [0.1, 0.1, 0.05, 0.02, 0.02].into_iter().enumerate() {
+            for (step, learning_rate) in (1..).zip([0.1, 0.1, 0.05, 0.02, 0.02]) {
                 let dw = normals(&mut rng, len as usize);
-                bench.step(&mut reference, &dw, learning_rate, 0.5);
+                bench.step(&mut reference, step, &dw, learning_rate, 0.5);
                 for (device, executor) in &mut devices {
-                    bench.step(executor.as_mut(), &dw, learning_rate, 0.5);
-                    for buf in [bench.w, bench.state] {
+                    bench.step(executor.as_mut(), step, &dw, learning_rate, 0.5);
+                    for &buf in bench.states.iter().chain([&bench.w]) {
                         let error = relative_error(&executor.read(buf).unwrap(), reference.floats(buf));
                         let name = &bench.plan.spec(buf).name;
                         assert!(error < 1e-6, "{optimiser:?} on {device}: {name} off by {error:.1e} in step {step}");
@@ -107,9 +116,9 @@ fn a_loss_that_is_not_finite_changes_no_bit() {
             let (w, dw) = (normals(&mut rng, len as usize), normals(&mut rng, len as usize));
             for (device, mut executor) in bench.devices(&w) {
                 let mut bits = |dw: &[f32], loss: f32| -> Vec<u32> {
-                    bench.step(executor.as_mut(), dw, 0.1, loss);
-                    let read = [bench.w, bench.state].map(|buf| executor.read(buf).unwrap());
-                    read.concat().iter().map(|x| x.to_bits()).collect()
+                    bench.step(executor.as_mut(), 1, dw, 0.1, loss);
+                    let read = bench.states.iter().chain([&bench.w]).map(|&buf| executor.read(buf).unwrap());
+                    read.flatten().map(f32::to_bits).collect()
                 };
                 let before = bits(&dw, 0.0);
                 let nan = vec![f32::NAN; len as usize];
@@ -126,8 +135,8 @@ fn a_loss_that_is_not_finite_changes_no_bit() {
 fn three_steps(optimiser: &dyn Optimiser, decay: bool, expected: [f64; 3]) {
     let bench = Bench::of(optimiser, 1, decay);
     for (device, mut executor) in bench.devices(&[1.0]) {
-        for (dw, expected) in [0.5, -0.25, 1.0].into_iter().zip(expected) {
-            bench.step(executor.as_mut(), &[dw], 0.1, 0.0);
+        for (step, (dw, expected)) in (1..).zip([0.5, -0.25, 1.0].into_iter().zip(expected)) {
+            bench.step(executor.as_mut(), step, &[dw], 0.1, 0.0);
             let w = f64::from(executor.read(bench.w).unwrap()[0]);
             assert!((w - expected).abs() < 2e-7, "{optimiser:?} on {device}: {w} instead of {expected}");
         }
@@ -137,10 +146,10 @@ fn three_steps(optimiser: &dyn Optimiser, decay: bool, expected: [f64; 3]) {
 #[test]
 fn sgd_takes_the_steps_worked_out_by_hand() {
     // v = 0.51, 0.21849, 1.20591251
-    three_steps(&Sgd { momentum: 0.9, weight_decay: 0.01 }, true, [0.949, 0.927_151, 0.806_559_749]);
+    three_steps(&Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() }, true, [0.949, 0.927_151, 0.806_559_749]);
     // v = 0.5, 0.2, 1.18
-    three_steps(&Sgd { momentum: 0.9, weight_decay: 0.01 }, false, [0.95, 0.93, 0.812]);
-    three_steps(&Sgd { momentum: 0.0, weight_decay: 0.0 }, true, [0.95, 0.975, 0.875]);
+    three_steps(&Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() }, false, [0.95, 0.93, 0.812]);
+    three_steps(&Sgd { momentum: 0.0, ..Sgd::default() }, true, [0.95, 0.975, 0.875]);
 }
 
 #[test]

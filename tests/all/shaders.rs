@@ -42,8 +42,8 @@ fn plans() -> Vec<Plan> {
             plans.push(SearchPlan::in_parts(1100, 16, question, 64, 600).unwrap().plan);
         }
     }
-    for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd] {
-        let config = Config::default().with(|c| c.optimiser = optimiser);
+    for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd, OptimiserKind::RmsProp, OptimiserKind::Adam] {
+        let config = Config::default().with(|c| (c.optimiser, c.clip_norm) = (Some(optimiser), Some(1.0)));
         for config in [config.clone(), config.with(|c| c.chunk = Some(3))] {
             plans.extend(models().map(|model| Trainer::plan(&model, &config, 8).unwrap()));
         }

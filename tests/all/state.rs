@@ -43,7 +43,7 @@ fn model() -> Model {
 fn config(optimiser: OptimiserKind, chunk: Option<u32>) -> Config {
     Config::default().with(|c| {
         (c.people, c.images) = (4, 3);
-        c.optimiser = optimiser;
+        c.optimiser = Some(optimiser);
         c.chunk = chunk;
         c.mining = Mining::RandomViolating;
         c.schedule = Schedule::Cosine;
@@ -54,8 +54,12 @@ fn config(optimiser: OptimiserKind, chunk: Option<u32>) -> Config {
     })
 }
 
-const SETTINGS: [(OptimiserKind, Option<u32>); 3] =
-    [(OptimiserKind::AdaGrad, None), (OptimiserKind::Sgd, None), (OptimiserKind::Sgd, Some(5))];
+const SETTINGS: [(OptimiserKind, Option<u32>); 4] = [
+    (OptimiserKind::AdaGrad, None),
+    (OptimiserKind::Sgd, None),
+    (OptimiserKind::Sgd, Some(5)),
+    (OptimiserKind::Adam, None),
+];
 
 fn faces() -> FaceSet {
     let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed };
@@ -69,7 +73,7 @@ fn faces() -> FaceSet {
 fn steps(trainer: &mut Trainer, set: &FaceSet, config: &Config, from: u64, to: u64) {
     let (sampler, _) = PkSampler::new(set, &(0..6).collect::<Vec<_>>(), config.sampling()).unwrap();
     for (step, batch) in (from..to).zip(sampler.batches(from)) {
-        let rate = config.learning_rate_at(usize::try_from(step).unwrap(), usize::try_from(STEPS).unwrap());
+        let rate = config.learning_rate_at(usize::try_from(step).unwrap(), 1, usize::try_from(STEPS).unwrap());
         let loss = trainer.step(&host_batch(set, &batch).unwrap(), rate).unwrap().wait().unwrap()[0];
         assert!(loss.is_finite());
     }

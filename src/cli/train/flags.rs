@@ -76,7 +76,7 @@ pub(in crate::cli) struct Train {
 type Group = (&'static str, bool, &'static [&'static str]);
 
 /// Every setting under a heading, those that few runs need last.
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     ("Network", true, &["network", "input", "embedding"]),
     ("Batch", true, &["people", "images"]),
     ("Batch", false, &["negatives", "batch"]),
@@ -85,10 +85,24 @@ const GROUPS: [Group; 10] = [
         true,
         &["epochs", "time", "patience", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"],
     ),
+    ("Training", false, &["positives", "dropout", "augment.flip", "augment.shift"]),
     (
-        "Training",
+        "Optimiser",
         false,
-        &["positives", "schedule", "momentum", "weight_decay", "dropout", "augment.flip", "augment.shift"],
+        &[
+            "warm_up",
+            "schedule",
+            "rates",
+            "decay",
+            "decay_every",
+            "momentum",
+            "nesterov",
+            "betas",
+            "weight_decay",
+            "clip_norm",
+            "freeze",
+            "rate_of",
+        ],
     ),
     ("Memory", true, &["chunk"]),
     ("Less common", false, &["save_every", "frozen_statistics", "on_collapse"]),

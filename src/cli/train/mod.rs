@@ -59,6 +59,7 @@ impl Train {
         config.input = config.input.or(Some(network.input));
         config.embedding = config.embedding.or(Some(network.embedding));
         config.positives = Some(config.positives());
+        config = config.with_recipe();
         let model = network.sized(config.input, config.embedding)?;
         if self.plan {
             return print_plan(&model, &config);

@@ -1,6 +1,6 @@
 //! How the program reads settings that are no plain number or name.
 
-use super::Seconds;
+use super::{RateFrom, Seconds, read_rates};
 
 /// `96x96`, or `96` for both.
 pub(crate) fn image_size(text: &str) -> Result<[u32; 2], String> {
@@ -30,4 +30,19 @@ pub(super) fn duration(text: &str) -> Result<Seconds, String> {
 /// A number of epochs; none at all is for [`Config::check`](super::Config::check) to refuse.
 pub(super) fn epochs(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "give a whole number, at least 1".to_string())
+}
+
+/// A file of learning rates; the empty name stands for none.
+pub(super) fn rates(path: &str) -> Result<Vec<RateFrom>, String> {
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read it: {e}"))?;
+    read_rates(&text).map_err(|e| e.to_string())
+}
+
+/// `0.9,0.999`.
+pub(super) fn betas(text: &str) -> Result<[f32; 2], String> {
+    let parts = text.split_once(',').and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
+    parts.ok_or_else(|| "give two numbers such as 0.9,0.999".to_string())
 }

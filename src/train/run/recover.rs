@@ -120,7 +120,7 @@ impl Run<'_> {
             "the loss is NaN or Inf at step {step}, after the learning rate was halved {RESCUES} times: the first tensor that \
              is not finite is {source}; {kept} are in {}; try a lower `learning_rate` than {:?}",
             self.output.last_place(),
-            self.config().learning_rate
+            self.config().learning_rate()
         )))
     }
 }

@@ -78,7 +78,7 @@ fn no_phase_overwrites_what_another_one_needs_however_often_it_is_run() {
     // What is handed from phase to phase has an allocation of its own.
     let network = find("zf64").unwrap().model().unwrap();
     let params: Vec<String> = network.graph().params().map(|(_, n)| format!("d {}", n.name)).collect();
-    let kept = ["batch embeddings", "d batch embeddings", "labels", "triplet_loss", "rows", "active", "learning rate"];
+    let kept = ["batch embeddings", "d batch embeddings", "labels", "triplet_loss", "rows", "active", "rate"];
     for name in kept.iter().copied().chain(params.iter().map(String::as_str)) {
         let slot = slots.of[plan.find(name).unwrap_or_else(|| panic!("{name}")).index()];
         assert_eq!(slots.of.iter().filter(|s| **s == slot).count(), 1, "{name} shares its memory");
@@ -182,11 +182,11 @@ fn train(step: Step, config: &Config) -> (Weights, Work) {
 #[test]
 fn a_network_that_looks_around_meets_the_very_same_chunks_in_the_second_pass() {
     let config = Config { margin: 2.0, ..Config::default() };
-    let (expected, _) = train(whole(instance(11, false), &config, 11).unwrap(), &config);
-    let (packed, work) = train(in_chunks(instance(4, false), &config, 11).unwrap(), &config);
+    let (expected, _) = train(whole(instance(11, false), &config, 11, &[]).unwrap(), &config);
+    let (packed, work) = train(in_chunks(instance(4, false), &config, 11, &[]).unwrap(), &config);
     assert_eq!((work.embedded, work.trained), (3, 2));
     assert!(work.skipped >= 4, "{work:?}");
-    let (same, work) = train(in_chunks(instance(4, true), &config, 11).unwrap(), &config);
+    let (same, work) = train(in_chunks(instance(4, true), &config, 11, &[]).unwrap(), &config);
     // Nobody in the last chunk has a gradient.
     assert_eq!(work, Work { embedded: 3, trained: 2, skipped: 3 });
     for weights in [packed, same] {
@@ -196,4 +196,45 @@ fn a_network_that_looks_around_meets_the_very_same_chunks_in_the_second_pass() {
         }
     }
     assert!(Options::default().share, "the trainer's plans share memory");
+}
+
+#[test]
+fn frozen_layers_stay_as_they_are_and_cost_no_gradients() {
+    let model = find("zf64").unwrap().model().unwrap();
+    let set = crate::data::testing::noise_faces(&[2, 2], 64);
+    let batch = crate::data::sampler::Batch {
+        images: vec![0, 1, 2, 3],
+        labels: vec![0, 0, 1, 1],
+        views: vec![crate::data::augment::View::default(); 4],
+        triplets: Vec::new(),
+    };
+    let batch = crate::data::prefetch::host_batch(&set, &batch).unwrap();
+    let start = initial_weights(&model, Metadata::of(&model).unwrap(), 1);
+    let steps = |freeze: &[&str], rate_of: &[&str], chunk: u32, rate: f32| {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let config = Config::default().with(|c| {
+            (c.chunk, c.margin, c.optimiser) = (Some(chunk), 2.0, Some(crate::train::OptimiserKind::Sgd));
+            (c.freeze, c.rate_of) = (owned(freeze), owned(rate_of));
+        });
+        let mut trainer = Trainer::new(&Engine::Cpu, &model, &config, 4).unwrap();
+        trainer.load(&start, Path::new("start")).unwrap();
+        let plan = trainer.executor().plan().steps.len();
+        trainer.step(&batch, rate).unwrap().wait().unwrap();
+        (trainer.weights().unwrap().tensors, plan)
+    };
+    let moved = |tensors: &[(String, Shape, Vec<f32>)]| -> Vec<bool> {
+        tensors.iter().zip(&start.tensors).map(|(now, then)| now.2 != then.2).collect()
+    };
+    for chunk in [4, 2] {
+        let (all, whole) = steps(&[], &[], chunk, 0.01);
+        assert!(moved(&all).iter().all(|&moved| moved));
+        let (upper, fewer) = steps(&["conv*"], &[], chunk, 0.01);
+        for ((name, ..), moved) in start.tensors.iter().zip(moved(&upper)) {
+            assert_eq!(moved, !name.starts_with("conv"), "{name}");
+        }
+        assert!(2 * fewer < whole + fewer, "{fewer} of {whole} steps: nothing goes backward through frozen layers");
+        // A factor of a half is half the rate.
+        let (halved, _) = steps(&[], &["*=0.5"], chunk, 0.01);
+        assert!(halved == steps(&[], &[], chunk, 0.005).0);
+    }
 }

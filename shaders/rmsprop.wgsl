@@ -1,0 +1,52 @@
+// rmsprop: one step of RMSProp (Tieleman & Hinton, 2012), in place; PyTorch's formula
+//
+//   g           = rate[3] * dw[i] + weight_decay * w[i]
+//   square[i]   = alpha * square[i] + (1 - alpha) * g^2
+//   velocity[i] = momentum * velocity[i] + g / (sqrt(square[i]) + eps)
+//   w[i]        = w[i] - factor * rate[0] * velocity[i]    all of it only while loss[0] is finite
+//
+//   p         Params
+//   w         [len]    read_write, updated in place
+//   dw        [len]    read
+//   square    [len]    read_write, updated in place
+//   velocity  [len]    read_write, updated in place
+//   rate      [4]      read: learning rate, two that are not used, scale of the gradient
+//   loss      [1]      read (its first float)
+//
+// dispatch   [ceil(len/LANES/ITEMS)], folded
+// overrides  none
+// needs      nothing beyond default limits; no barrier
+// order      no sums
+// uses       finite.wgsl: is_finite
+// uses       index.wgsl: ITEMS, Invocation, item_index
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+
+struct Params {
+    len: u32,
+    alpha: f32,
+    momentum: f32,
+    eps: f32,
+    weight_decay: f32,
+    factor: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> w: array<F>;
+@group(0) @binding(2) var<storage, read> dw: array<F>;
+@group(0) @binding(3) var<storage, read_write> square: array<F>;
+@group(0) @binding(4) var<storage, read_write> velocity: array<F>;
+@group(0) @binding(5) var<storage, read> rate: array<f32>;
+@group(0) @binding(6) var<storage, read> loss: array<f32>;
+
+@compute @workgroup_size(ITEMS)
+fn rmsprop(invocation: Invocation) {
+    let i = item_index(invocation);
+    if i < p.len / LANES && is_finite(loss[0]) {
+        let g = rate[3] * dw[i] + p.weight_decay * w[i];
+        let s = p.alpha * square[i] + (1.0 - p.alpha) * g * g;
+        let v = p.momentum * velocity[i] + g / (sqrt(s) + p.eps);
+        square[i] = s;
+        velocity[i] = v;
+        w[i] -= p.factor * rate[0] * v;
+    }
+}
