@@ -10,6 +10,7 @@ pub type Face = Vec<u8>;
 /// How bytes become floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Normalise {
     /// `x / 255`: 0 to 1.
     Unit,
@@ -23,6 +24,7 @@ pub enum Normalise {
 /// way it was trained with: orientation applied, centre crop to the aspect ratio, Catmull-Rom resize with
 /// antialiasing to `height` x `width`, RGB, then [`Normalise`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Preprocess {
     /// Height of the network's input in pixels.
     pub height: u32,

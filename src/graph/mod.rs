@@ -4,7 +4,7 @@ mod op;
 mod recorder;
 mod recording;
 
-pub use op::{Adapted, Grad, Io, Op, Optimiser, Purpose, Saved, Update};
+pub use op::{Adapted, Grad, Io, Op, Optimiser, Purpose, RATE_LEN, Saved, Update};
 pub use recorder::Recorder;
 pub use recording::{Recording, Updating};
 

@@ -139,6 +139,9 @@ pub trait Op: Debug + Send + Sync {
     }
 }
 
+/// Floats of [`Update::rate`].
+pub const RATE_LEN: u32 = 4;
+
 /// One parameter to update.
 #[derive(Debug, Clone, Copy)]
 pub struct Update {
@@ -162,6 +165,10 @@ pub struct Update {
 pub trait Optimiser: Debug + Send + Sync {
     /// Records the update of one parameter.
     fn record(&self, r: &mut Recorder<'_>, update: &Update);
+
+    /// Records what is to be done once before all updates; `gradients` are those of all parameters, each with its number of
+    /// floats.
+    fn prepare(&self, _r: &mut Recorder<'_>, _gradients: &[(Buf, u32)], _rate: Buf) {}
 
     /// How its means of gradients and of squared gradients decay, where they are corrected for their start at zero.
     fn betas(&self) -> [f32; 2] {

@@ -2,16 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{Grad, Graph, Io, Optimiser, Recorder, Source, Tensor, Update};
-use crate::optim::{RATE_LEN, clip_norm};
+use super::{Grad, Graph, Io, Optimiser, RATE_LEN, Recorder, Source, Tensor, Update};
 use crate::plan::{Buf, Phase, Plan, Role, Shape, Type};
 
 /// How parameters are updated.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Updating {
-    /// The longest that the gradient of all parameters together may be; longer ones are scaled down.
-    pub clip_norm: Option<f32>,
     /// What the learning rate of a parameter is multiplied by, where it is not 1, by name.
     pub factors: HashMap<String, f32>,
 }
@@ -206,11 +203,9 @@ impl<'g> Recording<'g> {
     pub fn update_params(&mut self, loss: Tensor, optimiser: &dyn Optimiser, how: &Updating) -> Buf {
         let rate = self.plan.buffer("rate", Shape::vector(RATE_LEN), Type::F32, Role::Input);
         let loss = self.values[loss.0];
-        if let Some(most) = how.clip_norm {
-            let gradients = self.graph.params().filter_map(|(t, node)| Some((self.grads[t.0]?, node.shape.len_u32())));
-            let gradients: Vec<(Buf, u32)> = gradients.collect();
-            clip_norm(&mut Recorder::new(&mut self.plan, "clip"), &gradients, most, rate);
-        }
+        let gradients = self.graph.params().filter_map(|(t, node)| Some((self.grads[t.0]?, node.shape.len_u32())));
+        let gradients: Vec<(Buf, u32)> = gradients.collect();
+        optimiser.prepare(&mut Recorder::new(&mut self.plan, "gradients"), &gradients, rate);
         for (i, node) in self.graph.nodes.iter().enumerate() {
             if let (Source::Param { decay, .. }, Some(dw)) = (&node.source, self.grads[i]) {
                 let (w, len) = (self.values[i], node.shape.len_u32());

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{Call, Float};
-use crate::graph::Recorder;
+use crate::graph::{Optimiser, Recorder, Update};
 use crate::plan::{Buf, Kernel, Shape, Type};
 use crate::{kernel, params};
 
@@ -38,9 +38,32 @@ pub(super) static GRADIENT_NORM: Kernel =
 
 pub(super) static CLIP_NORM: Kernel = kernel!("clip_norm", ["clip_norm.wgsl"], ClipParams, |_p, _w| [1, 1, 1], clip);
 
-/// Records what clips the gradients `dw` (each with its number of floats) to the norm `most` over all of them, as
-/// `torch.nn.utils.clip_grad_norm_` does: the last float of `rate`, which every optimiser multiplies gradients by.
-pub(crate) fn clip_norm(r: &mut Recorder<'_>, gradients: &[(Buf, u32)], most: f32, rate: Buf) {
+/// An optimiser whose gradients are clipped to a norm over all of them before it takes them, as
+/// `torch.nn.utils.clip_grad_norm_` does.
+#[derive(Debug)]
+pub struct Clipped {
+    /// What takes the clipped gradients.
+    pub optimiser: Box<dyn Optimiser>,
+    /// The longest that all gradients together may be.
+    pub most: f32,
+}
+
+impl Optimiser for Clipped {
+    fn record(&self, r: &mut Recorder<'_>, update: &Update) {
+        self.optimiser.record(r, update);
+    }
+
+    fn prepare(&self, r: &mut Recorder<'_>, gradients: &[(Buf, u32)], rate: Buf) {
+        clip_norm(r, gradients, self.most, rate);
+    }
+
+    fn betas(&self) -> [f32; 2] {
+        self.optimiser.betas()
+    }
+}
+
+/// Records what computes the last float of `rate`, which every optimiser multiplies gradients by.
+fn clip_norm(r: &mut Recorder<'_>, gradients: &[(Buf, u32)], most: f32, rate: Buf) {
     let splits = |len: u32| len.div_ceil(PART).clamp(1, MOST_PARTS);
     let parts = gradients.iter().map(|&(_, len)| splits(len)).sum();
     let part = r.scratch("squares", Shape::vector(parts), Type::F32);

@@ -9,8 +9,8 @@ mod sgd;
 
 pub use adagrad::AdaGrad;
 pub use adam::Adam;
-pub(crate) use clip::clip_norm;
-pub use rate::{RATE_LEN, Rate};
+pub use clip::Clipped;
+pub use rate::Rate;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 

@@ -1,7 +1,6 @@
 //! What every step tells the optimisers beside gradients.
 
-/// Floats of the buffer that holds it.
-pub const RATE_LEN: u32 = 4;
+use crate::graph::RATE_LEN;
 
 /// The content of [`Update::rate`](crate::graph::Update) before step `step` (counted from 1) of an optimiser that began with
 /// nothing to remember: the learning rate, Adam's two bias corrections, and 1, which gradients are multiplied by

@@ -42,10 +42,10 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Nothing but the starting weights, drawn from `seed`.
-    pub(super) fn new(model: &Model, metadata: Metadata, seed: u64) -> Self {
+    /// Nothing but the starting weights: `start`, or what is drawn from `seed`.
+    pub(super) fn new(model: &Model, metadata: Metadata, seed: u64, start: Option<Arc<Weights>>) -> Self {
         let metadata = Metadata { training: Some(Trained::at(0)), ..metadata };
-        let start = Kept { step: 0, weights: None };
+        let start = Kept { step: 0, weights: start };
         let (good, sound) = (start.clone(), start);
         Self { model: model.clone(), metadata, seed, good, candidate: None, sound, proving: None }
     }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::OnCollapse;
 use crate::data::augment::Augment;
 use crate::data::decode::MIN_SIDE;
+use crate::data::preprocess::Normalise;
 use crate::data::sampler::PkConfig;
 use crate::graph::Purpose;
 use crate::op::{Mining, Positives, TripletLoss};
@@ -88,6 +89,14 @@ pub struct Config {
     /// Dimensions of an embedding [default: the network's own, 128 for most].
     #[cfg_attr(feature = "program", arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096)))]
     pub embedding: Option<u32>,
+
+    /// How bytes become floats [default: fixed, or that of the starting weights].
+    #[cfg_attr(feature = "program", arg(long, value_enum))]
+    pub normalise: Option<Normalise>,
+
+    /// Weights file to start from, in place of random weights; also its network and sizes, where they are not given.
+    #[cfg_attr(feature = "program", arg(long, value_name = "WEIGHTS"))]
+    pub init: Option<PathBuf>,
 
     /// P: people per batch; lowered, with a warning, where there are fewer [default: 16; with a given batch as many as fit].
     #[cfg_attr(feature = "program",
@@ -191,7 +200,7 @@ pub struct Config {
     #[cfg_attr(feature = "program", arg(long, value_name = "LENGTH"))]
     pub clip_norm: Option<f32>,
 
-    /// Layers or parameters that stay as they are, such as 'conv*'; may be given several times.
+    /// Layers or parameters that stay as they are, such as 'conv*', or '!fc*' for all but these; may be given several times.
     #[cfg_attr(feature = "program", arg(long, value_name = "PATTERN"))]
     pub freeze: Vec<String>,
 
@@ -251,6 +260,8 @@ impl Default for Config {
             network: "zf64".to_string(),
             input: None,
             embedding: None,
+            normalise: None,
+            init: None,
             people: 16,
             images: 4,
             negatives: 0,
@@ -383,7 +394,10 @@ impl Config {
     pub fn origin(&self) -> Origin {
         let Self { network, seed, .. } = self;
         let version = env!("CARGO_PKG_VERSION");
-        let provenance = format!("{network} trained by facenet-gpu {version}, seed {seed}");
+        let mut provenance = format!("{network} trained by facenet-gpu {version}, seed {seed}");
+        if let Some(name) = self.init.as_ref().and_then(|path| path.file_name()) {
+            provenance += &format!(", from {}", name.to_string_lossy());
+        }
         Origin { provenance: Some(provenance), license: self.license.clone(), dataset: self.dataset.clone() }
     }
 }

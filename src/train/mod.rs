@@ -20,6 +20,7 @@ mod report;
 mod run;
 #[cfg(feature = "program")]
 mod run_folder;
+mod start;
 mod state;
 mod step;
 mod sums;

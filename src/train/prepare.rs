@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::offline::OfflineBatches;
+use super::start::{Start, start};
 use super::{Baselines, Compatible, Config, Evaluator, Observer, Setup, Trainer, TrainingState, choose_chunk};
 use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
 use crate::data::sampler::PkSampler;
 use crate::data::split::{HeldOut, split_people};
 use crate::model::Model;
-use crate::session::initial_weights;
+use crate::weights::Weights;
 use crate::{Engine, Error, Result};
 
 /// Everything that a run works with.
@@ -31,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) steps: usize,
     /// People held out, as places in the set's list.
     pub(super) held_out: Vec<usize>,
+    /// The starting weights, where they cannot be drawn again.
+    pub(super) start: Option<Arc<Weights>>,
     /// Digest of the data.
     pub(super) data: String,
 }
@@ -64,9 +67,14 @@ impl Prepared {
         let model = &model.clone().with_preprocess(set.preprocess().clone())?;
         let config = Config { chunk: Some(choose_chunk(engine, model, config, batch)?), ..config.clone() };
         let mut trainer = Trainer::new(engine, model, &config, batch)?;
-        let start = initial_weights(model, trainer.metadata().clone(), config.seed);
-        trainer.load(&start, "the starting weights".as_ref())?;
-        drop(start);
+        // A run that goes on has its weights in its state.
+        let init = config.init.as_deref().filter(|_| state.is_none());
+        let Start { weights, said } = start(model, trainer.metadata().clone(), config.seed, init)?;
+        trainer.load(&weights, "the starting weights".as_ref())?;
+        let start = said.map(|said| {
+            observer.starting(&said);
+            Arc::new(weights)
+        });
         let old = match &config.compatible_with {
             Some(path) => match Compatible::new(engine, path, set, model.dimensions()?, stop, observer)? {
                 Some(old) => Some(Arc::new(old)),
@@ -126,6 +134,7 @@ impl Prepared {
             epoch_steps,
             steps,
             held_out: split.held_out,
+            start,
             data,
         }))
     }

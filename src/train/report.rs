@@ -201,6 +201,8 @@ pub struct Setup<'a> {
 pub trait Observer {
     /// Before the first step.
     fn begin(&mut self, _setup: &Setup<'_>) {}
+    /// What of a weights file the starting weights are, and what was drawn.
+    fn starting(&mut self, _said: &str) {}
     /// Something that the user should know.
     fn warning(&mut self, _message: &str) {}
     /// While many images are embedded outside of steps: how many of `of` are done. `what` says what they are for.

@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
         let config = &parts.config;
         Self {
             rate: LearningRate::new(config, parts.epoch_steps, parts.steps),
-            checkpoints: Checkpoints::new(model, parts.trainer.metadata().clone(), config.seed),
+            checkpoints: Checkpoints::new(model, parts.trainer.metadata().clone(), config.seed, parts.start.clone()),
             guard: Guard::new(config.margin),
             saving: Saving::default(),
             model,

@@ -5,8 +5,8 @@ use crate::support::{gpus, normals, relative_error, rng};
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
-use facenet_gpu::graph::{Optimiser, Recorder, Update};
-use facenet_gpu::optim::{AdaGrad, Adam, RATE_LEN, Rate, RmsProp, Sgd};
+use facenet_gpu::graph::{Optimiser, RATE_LEN, Recorder, Update};
+use facenet_gpu::optim::{AdaGrad, Adam, Clipped, Rate, RmsProp, Sgd};
 use facenet_gpu::plan::{Buf, Plan, Role, Shape, Type};
 
 /// The update of one parameter as a plan.
@@ -27,6 +27,7 @@ impl Bench {
         let dw = plan.buffer("dw", Shape::vector(len), Type::F32, Role::Input);
         let rate = plan.buffer("rate", Shape::vector(RATE_LEN), Type::F32, Role::Input);
         let loss = plan.buffer("loss", Shape::vector(1), Type::F32, Role::Input);
+        optimiser.prepare(&mut Recorder::new(&mut plan, "gradients"), &[(dw, len)], rate);
         let update = Update { w, dw, len, decay, rate, factor: 1.0, loss };
         optimiser.record(&mut Recorder::new(&mut plan, "w"), &update);
         let states = plan.with_role(Role::State).map(|(buf, _)| buf).collect();
@@ -159,4 +160,61 @@ fn adagrad_takes_the_steps_worked_out_by_hand() {
     // g = 0.51, -0.241, 1.00942725: the first step is the learning rate whatever the gradient is.
     let decaying = AdaGrad { initial_accumulator: 0.0, eps: 0.0, weight_decay: 0.01 };
     three_steps(&decaying, true, [0.9, 0.942_724_788, 0.855_429_838]);
+}
+
+/// What `golden/make_optimisers.py` wrote: floats by name.
+fn golden(name: &str) -> Vec<f32> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/optimisers.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    bytemuck::pod_collect_to_vec(file.tensor(name).unwrap().data())
+}
+
+#[test]
+fn twenty_steps_of_each_optimiser_are_those_of_pytorch_on_every_device() {
+    let sgd =
+        |momentum, nesterov, weight_decay| -> Box<dyn Optimiser> { Box::new(Sgd { momentum, nesterov, weight_decay }) };
+    let cases: [(&str, Box<dyn Optimiser>); 10] = [
+        ("sgd", sgd(0.0, false, 0.0)),
+        ("sgd_momentum", sgd(0.9, false, 0.01)),
+        ("sgd_nesterov", sgd(0.9, true, 0.01)),
+        ("sgd_clipped", Box::new(Clipped { optimiser: sgd(0.9, false, 0.0), most: 1.5 })),
+        ("adagrad", Box::new(AdaGrad { weight_decay: 0.01, ..AdaGrad::default() })),
+        ("rmsprop", Box::new(RmsProp { weight_decay: 0.01, ..RmsProp::default() })),
+        ("rmsprop_momentum", Box::new(RmsProp { momentum: 0.9, alpha: 0.9, ..RmsProp::default() })),
+        ("adam", Box::new(Adam { weight_decay: 0.01, ..Adam::default() })),
+        ("adam_betas", Box::new(Adam { beta1: 0.8, beta2: 0.95, ..Adam::default() })),
+        ("adamw", Box::new(Adam { weight_decay: 0.1, decoupled: true, ..Adam::default() })),
+    ];
+    let (w, gradients) = (golden("w"), golden("dw"));
+    for (name, optimiser) in cases {
+        let bench = Bench::of(optimiser.as_ref(), u32::try_from(w.len()).unwrap(), true);
+        let expected: Vec<f64> = golden(name).into_iter().map(f64::from).collect();
+        for (device, mut executor) in bench.devices(&w) {
+            for (step, (dw, expected)) in (1..).zip(gradients.chunks(w.len()).zip(expected.chunks(w.len()))) {
+                bench.step(executor.as_mut(), step, dw, 0.01, 0.5);
+                let error = relative_error(&executor.read(bench.w).unwrap(), expected);
+                assert!(error < 1e-5, "{name} on {device}: off by {error:.1e} in step {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_are_clipped_by_the_norm_over_all_of_them_on_every_device() {
+    // Several parts of one gradient, and a gradient within the limit.
+    for (len, most, clipped) in [(9_000_u32, 2.0, true), (9_000, 1e6, false), (1, 0.5, true)] {
+        let optimiser = Box::new(Sgd { momentum: 0.0, ..Sgd::default() });
+        let bench = Bench::of(&Clipped { optimiser, most }, len, false);
+        let mut rng = rng(&format!("clip {len}"));
+        let dw: Vec<f32> = normals(&mut rng, len as usize).into_iter().map(|x| x + 3.0).collect();
+        let norm = dw.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+        let scale = if clipped { f64::from(most) / (norm + 1e-6) } else { 1.0 };
+        let expected: Vec<f64> = dw.iter().map(|&x| -f64::from(x) * scale).collect();
+        for (device, mut executor) in bench.devices(&vec![0.0; len as usize]) {
+            bench.step(executor.as_mut(), 1, &dw, 1.0, 0.0);
+            let error = relative_error(&executor.read(bench.w).unwrap(), &expected);
+            assert!(error < 1e-6, "{len} floats on {device}: off by {error:.1e}");
+        }
+    }
 }

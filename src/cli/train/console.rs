@@ -125,6 +125,10 @@ impl Observer for Console {
         self.last_line = self.begin;
     }
 
+    fn starting(&mut self, said: &str) {
+        say!("start     {said}");
+    }
+
     fn warning(&mut self, message: &str) {
         hint!("warning: {}", with_flags(message));
     }

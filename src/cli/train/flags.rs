@@ -76,8 +76,9 @@ pub(in crate::cli) struct Train {
 type Group = (&'static str, bool, &'static [&'static str]);
 
 /// Every setting under a heading, those that few runs need last.
-const GROUPS: [Group; 11] = [
-    ("Network", true, &["network", "input", "embedding"]),
+const GROUPS: [Group; 12] = [
+    ("Network", true, &["network", "init", "input", "embedding"]),
+    ("Network", false, &["normalise"]),
     ("Batch", true, &["people", "images"]),
     ("Batch", false, &["negatives", "batch"]),
     (
@@ -121,7 +122,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Whether a flag was given.
-    fn given(&self, flag: &str) -> bool {
+    pub(super) fn given(&self, flag: &str) -> bool {
         self.given.iter().any(|given| given == flag)
     }
 

@@ -54,11 +54,25 @@ impl Train {
             self.take_device(file)?;
         }
         config.dataset = config.dataset.or_else(|| Some(source.name()));
+        if let Some(path) = config.init.clone() {
+            let start = weights::from_user(&path, Weights::load(&path))?.metadata;
+            if file.is_none() && !self.settings.given("network") {
+                config.network = start.network.clone();
+            }
+            if config.network == start.network {
+                let Preprocess { height, width, .. } = start.preprocess;
+                config.input.get_or_insert([height, width]);
+                config.embedding.get_or_insert(start.embedding);
+                config.normalise.get_or_insert(start.preprocess.normalise);
+            }
+            config.license = config.license.or(start.origin.license);
+        }
         let network = net::find(&config.network)?;
         // args.toml says what was used, also where it was the network's own.
         config.input = config.input.or(Some(network.input));
         config.embedding = config.embedding.or(Some(network.embedding));
         config.positives = Some(config.positives());
+        config.normalise.get_or_insert(Normalise::Fixed);
         config = config.with_recipe();
         let model = network.sized(config.input, config.embedding)?;
         if self.plan {
@@ -128,7 +142,7 @@ impl Train {
         say!("device    {}", engine.describe());
         say!("          {reason}");
         let [height, width] = model.input();
-        let preprocess = Preprocess { height, width, normalise: Normalise::Fixed };
+        let preprocess = Preprocess { height, width, normalise: config.normalise.unwrap_or(Normalise::Fixed) };
         let set = Arc::new(source.load(&preprocess, config.seed)?);
         let (version, device) = (env!("CARGO_PKG_VERSION").to_string(), self.device.choice().to_string());
         let threads = self.device.threads;

@@ -9,8 +9,12 @@ use crate::graph::{Graph, Updating};
 use crate::text::listed;
 use crate::{Error, Result};
 
-/// Whether a pattern means a parameter: its name, such as `conv1/w`, or that of its layer, `conv1`.
+/// Whether a pattern means a parameter: its name, such as `conv1/w`, or that of its layer, `conv1`. With `!` before it, it
+/// means all others.
 fn means(pattern: &str, name: &str) -> bool {
+    if let Some(others) = pattern.strip_prefix('!') {
+        return !means(others, name);
+    }
     let pattern = WildMatch::new(pattern);
     pattern.matches(name) || name.rsplit_once('/').is_some_and(|(layer, _)| pattern.matches(layer))
 }
@@ -58,7 +62,7 @@ impl Config {
             factors.extend(matching(graph, pattern, "rate_of")?.into_iter().map(|name| (name, factor)));
         }
         let mut updating = Updating::default();
-        (updating.clip_norm, updating.factors) = (self.clip_norm(), factors);
+        updating.factors = factors;
         Ok(updating)
     }
 }
@@ -87,6 +91,8 @@ mod tests {
         assert_eq!(frozen(&[]).unwrap(), [""; 0]);
         assert_eq!(frozen(&["conv1"]).unwrap(), ["conv1/w", "conv1/b"]);
         assert_eq!(frozen(&["conv1/w"]).unwrap(), ["conv1/w"]);
+        let but_the_last = frozen(&["!fc*"]).unwrap();
+        assert!(but_the_last.iter().any(|name| name == "conv1/w") && !but_the_last.iter().any(|n| n.starts_with("fc")));
         let convolutions = frozen(&["conv*"]).unwrap();
         assert!(convolutions.len() > 2 && convolutions.iter().all(|name| name.starts_with("conv")));
         let text = frozen(&["cnov1"]).unwrap_err().to_string();

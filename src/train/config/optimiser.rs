@@ -2,7 +2,7 @@
 
 use super::{Config, OptimiserKind};
 use crate::graph::Optimiser;
-use crate::optim::{AdaGrad, Adam, RmsProp, Sgd};
+use crate::optim::{AdaGrad, Adam, Clipped, RmsProp, Sgd};
 use crate::train::Recipe;
 use crate::{Error, Result};
 
@@ -55,6 +55,13 @@ impl Config {
 
     /// The optimiser with its settings.
     pub fn optimiser(&self) -> Box<dyn Optimiser> {
+        if let Some(most) = self.clip_norm() {
+            return Box::new(Clipped { optimiser: self.unclipped(), most });
+        }
+        self.unclipped()
+    }
+
+    fn unclipped(&self) -> Box<dyn Optimiser> {
         let (weight_decay, [beta1, beta2]) = (self.weight_decay, self.betas);
         let adam = |decoupled| Adam { beta1, beta2, weight_decay, decoupled, ..Adam::default() };
         match self.optimiser_kind() {

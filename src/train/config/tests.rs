@@ -6,6 +6,8 @@ fn all_changed() -> Config {
         network: "nn4".to_string(),
         input: Some([96, 80]),
         embedding: Some(64),
+        normalise: Some(Normalise::Unit),
+        init: Some("start.safetensors".into()),
         people: 45,
         images: 40,
         negatives: 7,
