@@ -1,6 +1,7 @@
 //! A set of faces at the network's size: all in memory, or, where that is too much, on disk and decoded on demand.
 
 mod digest;
+mod remarks;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub struct FaceSet {
     paths: Vec<PathBuf>,
     store: Store,
     skipped: Vec<SkippedImage>,
+    /// People all of whose images were left out.
+    lost: Vec<String>,
 }
 
 impl FaceSet {
@@ -103,6 +106,7 @@ impl FaceSet {
                 Err(error) => skipped.push(SkippedImage { path: path.to_path_buf(), reason: reason(error) }),
             }
         }
+        let lost = people.iter().filter(|p| p.faces.is_empty()).map(|p| p.name.clone()).collect();
         people.retain(|person| !person.faces.is_empty());
         if people.is_empty() {
             return Err(Error::Data(format!(
@@ -118,7 +122,7 @@ impl FaceSet {
         skipped.sort_by(|a, b| a.path.cmp(&b.path));
         pixels.truncate(paths.len() * len);
         let store = if in_memory { Store::Memory(pixels) } else { Store::Disk };
-        Ok(Self { preprocess: preprocess.clone(), owners: owners(&people), people, paths, store, skipped })
+        Ok(Self { preprocess: preprocess.clone(), owners: owners(&people), people, paths, store, skipped, lost })
     }
 
     /// A set of generated faces, `height * width * 3` bytes each; people without faces are left out.
@@ -140,7 +144,7 @@ impl FaceSet {
             return Err(Error::Data("there are no faces; give at least one person one face".to_owned()));
         }
         let (owners, store) = (owners(&people), Store::Memory(pixels));
-        Ok(Self { preprocess: preprocess.clone(), people, owners, paths: Vec::new(), store, skipped: Vec::new() })
+        Ok(Self { preprocess: preprocess.clone(), people, owners, paths: Vec::new(), store, skipped: Vec::new(), lost: Vec::new() })
     }
 
     /// Number of faces.
@@ -216,7 +220,7 @@ impl FaceSet {
         let singles = self.people.iter().filter(|person| person.faces.len() == 1).count();
         let mut line = format!("{} of {}", count(self.len(), "image"), count(self.people.len(), "person"));
         if singles > 0 {
-            line += &format!(", {singles} with a single image (negatives only)");
+            line += &format!(", {singles} with a single image");
         }
         if !self.skipped.is_empty() {
             line += &format!("; {} skipped", count(self.skipped.len(), "image"));

@@ -1,28 +1,23 @@
 //! Finding people and their images in a folder.
 //!
-//! A person is a folder that directly holds images; all folders below it belong to that person. A folder without
-//! images of its own is only a container, so `data/train/ann/1.jpg` and `data/ann/1.jpg` both work.
+//! The folders that hold images are people, or sessions of people, or parts of a data set: [`Layout`] says which, and
+//! [`FaceFolder::understood`] what was made of it.
 
-use std::collections::HashSet;
+mod layout;
+mod tree;
+
 use std::path::{Path, PathBuf};
 
+pub use self::layout::Layout;
+use self::tree::Tree;
 use super::skipped::SkippedImage;
+use crate::text::listed;
 use crate::{Error, Result};
-
-/// Extensions of the formats that can be read, in lower case. The content decides about the format later.
-const READABLE: [&str; 13] =
-    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "pgm", "ppm", "pbm", "pnm", "pam"];
-
-/// Extensions of images that people do have but this crate cannot read: worth a row instead of silence.
-const UNREADABLE: [&str; 8] = ["gif", "tif", "tiff", "heic", "heif", "avif", "jxl", "jp2"];
-
-/// Names that operating systems and storage boxes leave behind.
-const LITTER: [&str; 4] = ["Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir"];
 
 /// One person's images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonFolder {
-    /// Path of the person's folder relative to the root, with `/` between its parts.
+    /// The person's name: that of their folder, or its path below the root, with `/` between its parts.
     pub name: String,
     /// The images, sorted by path.
     pub images: Vec<PathBuf>,
@@ -35,39 +30,50 @@ pub struct FaceFolder {
     pub root: PathBuf,
     /// People with at least one image file, sorted by name.
     pub people: Vec<PersonFolder>,
-    /// Images and folders that were left out: images that lie directly in the root and so belong to no one, formats
+    /// Images and folders that were left out: images that lie beside people's folders and so belong to no one, formats
     /// that cannot be read, folders without permission, links to folders that were read already.
     pub skipped: Vec<SkippedImage>,
     /// Number of files that are no images.
     pub ignored: usize,
+    /// What the folders were taken for, with examples, unless each folder right below the root is a person.
+    pub understood: Option<String>,
+    /// Folders that hold files but gave nobody, by their paths below the root.
+    pub nobody: Vec<String>,
 }
 
 impl FaceFolder {
-    /// Lists the people and images below `dir`. Hidden files and folders are passed over; links are followed, each
-    /// folder once.
+    /// Lists the people and images below `dir`, read as [`Layout::Auto`] does.
+    ///
+    /// # Errors
+    /// As [`scan_as`](Self::scan_as).
+    pub fn scan(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::scan_as(dir, Layout::Auto)
+    }
+
+    /// Lists the people and images below `dir`. Hidden files and folders are passed over; links are followed, each folder
+    /// once.
     ///
     /// # Errors
     /// [`Error::Io`] where `dir` cannot be read; [`Error::Data`] where it is no folder or holds no person's image.
-    pub fn scan(dir: impl AsRef<Path>) -> Result<Self> {
+    pub fn scan_as(dir: impl AsRef<Path>, layout: Layout) -> Result<Self> {
         let root = dir.as_ref();
         let real = root.canonicalize().map_err(Error::io("read", root))?;
         if !real.is_dir() {
-            return Err(Error::Data(format!("{} is a file; give the folder that holds it", root.display())));
+            return Err(Error::Data(format!("{} is a file; {}", root.display(), instead(root))));
         }
-        let empty = Self { root: root.to_path_buf(), people: Vec::new(), skipped: Vec::new(), ignored: 0 };
-        let mut scan = Scan { real, seen: HashSet::new(), strays: 0, found: empty };
-        let listing = std::fs::read_dir(root).map_err(Error::io("read", root))?;
-        scan.visit(root, listing, None);
-        let Scan { mut found, strays, .. } = scan;
-        if found.people.is_empty() {
-            return Err(found.nobody(strays));
-        }
-        for person in &mut found.people {
-            person.images.sort();
-        }
-        found.people.sort_by(|a, b| a.name.cmp(&b.name));
-        found.skipped.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(found)
+        let (tree, mut skipped, ignored) = Tree::read(root, real)?;
+        let mut nobody = Vec::new();
+        tree.without_images("", &mut nobody);
+        let strays = tree.images.len();
+        let read = layout::people(&tree, layout);
+        skipped.extend(read.strays.into_iter().map(|path| SkippedImage {
+            path,
+            reason: "lies beside the people's folders, so it belongs to no one; move it into one".to_string(),
+        }));
+        skipped.sort_by(|a, b| a.path.cmp(&b.path));
+        let (people, understood) = (read.people, read.understood);
+        let found = Self { root: root.to_path_buf(), people, skipped, ignored, understood, nobody };
+        if found.people.is_empty() { Err(found.no_people(strays)) } else { Ok(found) }
     }
 
     /// Number of image files of all people.
@@ -75,8 +81,21 @@ impl FaceFolder {
         self.people.iter().map(|person| person.images.len()).sum()
     }
 
+    /// What a user should know of the folder, a sentence each.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.ignored > 0 {
+            remarks.push(format!("{} files are no images and were left out", self.ignored));
+        }
+        if !self.nobody.is_empty() {
+            let folders = if self.nobody.len() == 1 { "1 folder".into() } else { format!("{} folders", self.nobody.len()) };
+            remarks.push(format!("{folders} gave nobody, having no image that can be read: {}", listed(&self.nobody)));
+        }
+        remarks
+    }
+
     /// The error of a folder without people: what was found, what is expected.
-    fn nobody(&self, strays: usize) -> Error {
+    fn no_people(&self, strays: usize) -> Error {
         let root = self.root.display();
         let found = if strays > 0 {
             format!("holds {strays} images directly, so it is not known who is on them")
@@ -93,95 +112,13 @@ impl FaceFolder {
     }
 }
 
-/// A scan under way.
-struct Scan {
-    /// The root with all links resolved.
-    real: PathBuf,
-    /// Folders that were read, with all links resolved: a loop of links ends here.
-    seen: HashSet<PathBuf>,
-    /// Readable images directly in the root.
-    strays: usize,
-    found: FaceFolder,
-}
-
-impl Scan {
-    fn skip(&mut self, path: &Path, reason: impl Into<String>) {
-        self.found.skipped.push(SkippedImage { path: path.to_path_buf(), reason: reason.into() });
-    }
-
-    /// Reads one folder and those below it. `owner` is the person whose folder lies above, if there is one.
-    fn visit(&mut self, dir: &Path, listing: std::fs::ReadDir, owner: Option<usize>) {
-        if let Ok(real) = dir.canonicalize() {
-            // A link to a folder above the root would bring in everything beside the root.
-            let above = real != self.real && self.real.starts_with(&real);
-            if above || !self.seen.insert(real) {
-                self.skip(dir, "is a link to a folder that is read already");
-                return;
-            }
-        }
-        let (mut folders, mut images) = (Vec::new(), Vec::new());
-        for entry in listing {
-            let path = match entry {
-                Ok(entry) => entry.path(),
-                Err(error) => {
-                    self.skip(dir, format!("cannot be listed completely: {error}"));
-                    continue;
-                }
-            };
-            if is_hidden(&path) {
-                continue;
-            }
-            match std::fs::metadata(&path) {
-                Ok(meta) if meta.is_dir() => folders.push(path),
-                Ok(meta) if meta.is_file() && has_extension(&path, &READABLE) => images.push(path),
-                Ok(meta) if meta.is_file() && has_extension(&path, &UNREADABLE) => {
-                    self.skip(&path, "is in a format that cannot be read; convert it to JPEG or PNG");
-                }
-                Ok(_) => self.found.ignored += 1,
-                Err(error) => self.skip(&path, format!("cannot be read: {error}")),
-            }
-        }
-        let owner = self.assign(dir, images, owner);
-        folders.sort();
-        for folder in folders {
-            match std::fs::read_dir(&folder) {
-                Ok(listing) => self.visit(&folder, listing, owner),
-                Err(error) => self.skip(&folder, format!("cannot be read: {error}")),
-            }
-        }
-    }
-
-    /// Gives `images` of `dir` to their person and returns who owns the folders below.
-    fn assign(&mut self, dir: &Path, images: Vec<PathBuf>, owner: Option<usize>) -> Option<usize> {
-        if images.is_empty() {
-            return owner;
-        }
-        if dir == self.found.root {
-            self.strays = images.len();
-            for image in &images {
-                self.skip(image, "lies beside the people's folders, so it belongs to no one; move it into one");
-            }
-            return None;
-        }
-        let owner = owner.unwrap_or_else(|| {
-            let relative = dir.strip_prefix(&self.found.root).unwrap_or(dir);
-            let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-            self.found.people.push(PersonFolder { name: parts.join("/"), images: Vec::new() });
-            self.found.people.len() - 1
-        });
-        self.found.people[owner].images.extend(images);
-        Some(owner)
-    }
-}
-
-fn is_hidden(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') || LITTER.contains(&name.as_ref())
-}
-
-fn has_extension(path: &Path, list: &[&str]) -> bool {
+/// What to give in place of a file.
+fn instead(path: &Path) -> &'static str {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    list.contains(&extension.as_str())
+    match extension.as_str() {
+        "zip" | "tar" | "gz" | "tgz" | "bz2" | "xz" | "7z" | "rar" | "zst" => "unpack it and give the folder",
+        _ => "give the folder that holds it",
+    }
 }
 
 #[cfg(test)]
@@ -221,7 +158,7 @@ mod tests {
         let dir = tree(&["train/ann/1.jpg", "train/bob/1.jpg", "train/list.txt", "test/ann/1.jpg"]);
         let folder = FaceFolder::scan(dir.path()).unwrap();
         let names: Vec<_> = folder.people.iter().map(|p| p.name.as_str()).collect();
-        assert_eq!(names, ["test/ann", "train/ann", "train/bob"]);
+        assert_eq!(names, ["ann", "bob"]);
     }
 
     #[test]
@@ -275,11 +212,28 @@ mod tests {
     }
 
     #[test]
+    fn files_without_a_known_extension_are_looked_into_and_folders_that_gave_nobody_are_named() {
+        let dir = tree(&["ann/1.jpg", "bob/notes.txt", "eve/list", "eve/2.heic"]);
+        image::RgbImage::new(2, 2).save(dir.path().join("ann/x.png")).unwrap();
+        std::fs::create_dir(dir.path().join("carl")).unwrap();
+        std::fs::rename(dir.path().join("ann/x.png"), dir.path().join("carl/img_1")).unwrap();
+        let folder = FaceFolder::scan(dir.path()).unwrap();
+        assert_eq!(people(dir.path(), &folder), ["ann: ann/1.jpg", "carl: carl/img_1"]);
+        assert_eq!(folder.nobody, ["bob", "eve"]);
+        let remarks = folder.remarks();
+        assert!(remarks[0].starts_with("2 files are no images") && remarks[1].contains("2 folders gave nobody"));
+        assert!(remarks[1].ends_with("bob, eve"), "{remarks:?}");
+    }
+
+    #[test]
     fn a_missing_folder_and_a_file_are_named() {
         let text = FaceFolder::scan("/no/such/folder").unwrap_err().to_string();
         assert!(text.starts_with("cannot read /no/such/folder:"), "{text}");
         let dir = tree(&["a.jpg"]);
         let text = FaceFolder::scan(dir.path().join("a.jpg")).unwrap_err().to_string();
         assert!(text.contains("a.jpg is a file; give the folder"), "{text}");
+        let dir = tree(&["faces.zip"]);
+        let text = FaceFolder::scan(dir.path().join("faces.zip")).unwrap_err().to_string();
+        assert!(text.contains("faces.zip is a file; unpack it"), "{text}");
     }
 }

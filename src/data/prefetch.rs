@@ -141,7 +141,7 @@ mod tests {
         let config = PkConfig {
             people: 2,
             images: 2,
-            negatives: 1,
+            negatives: Some(1),
             batch: None,
             seed: 1,
             augment: Augment { flip: true, shift: 2 },

@@ -10,6 +10,7 @@
 //! * M negatives follow: images of people outside the group, drawn from all of them that are not in the batch yet. Where
 //!   those are too few, because the free places took some, further images of the group follow, and only then images that
 //!   are in the batch already.
+//! * Where M is left open, the negatives are people with a single image: as many as P, or as there are.
 //! * P is lowered to the number of people with two or more images, K to the most images any of them has; both with a
 //!   warning, and so is M to the images that are left where the P people have as many as any P have. Apart from that
 //!   every batch has P x K + M images.
@@ -34,8 +35,9 @@ pub struct PkConfig {
     pub people: usize,
     /// K: images per person, at least 2.
     pub images: usize,
-    /// M: random images of other people.
-    pub negatives: usize,
+    /// M: random images of other people; `None` is one image each of as many people with a single image as there are
+    /// people in the batch, or as many as there are.
+    pub negatives: Option<usize>,
     /// Images of a batch, at least P x K; `None` is P x K + M.
     pub batch: Option<usize>,
     /// Decides about everything random.
@@ -47,7 +49,7 @@ pub struct PkConfig {
 impl PkConfig {
     /// Batches of `people` with `images` each, without further negatives and changes of the images, seed 0.
     pub fn new(people: usize, images: usize) -> Self {
-        Self { people, images, negatives: 0, batch: None, seed: 0, augment: Augment::default() }
+        Self { people, images, negatives: Some(0), batch: None, seed: 0, augment: Augment::default() }
     }
 }
 
@@ -72,6 +74,10 @@ type Image = (usize, usize);
 #[derive(Clone, Debug)]
 pub struct PkSampler {
     config: PkConfig,
+    /// M as used.
+    negatives: usize,
+    /// Negatives are images of people with a single image.
+    from_singles: bool,
     /// Faces of every person of the set.
     faces: Vec<Vec<usize>>,
     /// Training people with two or more images.
@@ -86,7 +92,7 @@ impl PkSampler {
     /// # Errors
     /// [`Error::Setting`] where P or K is below 2, or P x K exceeds the batch; [`Error::Data`] where fewer than two people have two or more images.
     pub fn new(set: &FaceSet, train: &[usize], mut config: PkConfig) -> Result<(Self, Vec<String>)> {
-        let PkConfig { people: p, images: k, negatives: m, .. } = config;
+        let PkConfig { people: p, images: k, .. } = config;
         if p < 2 || k < 2 {
             return Err(Error::Setting(format!(
                 "batches with P = {p} and K = {k} hold no triplet; give at least 2 people and 2 images of each"
@@ -124,28 +130,49 @@ impl PkSampler {
             if batch > all {
                 warnings.push(format!("batches have {all} images instead of {batch}: there are no more to train on"));
             }
-            config.negatives = batch.min(all).saturating_sub(config.people * config.images);
-            return Ok((Self { config, faces, paired, singles }, warnings));
+            let negatives = batch.min(all).saturating_sub(config.people * config.images);
+            return Ok((Self { config, negatives, from_singles: false, faces, paired, singles }, warnings));
         }
+        let Some(m) = config.negatives else {
+            let negatives = singles.len().min(config.people);
+            return Ok((Self { config, negatives, from_singles: true, faces, paired, singles }, warnings));
+        };
+        let mut negatives = m;
         let outside = images_outside(&faces, &paired, &singles, config.people);
         if m > outside {
-            config.negatives = outside;
+            negatives = outside;
             warnings.push(format!(
                 "batches have {outside} negatives instead of {m}: beside {} people there may be no more images",
                 config.people
             ));
         }
-        Ok((Self { config, faces, paired, singles }, warnings))
+        Ok((Self { config, negatives, from_singles: false, faces, paired, singles }, warnings))
     }
 
-    /// P, K, M, seed and augmentation as used, after any lowering.
+    /// M as used, after any lowering.
+    pub fn negatives(&self) -> usize {
+        self.negatives
+    }
+
+    /// Training people with a single image that never enter a batch, as they do where no places are left for negatives.
+    pub fn unused_singles(&self) -> usize {
+        let full = self.paired.iter().all(|&person| self.faces[person].len() >= self.config.images);
+        if self.negatives == 0 && full { self.singles.len() } else { 0 }
+    }
+
+    /// Images of the training people with two or more.
+    pub fn paired_images(&self) -> usize {
+        self.paired.iter().map(|&person| self.faces[person].len()).sum()
+    }
+
+    /// P, K, seed and augmentation as used, after any lowering.
     pub fn config(&self) -> &PkConfig {
         &self.config
     }
 
     /// Images in every batch: P x K + M.
     pub fn batch_size(&self) -> usize {
-        self.config.people * self.config.images + self.config.negatives
+        self.config.people * self.config.images + self.negatives
     }
 
     /// Every training image, in the set's order.
@@ -197,8 +224,11 @@ impl PkSampler {
             chosen.extend(others);
             repeat_up_to(&mut chosen, size);
         }
-        if self.config.negatives > 0 {
-            let negatives = self.others(group, &chosen, self.config.negatives, rng);
+        if self.negatives > 0 {
+            let negatives = match self.from_singles {
+                true => self.singles_beside(&chosen, self.negatives, rng),
+                false => self.others(group, &chosen, self.negatives, rng),
+            };
             chosen.extend(negatives);
             take_up_to(&mut chosen, &mut spare, self.batch_size());
             repeat_up_to(&mut chosen, self.batch_size());
@@ -227,6 +257,14 @@ impl PkSampler {
             }
         }
         fillers
+    }
+
+    /// Up to `count` people with a single image that are not among `chosen`.
+    fn singles_beside(&self, chosen: &[Image], count: usize, rng: &mut impl Rng) -> Vec<Image> {
+        let taken: HashSet<usize> = chosen.iter().map(|&(person, _)| person).collect();
+        let mut left: Vec<usize> = self.singles.iter().copied().filter(|person| !taken.contains(person)).collect();
+        let (drawn, _) = left.partial_shuffle(rng, count);
+        drawn.iter().map(|&person| (person, self.faces[person][0])).collect()
     }
 
     /// Up to `count` images of people outside `group` that are not among `chosen`.

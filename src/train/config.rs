@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::OnCollapse;
 use crate::data::augment::Augment;
 use crate::data::decode::MIN_SIDE;
+use crate::data::folder::Layout;
 use crate::data::preprocess::Normalise;
 use crate::data::sampler::PkConfig;
 use crate::graph::Purpose;
@@ -108,10 +109,13 @@ pub struct Config {
     pub images: usize,
 
     /// M: random images of other people in each batch, beside the P x K; lowered, with a warning, where there are fewer
-    /// [default: 0; with a given batch what P x K leaves].
-    #[cfg_attr(feature = "program",
-               arg(long, value_name = "M", default_value_t = Self::default().negatives, hide_default_value = true))]
-    pub negatives: usize,
+    /// [default: people with a single image, as many as P; with a given batch what P x K leaves].
+    #[cfg_attr(feature = "program", arg(long, value_name = "M"))]
+    pub negatives: Option<usize>,
+
+    /// Which folders are people.
+    #[cfg_attr(feature = "program", arg(long, value_enum, default_value_t = Self::default().layout))]
+    pub layout: Layout,
 
     /// Images of a batch; what P x K leaves goes to images of other people, also where P or K are lowered
     /// [default: P x K + M].
@@ -264,7 +268,8 @@ impl Default for Config {
             init: None,
             people: 16,
             images: 4,
-            negatives: 0,
+            negatives: None,
+            layout: Layout::Auto,
             batch: None,
             epochs: 10,
             time: None,

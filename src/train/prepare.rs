@@ -60,7 +60,13 @@ impl Prepared {
         warnings.iter().for_each(|w| observer.warning(w));
         let used = *sampler.config();
         let (batch, batch_size) = (batch_of(&sampler)?, sampler.batch_size());
-        let train_images: usize = set.faces_of(&split.train).iter().map(Vec::len).sum();
+        let train_images = sampler.paired_images();
+        if sampler.unused_singles() > 0 {
+            observer.warning(&format!(
+                "{} people with a single image are not used; `negatives` gives them places in the batches",
+                sampler.unused_singles()
+            ));
+        }
         let epoch_steps = train_images.div_ceil(batch_size).max(Config::MIN_EPOCH);
         let steps = epoch_steps * config.epochs as usize;
 
@@ -105,7 +111,7 @@ impl Prepared {
             held_out: &split.held_out,
             people: used.people,
             images: used.images,
-            negatives: used.negatives,
+            negatives: sampler.negatives(),
             chunk: trainer.chunk() as usize,
             steps,
             first,

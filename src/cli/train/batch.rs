@@ -10,10 +10,9 @@ pub(super) fn shape(
     k: usize,
     given_negatives: Option<usize>,
     batch: Option<usize>,
-) -> Result<[usize; 3]> {
-    let default = Config::default();
+) -> Result<(usize, usize, Option<usize>)> {
     let Some(batch) = batch else {
-        return Ok([people.unwrap_or(default.people), k, given_negatives.unwrap_or(default.negatives)]);
+        return Ok((people.unwrap_or(Config::default().people), k, given_negatives));
     };
     let usage = |message: String| Err(Error::Setting(message));
     let negatives = given_negatives.unwrap_or(0);
@@ -31,7 +30,7 @@ pub(super) fn shape(
     if given_people.is_some() && given_negatives.is_some() && named < batch {
         return usage(format!("{what} are {named} images, not --batch {batch}; leave one of these flags out"));
     }
-    Ok([people, k, batch - people * k])
+    Ok((people, k, Some(batch - people * k)))
 }
 
 #[cfg(test)]
@@ -40,14 +39,14 @@ mod tests {
 
     #[test]
     fn the_size_of_a_batch_decides_what_the_other_flags_leave_open() {
-        assert_eq!(shape(None, 4, None, None).unwrap(), [16, 4, 0]);
-        assert_eq!(shape(Some(45), 40, Some(100), None).unwrap(), [45, 40, 100]);
-        assert_eq!(shape(None, 40, None, Some(1800)).unwrap(), [45, 40, 0]);
-        assert_eq!(shape(None, 4, None, Some(66)).unwrap(), [16, 4, 2]);
-        assert_eq!(shape(Some(40), 40, None, Some(1800)).unwrap(), [40, 40, 200]);
-        assert_eq!(shape(None, 40, Some(200), Some(1800)).unwrap(), [40, 40, 200]);
-        assert_eq!(shape(Some(40), 40, Some(200), Some(1800)).unwrap(), [40, 40, 200]);
-        assert_eq!(shape(None, 4, Some(30), Some(60)).unwrap(), [7, 4, 32], "no place stays empty");
+        assert_eq!(shape(None, 4, None, None).unwrap(), (16, 4, None));
+        assert_eq!(shape(Some(45), 40, Some(100), None).unwrap(), (45, 40, Some(100)));
+        assert_eq!(shape(None, 40, None, Some(1800)).unwrap(), (45, 40, Some(0)));
+        assert_eq!(shape(None, 4, None, Some(66)).unwrap(), (16, 4, Some(2)));
+        assert_eq!(shape(Some(40), 40, None, Some(1800)).unwrap(), (40, 40, Some(200)));
+        assert_eq!(shape(None, 40, Some(200), Some(1800)).unwrap(), (40, 40, Some(200)));
+        assert_eq!(shape(Some(40), 40, Some(200), Some(1800)).unwrap(), (40, 40, Some(200)));
+        assert_eq!(shape(None, 4, Some(30), Some(60)).unwrap(), (7, 4, Some(32)), "no place stays empty");
     }
 
     #[test]

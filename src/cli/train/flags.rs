@@ -76,9 +76,10 @@ pub(in crate::cli) struct Train {
 type Group = (&'static str, bool, &'static [&'static str]);
 
 /// Every setting under a heading, those that few runs need last.
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     ("Network", true, &["network", "init", "input", "embedding"]),
     ("Network", false, &["normalise"]),
+    ("Data", true, &["layout"]),
     ("Batch", true, &["people", "images"]),
     ("Batch", false, &["negatives", "batch"]),
     (
@@ -141,9 +142,9 @@ impl Settings {
             return Ok(c);
         }
         let people = given("people").then_some(c.people);
-        let negatives = given("negatives").then_some(c.negatives);
+        let negatives = c.negatives.filter(|_| given("negatives"));
         let batch = c.batch.filter(|_| file.is_none() || self.given("batch"));
-        let [people, images, negatives] = batch::shape(people, c.images, negatives, batch)?;
+        let (people, images, negatives) = batch::shape(people, c.images, negatives, batch)?;
         Ok(Config { people, images, negatives, batch, ..c })
     }
 
@@ -256,7 +257,7 @@ mod tests {
         let changes = |change: fn(&mut Config)| file.clone().with(change);
         assert_eq!(over("--margin 0.2 --chunk auto").0, changes(|c| (c.margin, c.chunk) = (0.2, None)));
         assert_eq!(over("--no-flip").0, changes(|c| c.augment.flip = false));
-        assert_eq!(over("--batch 66").0, changes(|c| (c.people, c.negatives, c.batch) = (16, 2, Some(66))));
+        assert_eq!(over("--batch 66").0, changes(|c| (c.people, c.negatives, c.batch) = (16, Some(2), Some(66))));
         let offline = over("--offline-every 5").0.offline.unwrap();
         assert_eq!((offline.every, offline.subset), (5, 5000));
         assert_eq!(over("--seed 9 --epochs 40 --patience 2").1, [""; 0], "these may change");
@@ -294,12 +295,12 @@ mod tests {
              --offline-every 7 --offline-share 0.5 --on-collapse back-off --seed 9 --epochs 2",
         );
         assert_eq!((given.network.as_str(), given.input, given.chunk), ("nn4", Some([96, 80]), Some(5)));
-        assert_eq!((given.people, given.images, given.negatives), (8, 4, 3));
+        assert_eq!((given.people, given.images, given.negatives), (8, 4, Some(3)));
         assert!(!given.augment.flip && given.augment.shift == 1);
         let offline = given.offline.unwrap();
         assert_eq!((offline.every, offline.subset, offline.share, offline.hardest), (7, 5000, 0.5, false));
         assert_eq!((given.seed, given.epochs), (9, 2));
-        assert_eq!(config("--batch 66"), Config::default().with(|c| (c.negatives, c.batch) = (2, Some(66))));
+        assert_eq!(config("--batch 66"), Config::default().with(|c| (c.negatives, c.batch) = (Some(2), Some(66))));
         assert_eq!(config("--chunk auto"), Config::default());
         for flags in ["--offline-subset 9", "--offline-hardest", "--epochs many", "--chunk 0"] {
             assert!(Program::try_parse_from(format!("train {flags}").split_whitespace()).is_err(), "{flags}");

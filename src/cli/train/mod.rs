@@ -143,7 +143,7 @@ impl Train {
         say!("          {reason}");
         let [height, width] = model.input();
         let preprocess = Preprocess { height, width, normalise: config.normalise.unwrap_or(Normalise::Fixed) };
-        let set = Arc::new(source.load(&preprocess, config.seed)?);
+        let set = Arc::new(source.load(&preprocess, &config)?);
         let (version, device) = (env!("CARGO_PKG_VERSION").to_string(), self.device.choice().to_string());
         let threads = self.device.threads;
         let arguments = Arguments { version, device, threads, source: source.absolute(), config };
@@ -194,7 +194,7 @@ impl Job {
 
 fn print_plan(model: &Model, config: &Config) -> Result<ExitCode> {
     // --batch has given M its places already.
-    let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives);
+    let batch = config.people.saturating_mul(config.images).saturating_add(config.negatives.unwrap_or(0));
     let batch = u32::try_from(batch).map_err(|_| Error::Setting("the batch is too large".into()))?;
     let plan = Trainer::plan(model, config, batch)?;
     say!("{plan}");

@@ -12,6 +12,7 @@ use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::Preprocess;
 use crate::data::synth::{Identity, draw};
+use crate::train::Config;
 
 /// A folder, or people who do not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,15 +59,23 @@ impl Source {
         }
     }
 
-    /// Reads the folder, or draws the synthetic people of `seed`.
-    pub(super) fn load(&self, preprocess: &Preprocess, seed: u64) -> Result<FaceSet> {
+    /// Reads the folder, or draws the synthetic people of the seed, and says what is to be known of them.
+    pub(super) fn load(&self, preprocess: &Preprocess, config: &Config) -> Result<FaceSet> {
+        let seed = config.seed;
         if let Some(dir) = &self.data {
-            let folder = FaceFolder::scan(dir)?;
+            let folder = FaceFolder::scan_as(dir, config.layout)?;
+            if let Some(understood) = &folder.understood {
+                say!("people    {understood}; --layout reads them otherwise");
+            }
+            folder.remarks().iter().for_each(|remark| hint!("warning: {remark}"));
             let bar = bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
             let set =
                 FaceSet::load(&folder, preprocess, DEFAULT_PIXEL_BUDGET, &|done, _| bar.set_position(done as u64));
             bar.finish_and_clear();
-            return set;
+            let set = set?;
+            set.lost_people().iter().for_each(|lost| hint!("warning: {lost}"));
+            set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
+            return Ok(set);
         }
         let (people, images) = (self.synth_people.unwrap_or_default(), self.synth_images.unwrap_or_default());
         let bar = bar(people as usize, "drawing   {bar:40} {pos}/{len} people");

@@ -144,7 +144,7 @@ fn group(batch: &Batch, negatives: usize) -> HashSet<u32> {
 
 #[test]
 fn negatives_are_different_images_of_people_outside_the_group() {
-    let (sampler, warnings) = sampler(&[5; 12], PkConfig { negatives: 7, ..config(4, 3) });
+    let (sampler, warnings) = sampler(&[5; 12], PkConfig { negatives: Some(7), ..config(4, 3) });
     assert!(warnings.is_empty());
     let mut seen = HashSet::new();
     for batch in (0..4).flat_map(|epoch| sampler.epoch(epoch)) {
@@ -160,7 +160,7 @@ fn negatives_are_different_images_of_people_outside_the_group() {
 
 #[test]
 fn negatives_are_drawn_from_the_seed_alone_and_change_no_group() {
-    let with = |negatives, seed| sampler(&[5; 12], PkConfig { negatives, seed, ..config(4, 3) }).0;
+    let with = |negatives, seed| sampler(&[5; 12], PkConfig { negatives: Some(negatives), seed, ..config(4, 3) }).0;
     assert_eq!(with(7, 1).epoch(2), with(7, 1).epoch(2));
     assert_ne!(with(7, 1).epoch(2)[0].images[12..], with(7, 2).epoch(2)[0].images[12..]);
     assert_eq!(with(7, 1).epoch(2)[0].images[..12], with(0, 1).epoch(2)[0].images);
@@ -169,8 +169,8 @@ fn negatives_are_drawn_from_the_seed_alone_and_change_no_group() {
 #[test]
 fn more_negatives_than_there_may_be_images_are_lowered_with_a_warning() {
     // Beside the two with most images there are 2 + 2 + 1.
-    let (sampler, warnings) = sampler(&[9, 2, 2, 4, 1], PkConfig { negatives: 50, ..config(2, 2) });
-    assert_eq!((sampler.config().negatives, sampler.batch_size()), (5, 9));
+    let (sampler, warnings) = sampler(&[9, 2, 2, 4, 1], PkConfig { negatives: Some(50), ..config(2, 2) });
+    assert_eq!((sampler.negatives(), sampler.batch_size()), (5, 9));
     assert!(warnings[0].starts_with("batches have 5 negatives instead of 50: "), "{warnings:?}");
     assert!(sampler.epoch(0).iter().all(|batch| distinct(batch) == 9));
 }
@@ -178,7 +178,7 @@ fn more_negatives_than_there_may_be_images_are_lowered_with_a_warning() {
 #[test]
 fn where_free_places_took_the_negatives_the_group_gives_further_images() {
     // The free places of a group take the single ones, and others' images, before the negatives are drawn.
-    let (sampler, _) = sampler(&[9, 2, 2, 1], PkConfig { negatives: 3, ..config(2, 4) });
+    let (sampler, _) = sampler(&[9, 2, 2, 1], PkConfig { negatives: Some(3), ..config(2, 4) });
     for batch in (0..6).flat_map(|epoch| sampler.epoch(epoch)) {
         assert_eq!((batch.images.len(), distinct(&batch)), (11, 11), "{batch:?}");
     }
@@ -211,4 +211,24 @@ fn a_batch_of_a_given_size_keeps_it_where_people_or_images_are_lowered() {
     assert_eq!(warnings, ["batches have 21 images instead of 500: there are no more to train on"]);
     let refused = PkSampler::new(&flat_faces(&[5; 4]), &[0, 1, 2, 3], PkConfig { batch: Some(7), ..config(2, 4) });
     assert!(matches!(refused, Err(Error::Setting(_))));
+}
+
+#[test]
+fn people_with_one_image_are_negatives_unless_somebody_says_otherwise() {
+    let with = |negatives| sampler(&[4, 4, 4, 4, 1, 1, 1, 1, 1, 1], PkConfig { negatives, ..config(3, 2) }).0;
+    let open = with(None);
+    assert_eq!((open.negatives(), open.batch_size(), open.unused_singles(), open.paired_images()), (3, 9, 0, 16));
+    let mut met = HashSet::new();
+    for batch in (0..20).flat_map(|epoch| open.epoch(epoch)) {
+        let (pairs, singles) = batch.labels.split_at(6);
+        assert!(pairs.iter().all(|&person| person < 4) && singles.iter().all(|&person| person >= 4), "{batch:?}");
+        assert_eq!(singles.iter().collect::<HashSet<_>>().len(), 3, "nobody twice");
+        met.extend(singles.iter().copied());
+    }
+    assert_eq!(met.len(), 6, "everybody gets a turn");
+    let none = with(Some(0));
+    assert_eq!((none.batch_size(), none.unused_singles()), (6, 6));
+    // Without anybody who has one image only, nothing changes.
+    let without = |negatives| sampler(&[4; 6], PkConfig { negatives, ..config(3, 2) }).0;
+    assert_eq!(without(None).epoch(3), without(Some(0)).epoch(3));
 }

@@ -58,7 +58,7 @@ fn batches(set: &Arc<FaceSet>, settings: Offline, margin: f32) -> OfflineBatches
     let config = PkConfig {
         people: 3,
         images: 2,
-        negatives: 0,
+        negatives: Some(0),
         batch: None,
         seed: 5,
         augment: Augment { flip: true, shift: 1 },
