@@ -26,7 +26,7 @@ impl Recipe {
     /// For deep networks without batch normalisation. Their embeddings start near one point: AdaGrad's first steps, as
     /// large for all parameters, throw them onto it for good, and smaller ones never leave.
     pub const ADAM: Self =
-        Self { optimiser: OptimiserKind::Adam, learning_rate: 3e-4, warm_up: 200, clip_norm: Some(1.0) };
+        Self { optimiser: OptimiserKind::Adam, learning_rate: 1e-4, warm_up: 100, clip_norm: Some(1.0) };
 
     /// The recipe of a network.
     pub fn of(network: &str) -> Self {
