@@ -144,7 +144,15 @@ impl FaceSet {
             return Err(Error::Data("there are no faces; give at least one person one face".to_owned()));
         }
         let (owners, store) = (owners(&people), Store::Memory(pixels));
-        Ok(Self { preprocess: preprocess.clone(), people, owners, paths: Vec::new(), store, skipped: Vec::new(), lost: Vec::new() })
+        Ok(Self {
+            preprocess: preprocess.clone(),
+            people,
+            owners,
+            paths: Vec::new(),
+            store,
+            skipped: Vec::new(),
+            lost: Vec::new(),
+        })
     }
 
     /// Number of faces.

@@ -88,7 +88,8 @@ impl FaceFolder {
             remarks.push(format!("{} files are no images and were left out", self.ignored));
         }
         if !self.nobody.is_empty() {
-            let folders = if self.nobody.len() == 1 { "1 folder".into() } else { format!("{} folders", self.nobody.len()) };
+            let folders =
+                if self.nobody.len() == 1 { "1 folder".into() } else { format!("{} folders", self.nobody.len()) };
             remarks.push(format!("{folders} gave nobody, having no image that can be read: {}", listed(&self.nobody)));
         }
         remarks

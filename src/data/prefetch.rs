@@ -144,7 +144,7 @@ mod tests {
             negatives: Some(1),
             batch: None,
             seed: 1,
-            augment: Augment { flip: true, shift: 2 },
+            augment: Augment { shift: Some(2), ..Augment::TRAINING },
         };
         let run = |budget| {
             let set = Arc::new(FaceSet::load(&folder, &preprocess, budget, &|_, _| {}).unwrap());

@@ -76,7 +76,7 @@ pub(in crate::cli) struct Train {
 type Group = (&'static str, bool, &'static [&'static str]);
 
 /// Every setting under a heading, those that few runs need last.
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 15] = [
     ("Network", true, &["network", "init", "input", "embedding"]),
     ("Network", false, &["normalise"]),
     ("Data", true, &["layout"]),
@@ -87,7 +87,23 @@ const GROUPS: [Group; 13] = [
         true,
         &["epochs", "time", "patience", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"],
     ),
-    ("Training", false, &["positives", "dropout", "augment.flip", "augment.shift"]),
+    ("Training", false, &["positives", "dropout"]),
+    ("Augmentation", true, &["augment.preset"]),
+    (
+        "Augmentation",
+        false,
+        &[
+            "augment.no_flip",
+            "augment.shift",
+            "augment.rotate",
+            "augment.zoom",
+            "augment.light",
+            "augment.blur",
+            "augment.jpeg",
+            "augment.erase",
+            "augment.grey",
+        ],
+    ),
     (
         "Optimiser",
         false,
@@ -256,7 +272,7 @@ mod tests {
         // A flag that says the default is a flag, too.
         let changes = |change: fn(&mut Config)| file.clone().with(change);
         assert_eq!(over("--margin 0.2 --chunk auto").0, changes(|c| (c.margin, c.chunk) = (0.2, None)));
-        assert_eq!(over("--no-flip").0, changes(|c| c.augment.flip = false));
+        assert_eq!(over("--no-flip").0, changes(|c| c.augment.no_flip = true));
         assert_eq!(over("--batch 66").0, changes(|c| (c.people, c.negatives, c.batch) = (16, Some(2), Some(66))));
         let offline = over("--offline-every 5").0.offline.unwrap();
         assert_eq!((offline.every, offline.subset), (5, 5000));
@@ -296,7 +312,7 @@ mod tests {
         );
         assert_eq!((given.network.as_str(), given.input, given.chunk), ("nn4", Some([96, 80]), Some(5)));
         assert_eq!((given.people, given.images, given.negatives), (8, 4, Some(3)));
-        assert!(!given.augment.flip && given.augment.shift == 1);
+        assert!(given.augment.no_flip && given.augment.shift == Some(1));
         let offline = given.offline.unwrap();
         assert_eq!((offline.every, offline.subset, offline.share, offline.hardest), (7, 5000, 0.5, false));
         assert_eq!((given.seed, given.epochs), (9, 2));

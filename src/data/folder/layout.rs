@@ -24,8 +24,20 @@ pub enum Layout {
 
 /// Names of the parts of data sets.
 const PARTS: [&str; 14] = [
-    "train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "gallery", "probe", "query",
-    "images", "faces",
+    "train",
+    "training",
+    "val",
+    "valid",
+    "validation",
+    "dev",
+    "test",
+    "testing",
+    "eval",
+    "gallery",
+    "probe",
+    "query",
+    "images",
+    "faces",
 ];
 
 /// Names of what a person's folder is divided into.
@@ -90,7 +102,8 @@ fn is_part(name: &str) -> bool {
 fn is_session(name: &str) -> bool {
     let lower = name.to_lowercase();
     let word = lower.trim_end_matches(|c: char| c.is_ascii_digit() || "-_. ".contains(c));
-    word.is_empty() || ["s", "session", "shot", "set", "cam", "camera", "v", "video", "seq"].contains(&word) && word != lower
+    word.is_empty()
+        || ["s", "session", "shot", "set", "cam", "camera", "v", "video", "seq"].contains(&word) && word != lower
         || SESSIONS.contains(&lower.as_str())
 }
 
@@ -148,7 +161,9 @@ impl Read {
                 let people: Vec<&str> = merged.keys().take(2).map(String::as_str).collect();
                 format!("the people are the folders in {parts}, such as {}", people.join(" and "))
             }
-            false => format!("the people are the folders in {parts}; equal names are one person: {}", examples.join(", ")),
+            false => {
+                format!("the people are the folders in {parts}; equal names are one person: {}", examples.join(", "))
+            }
         };
         self.understood = Some(within.understood.map_or(what.clone(), |inner| format!("{what}; {inner}")));
         for (name, (_, mut images)) in merged {

@@ -50,7 +50,7 @@ fn an_epoch_shows_everybody_once_and_fills_the_last_group_from_its_start() {
 
 #[test]
 fn the_seed_and_the_epoch_decide_and_nothing_else() {
-    let with = |seed| sampler(&[5; 12], PkConfig { seed, augment: Augment { flip: true, shift: 3 }, ..config(4, 3) }).0;
+    let with = |seed| sampler(&[5; 12], PkConfig { seed, augment: Augment::TRAINING, ..config(4, 3) }).0;
     assert_eq!(with(1).epoch(2), with(1).epoch(2));
     assert_ne!(with(1).epoch(2), with(2).epoch(2));
     assert_ne!(with(1).epoch(2), with(1).epoch(3));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::augment::Preset;
 
 /// Settings of which none has its default.
 fn all_changed() -> Config {
@@ -36,7 +37,18 @@ fn all_changed() -> Config {
         rate_of: vec!["fc=0.1".to_string()],
         dropout: 0.3,
         held_out: 0.1,
-        augment: Augment { flip: false, shift: 7 },
+        augment: Augment {
+            no_flip: true,
+            shift: Some(7),
+            rotate: Some(1),
+            zoom: Some(2),
+            light: Some(3),
+            blur: Some(4),
+            jpeg: Some(5),
+            erase: Some(6),
+            grey: Some(8),
+            ..Augment::preset(Preset::Strong)
+        },
         seed: u64::MAX,
         chunk: Some(32),
         frozen_statistics: true,
@@ -74,7 +86,7 @@ fn what_is_no_setting_is_refused_with_the_nearest_one() {
     for (text, parts) in [
         ("marign = 0.3", ["no setting \"marign\"", "nearest is \"margin\""]),
         ("optimizer = \"sgd\"", ["no setting \"optimizer\"", "nearest is \"optimiser\""]),
-        ("[augment]\nflips = true\nshift = 3", ["no setting \"augment.flips\"", "nearest is \"augment.flip\""]),
+        ("[augment]\nshifts = 3", ["no setting \"augment.shifts\"", "nearest is \"augment.shift\""]),
         ("[offline]\nevry = 3", ["no setting \"offline.evry\"", "nearest is \"offline.every\""]),
         ("margin = \"wide\"", ["expected f32", "line 1"]),
         ("seed = 1\npeople = -1", ["-1", "line 2"]),

@@ -61,7 +61,7 @@ fn batches(set: &Arc<FaceSet>, settings: Offline, margin: f32) -> OfflineBatches
         negatives: Some(0),
         batch: None,
         seed: 5,
-        augment: Augment { flip: true, shift: 1 },
+        augment: Augment { shift: Some(1), ..Augment::TRAINING },
     };
     let (sampler, _) = PkSampler::new(set, &train, config).unwrap();
     OfflineBatches::new((settings, margin), set, sampler, 12)
