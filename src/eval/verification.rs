@@ -36,6 +36,19 @@ pub struct Accuracy {
     pub pairs: usize,
 }
 
+impl Accuracy {
+    /// Half of the width of the 95 % confidence interval (Wilson, 1927) of the accuracy, 0 to 1. It counts pairs as if they
+    /// were independent; those of few people are not, and the true interval is wider.
+    pub fn half_interval(&self) -> f64 {
+        const Z: f64 = 1.96;
+        let (n, p) = (self.pairs as f64, self.accuracy);
+        if n == 0.0 {
+            return 0.5;
+        }
+        Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt()
+    }
+}
+
 /// As many pairs of the same person as of different people, at most `max` in all (an odd `max` counts as one less), no
 /// pair twice, in random order. `people` holds the image indices of each person. Both kinds are drawn uniformly among
 /// all such pairs of images; the smaller of the two kinds limits the other. The same `seed` gives the same pairs.

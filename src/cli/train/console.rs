@@ -7,8 +7,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::table;
 use crate::cli::words::with_flags;
+use crate::eval::verification::Accuracy;
 use crate::model::Model;
-use crate::train::{Config, End, EpochReport, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary};
+use crate::train::{
+    Baselines, Config, End, EpochReport, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary,
+};
+
+/// Fewer pairs than this are few: the interval of an accuracy is four points to either side.
+const FEW_PAIRS: usize = 500;
 
 /// Without a terminal a line about steps is printed this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -43,6 +49,8 @@ pub(super) struct Console {
     begin: Instant,
     last_line: Instant,
     last_selection: Option<Instant>,
+    baselines: Option<Baselines>,
+    told_inactive: bool,
 }
 
 impl Console {
@@ -59,7 +67,27 @@ impl Console {
             begin: Instant::now(),
             last_line: Instant::now(),
             last_selection: None,
+            baselines: None,
+            told_inactive: false,
         }
+    }
+
+    /// Half of the confidence interval of an accuracy on the held-out pairs.
+    fn interval(&self, accuracy: f64) -> f64 {
+        self.baselines.map_or(0.0, |baselines| Accuracy { accuracy, ..baselines.pixels }.half_interval())
+    }
+
+    /// Tells once that there is nothing to learn from, after an epoch of steps without an active triplet.
+    fn watch_active(&mut self, r: &EpochReport) {
+        if r.active > 0.0 || self.told_inactive {
+            return;
+        }
+        self.told_inactive = true;
+        hint!(
+            "warning: no triplet is active in epoch {}: every negative is farther than its positive by the margin, so nothing \
+             is learned; more people in a batch (-P), --negatives, a larger --margin or --mining hard give harder ones",
+            r.epoch
+        );
     }
 
     /// What chooses the triplets, and from what.
@@ -107,6 +135,14 @@ impl Observer for Console {
         };
         say!("chunk     {chunk}, {:.0} MiB on the device", s.bytes as f64 / f64::from(1 << 20));
         self.say_loss(s.train_images);
+        self.baselines = s.baselines;
+        if let Some(few) = s.baselines.filter(|f| f.pixels.pairs < FEW_PAIRS) {
+            let (pairs, half) = (few.pixels.pairs, 100.0 * few.untrained.half_interval());
+            hint!(
+                "warning: every accuracy rests on {pairs} pairs, and is known to about {half:.0} points either way; hold out \
+                 more people (--held-out) or add images"
+            );
+        }
         match &s.baselines {
             Some(f) => say!(
                 "baseline  raw pixels {}, untrained network {}",
@@ -188,7 +224,10 @@ impl Observer for Console {
 
     fn epoch(&mut self, r: &EpochReport) {
         let accuracy = match r.accuracy {
-            Some(a) => format!("  held-out {}{}", percent(a), if r.best { " (best)" } else { "" }),
+            Some(a) => {
+                let half = self.interval(a);
+                format!("  held-out {:.1} ±{:.1} %{}", 100.0 * a, 100.0 * half, if r.best { " (best)" } else { "" })
+            }
             None => String::new(),
         };
         let line = format!(
@@ -203,6 +242,7 @@ impl Observer for Console {
             width = self.config.epochs.to_string().len()
         );
         self.bar.suspend(|| say!("{line}"));
+        self.bar.clone().suspend(|| self.watch_active(r));
         self.last_line = Instant::now();
     }
 }
@@ -221,12 +261,21 @@ pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
     }
     if let (Some(best), Some(baselines)) = (&summary.best, &summary.baselines) {
         say!(
-            "accuracy  {} on held-out people (raw pixels {}, untrained network {}), threshold {:.3}",
-            percent(best.accuracy),
+            "accuracy  {:.1} ±{:.1} % on held-out people (raw pixels {}, untrained network {}), threshold {:.3}",
+            100.0 * best.accuracy,
+            100.0 * best.half_interval(),
             percent(baselines.pixels.accuracy),
             percent(baselines.untrained.accuracy),
             best.threshold
         );
+        let (pixels, untrained) = (baselines.pixels.accuracy, baselines.untrained.accuracy);
+        if best.accuracy - best.half_interval() <= pixels.max(untrained) {
+            let what = if untrained > pixels { "the starting weights" } else { "raw pixels" };
+            say!(
+                "          not better than {what}: these weights are of no use; try another --learning-rate, more --epochs, \
+                 or more people and images"
+            );
+        }
     }
     if let Some(v) = &summary.versions {
         say!(

@@ -10,7 +10,7 @@ fn settings_become_flags_and_other_words_in_backticks_stay() {
     for (text, expected) in [
         ("a lower `learning_rate` than 1", "a lower --learning-rate than 1"),
         ("(`people`), `images`, `offline.every`", "(-P), -K, --offline-every"),
-        ("`network` and `augment.flip` and `device` gpu", "--net and --no-flip and --device gpu"),
+        ("`network` and `augment.no_flip` and `device` gpu", "--net and --no-flip and --device gpu"),
         ("one `` ` `torch.save` ``, `seed`", "one `` ` `torch.save` ``, --seed"),
         ("an open ` and `seed`", "an open ` and --seed"),
         ("/data/x`people`y/`seed`/1.jpg", "/data/x`people`y/`seed`/1.jpg"),

@@ -132,3 +132,12 @@ fn distances_are_squared_and_pixels_are_scaled_to_one() {
     let distances = raw_pixel_distances(&set, &[Pair { a: 0, b: 3, same: false }]).unwrap();
     assert!((distances[0] - 192.0 * 9.0 / (255.0 * 255.0)).abs() < 1e-6, "{distances:?}");
 }
+
+#[test]
+fn the_interval_of_an_accuracy_is_that_of_wilson() {
+    let half =
+        |accuracy, pairs| Accuracy { accuracy, threshold: 1.0, half_thresholds: [1.0; 2], pairs }.half_interval();
+    // 81 of 100: 0.7222 to 0.8749.
+    assert!((half(0.81, 100) - 0.07635).abs() < 1e-4, "{}", half(0.81, 100));
+    assert!(half(0.9, 6000) < 0.008 && half(1.0, 10) > 0.1 && half(0.5, 0) == 0.5);
+}

@@ -20,7 +20,7 @@ fn means(pattern: &str, name: &str) -> bool {
 }
 
 /// The parameters that a pattern means.
-fn matching(graph: &Graph, pattern: &str, setting: &str) -> Result<Vec<String>> {
+fn matching(graph: &Graph, pattern: &str) -> Result<Vec<String>> {
     let names = || graph.params().map(|(_, node)| node.name.as_str());
     let found: Vec<String> = names().filter(|name| means(pattern, name)).map(ToString::to_string).collect();
     if !found.is_empty() {
@@ -30,7 +30,7 @@ fn matching(graph: &Graph, pattern: &str, setting: &str) -> Result<Vec<String>> 
     layers.dedup();
     layers.sort_by(|a, b| strsim::jaro_winkler(pattern, b).total_cmp(&strsim::jaro_winkler(pattern, a)));
     Err(Error::Setting(format!(
-        "`{setting}` {pattern} means no layer of the network; near it are {}",
+        "\"{pattern}\", given as `freeze` or `rate_of`, means no layer of the network; near it are {}",
         listed(&layers[..layers.len().min(3)])
     )))
 }
@@ -43,7 +43,7 @@ impl Config {
     pub(in crate::train) fn frozen(&self, graph: &Graph) -> Result<Vec<String>> {
         let mut frozen = Vec::new();
         for pattern in &self.freeze {
-            frozen.extend(matching(graph, pattern, "freeze")?);
+            frozen.extend(matching(graph, pattern)?);
         }
         if graph.params().all(|(_, node)| frozen.contains(&node.name)) {
             return Err(Error::Setting("`freeze` leaves nothing to train".into()));
@@ -59,7 +59,7 @@ impl Config {
         let mut factors = HashMap::new();
         for group in &self.rate_of {
             let (pattern, factor) = rate_of(group)?;
-            factors.extend(matching(graph, pattern, "rate_of")?.into_iter().map(|name| (name, factor)));
+            factors.extend(matching(graph, pattern)?.into_iter().map(|name| (name, factor)));
         }
         let mut updating = Updating::default();
         updating.factors = factors;
@@ -96,7 +96,10 @@ mod tests {
         let convolutions = frozen(&["conv*"]).unwrap();
         assert!(convolutions.len() > 2 && convolutions.iter().all(|name| name.starts_with("conv")));
         let text = frozen(&["cnov1"]).unwrap_err().to_string();
-        assert!(text.contains("`freeze` cnov1 means no layer") && text.contains("conv1"), "{text}");
+        assert!(
+            text.contains("\"cnov1\", given as") && text.contains("means no layer") && text.contains("conv1"),
+            "{text}"
+        );
         assert!(frozen(&["*"]).unwrap_err().to_string().contains("nothing to train"));
     }
 
