@@ -6,6 +6,7 @@ mod remarks;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -49,6 +50,15 @@ pub struct FaceSet {
     skipped: Vec<SkippedImage>,
     /// People all of whose images were left out.
     lost: Vec<String>,
+    /// Files that could no longer be read later.
+    vanished: Mutex<Vec<Vanished>>,
+}
+
+/// A file that could be read when the set was loaded, and later could not.
+#[derive(Debug)]
+struct Vanished {
+    row: SkippedImage,
+    told: bool,
 }
 
 impl FaceSet {
@@ -122,7 +132,16 @@ impl FaceSet {
         skipped.sort_by(|a, b| a.path.cmp(&b.path));
         pixels.truncate(paths.len() * len);
         let store = if in_memory { Store::Memory(pixels) } else { Store::Disk };
-        Ok(Self { preprocess: preprocess.clone(), owners: owners(&people), people, paths, store, skipped, lost })
+        Ok(Self {
+            preprocess: preprocess.clone(),
+            owners: owners(&people),
+            people,
+            paths,
+            store,
+            skipped,
+            lost,
+            vanished: Mutex::default(),
+        })
     }
 
     /// A set of generated faces, `height * width * 3` bytes each; people without faces are left out.
@@ -152,6 +171,7 @@ impl FaceSet {
             store,
             skipped: Vec::new(),
             lost: Vec::new(),
+            vanished: Mutex::default(),
         })
     }
 
@@ -207,6 +227,42 @@ impl FaceSet {
             }
             Store::Disk => decode_face(&self.paths[index], &self.preprocess).map(Cow::Owned),
         }
+    }
+
+    /// The bytes of face `index`, or, where its file can no longer be read, those of another face of the same person; the file
+    /// is told once by [`Self::vanished`].
+    ///
+    /// # Errors
+    /// As [`Self::face`], where none of the person's files can be read.
+    pub fn face_or_other(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        let error = match self.face(index) {
+            Ok(face) => return Ok(face),
+            Err(error) => error,
+        };
+        let others = self.people[self.owners[index]].faces.iter().filter(|&&other| other != index);
+        // From the one behind it on, so that the same one does not stand in for all.
+        let (before, behind): (Vec<usize>, Vec<usize>) = others.copied().partition(|&other| other < index);
+        let Some(face) = behind.into_iter().chain(before).find_map(|other| self.face(other).ok()) else {
+            return Err(error);
+        };
+        let path = self.paths[index].clone();
+        let mut vanished = self.vanished.lock().unwrap_or_else(PoisonError::into_inner);
+        if vanished.iter().all(|v| v.row.path != path) {
+            let reason = format!("{}; another image of the person took its place", reason(error));
+            vanished.push(Vanished { row: SkippedImage { path, reason }, told: false });
+        }
+        Ok(face)
+    }
+
+    /// Files that could no longer be read since this was asked last.
+    pub fn vanished(&self) -> Vec<SkippedImage> {
+        let mut vanished = self.vanished.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = vanished.iter_mut().filter(|v| !v.told);
+        new.map(|v| {
+            v.told = true;
+            v.row.clone()
+        })
+        .collect()
     }
 
     /// What was left out, sorted by path.

@@ -92,7 +92,7 @@ impl HostBatch {
 /// Reads and augments the images of `batch`, in parallel.
 ///
 /// # Errors
-/// Those of [`FaceSet::face`]; the first image in the batch's order decides.
+/// Those of [`FaceSet::face_or_other`]; the first image in the batch's order decides.
 pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
     let preprocess = set.preprocess();
     let len = preprocess.face_len();
@@ -101,7 +101,7 @@ pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
         .par_chunks_exact_mut(len)
         .zip(batch.images.par_iter().zip(&batch.views))
         .map(|(out, (&index, view))| {
-            let face = set.face(index)?;
+            let face = set.face_or_other(index)?;
             if view.is_identity() {
                 out.copy_from_slice(&face);
             } else {

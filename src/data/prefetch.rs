@@ -159,12 +159,37 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_vanishes_reaches_the_consumer_as_its_error() {
+    fn another_image_of_the_person_takes_the_place_of_one_that_vanishes() {
+        let dir = tempfile::tempdir().unwrap();
+        write_people(dir.path(), &[3, 2]);
+        let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit };
+        let set = FaceSet::load(&FaceFolder::scan(dir.path()).unwrap(), &preprocess, 0, &|_, _| {}).unwrap();
+        let expected = host_batch(&set, &batch(&[2, 1])).unwrap().images;
+        std::fs::remove_file(dir.path().join("p0/1.png")).unwrap();
+        assert!(set.vanished().is_empty());
+        for _ in 0..2 {
+            // The one behind it, which the batch has anyway here.
+            let images = host_batch(&set, &batch(&[2, 1])).unwrap().images;
+            let row = |images: &Images, row: usize| {
+                let mut floats = vec![0.0; 192];
+                images.write(&[row], &mut floats).unwrap();
+                floats
+            };
+            assert_eq!((row(&images, 0), row(&images, 1)), (row(&expected, 0), row(&expected, 0)));
+        }
+        let told = set.vanished();
+        assert!(told.len() == 1 && told[0].path.ends_with("p0/1.png"), "{told:?}");
+        assert!(told[0].reason.contains("another image of the person took its place"), "{told:?}");
+        assert!(set.vanished().is_empty(), "it is told once");
+    }
+
+    #[test]
+    fn a_person_whose_images_all_vanish_reaches_the_consumer_as_an_error() {
         let dir = tempfile::tempdir().unwrap();
         write_people(dir.path(), &[2, 2]);
         let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit };
         let set = FaceSet::load(&FaceFolder::scan(dir.path()).unwrap(), &preprocess, 0, &|_, _| {}).unwrap();
-        std::fs::remove_file(dir.path().join("p1/0.png")).unwrap();
+        std::fs::remove_dir_all(dir.path().join("p1")).unwrap();
         let batches = vec![batch(&[0, 1]), batch(&[1, 2]), batch(&[0])];
         let mut prefetcher = Prefetcher::start(Arc::new(set), batches, 2).unwrap();
         assert!(prefetcher.next_batch().unwrap().is_ok());

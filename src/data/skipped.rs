@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 #[cfg(feature = "program")]
 mod report;
 
@@ -9,7 +11,7 @@ mod report;
 pub use report::write_report;
 
 /// One image, or one folder, that was left out of a data set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedImage {
     /// The file or folder.
     pub path: PathBuf,

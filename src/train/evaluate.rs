@@ -144,6 +144,6 @@ impl Evaluator {
     /// The embeddings of all images in question, in the order of `rows`; `None` if `stop` was set meanwhile.
     fn embed(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Option<Embeddings>> {
         let images: Vec<usize> = self.rows.keys().copied().collect();
-        embed(&mut self.session, &images, |image| self.set.face(image), "measuring", stop, observer)
+        embed(&mut self.session, &images, |image| self.set.face_or_other(image), "measuring", stop, observer)
     }
 }

@@ -185,7 +185,7 @@ impl OfflineBatches {
         observer: &mut dyn Observer,
     ) -> Result<Option<Vec<Chosen>>> {
         let (set, what) = (&self.set, "selecting offline");
-        let embeddings = embed(session, subset, |image| set.face(image), what, stop, observer)?;
+        let embeddings = embed(session, subset, |image| set.face_or_other(image), what, stop, observer)?;
         let Some(embeddings) = embeddings else { return Ok(None) };
         let person = |&image: &usize| u32::try_from(set.person_of(image)).expect("people are counted in u32");
         let people: Vec<u32> = subset.iter().map(person).collect();

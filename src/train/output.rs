@@ -3,6 +3,7 @@
 use super::{Baselines, EpochReport, SelectionReport, StepReport, TrainingState, Versions};
 use crate::Result;
 use crate::data::faces::FaceSet;
+use crate::data::skipped::SkippedImage;
 use crate::weights::Weights;
 
 /// What a run writes to. The program's is `RunFolder`; [`InMemory`] writes nothing.
@@ -57,6 +58,14 @@ pub trait Output {
     /// # Errors
     /// Something that is still to be written cannot be written.
     fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// An image can no longer be read; another one took its place.
+    ///
+    /// # Errors
+    /// The row cannot be written; it is kept and written with the next one.
+    fn skipped(&mut self, _image: &SkippedImage) -> Result<()> {
         Ok(())
     }
 

@@ -315,6 +315,7 @@ impl<'a> Run<'a> {
             self.in_flight.push_back(InFlight { step: self.done, batch, skipped, statistics, learning_rate });
             self.checkpoints.submitted(self.done, &self.parts.trainer)?;
             self.land(STEPS_IN_FLIGHT, epoch)?;
+            self.tell_vanished();
             self.time(&mut lap, &mut waited);
             if self.done < last && self.saving.due(self.done, self.config().save_every) {
                 self.land(0, epoch)?;
@@ -325,6 +326,14 @@ impl<'a> Run<'a> {
         self.land(0, epoch)?;
         self.time(&mut lap, &mut waited);
         Ok(())
+    }
+
+    /// Tells of images that can no longer be read.
+    fn tell_vanished(&mut self) {
+        for image in self.set.vanished() {
+            self.observer.warning(&format!("{} {}", image.path.display(), image.reason));
+            self.row(|output| output.skipped(&image));
+        }
     }
 
     /// Adds the time since `lap`, and what of it was waited for images, to the epoch's.

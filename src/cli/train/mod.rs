@@ -20,7 +20,7 @@ use crate::data::preprocess::{Normalise, Preprocess};
 use crate::model::{Model, derive_plan};
 use crate::net;
 use crate::plan::Role;
-use crate::train::{Config, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
+use crate::train::{Config, OptimiserKind, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
 
@@ -88,6 +88,11 @@ impl Train {
         let chunk = choose_chunk(&job.engine, &job.model, &job.arguments.config, batch)?;
         job.arguments.config.chunk.get_or_insert(chunk);
         let folder = RunFolder::create(&self.runs, &self.name)?;
+        let (weights, state) = sizes(&job.model, &job.arguments.config);
+        if let Err(e) = folder.check_space(weights, state) {
+            folder.discard_if_empty();
+            return Err(e);
+        }
         job.execute(folder, true)
     }
 
@@ -190,6 +195,16 @@ impl Job {
         console.bar.finish_and_clear();
         summary
     }
+}
+
+/// Bytes of a weights file and of a file of the training state.
+fn sizes(model: &Model, config: &Config) -> (u64, u64) {
+    let floats: u64 = model.tensors().map(|(_, shape)| shape.len() as u64).sum();
+    let states = match config.optimiser_kind() {
+        OptimiserKind::AdaGrad | OptimiserKind::Sgd => 1,
+        OptimiserKind::RmsProp | OptimiserKind::Adam | OptimiserKind::AdamW => 2,
+    };
+    (4 * floats, 4 * (floats + states * model.param_count()))
 }
 
 fn print_plan(model: &Model, config: &Config) -> Result<ExitCode> {

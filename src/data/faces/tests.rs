@@ -60,7 +60,7 @@ fn people_with_one_image_are_counted_as_negatives_only() {
 fn progress_counts_every_image_once() {
     let dir = tempfile::tempdir().unwrap();
     write_people(dir.path(), &[4, 3]);
-    let seen = std::sync::Mutex::new(Vec::new());
+    let seen = Mutex::new(Vec::new());
     let folder = FaceFolder::scan(dir.path()).unwrap();
     FaceSet::load(&folder, &SIZE, u64::MAX, &|done, total| seen.lock().unwrap().push((done, total))).unwrap();
     let mut seen = seen.into_inner().unwrap();

@@ -13,6 +13,7 @@ use serde::Serialize;
 use self::table::{Format, Table};
 use super::{Baselines, EpochReport, Output, SelectionReport, StepReport, TrainingState, Versions, plot};
 use crate::data::faces::FaceSet;
+use crate::data::skipped::SkippedImage;
 use crate::weights::{Weights, check_writable, remove_stale, write_whole};
 use crate::{Error, Result};
 
@@ -43,6 +44,7 @@ pub struct RunFolder {
     epochs: Table,
     steps: Table,
     selections: Table,
+    skipped: Table,
 }
 
 impl RunFolder {
@@ -106,8 +108,8 @@ impl RunFolder {
         }
         let table = |name: &str, format| Table::open(path.join(name), format);
         let (epochs, steps) = (table("metrics.csv", Format::Csv), table("metrics.jsonl", Format::JsonLines));
-        let selections = table("selections.csv", Format::Csv);
-        Ok(Self { path, _lock: lock, state: None, history: Vec::new(), epochs, steps, selections })
+        let [selections, skipped] = ["selections.csv", "skipped.csv"].map(|name| table(name, Format::Csv));
+        Ok(Self { path, _lock: lock, state: None, history: Vec::new(), epochs, steps, selections, skipped })
     }
 
     /// The folder that `run` names: itself, a run of that name below `root`, or with `last` the run below `root` that was
@@ -251,12 +253,13 @@ impl RunFolder {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write_skipped(&self, set: &FaceSet) -> Result<Option<PathBuf>> {
+    pub fn write_skipped(&mut self, set: &FaceSet) -> Result<Option<PathBuf>> {
         if set.skipped().is_empty() {
             return Ok(None);
         }
         let path = self.path.join("skipped.csv");
         set.write_report(&path)?;
+        self.skipped = Table::open(path.clone(), Format::Csv);
         Ok(Some(path))
     }
 
@@ -312,6 +315,10 @@ impl Output for RunFolder {
         states::save(&self.states(), &state)
     }
 
+    fn skipped(&mut self, image: &SkippedImage) -> Result<()> {
+        self.skipped.add(image)
+    }
+
     fn step(&mut self, report: &StepReport) -> Result<()> {
         self.steps.add(report)
     }
@@ -334,6 +341,8 @@ impl Output for RunFolder {
     }
 
     fn finish(&mut self) -> Result<()> {
-        [&mut self.steps, &mut self.epochs, &mut self.selections].into_iter().try_for_each(Table::flush)
+        [&mut self.steps, &mut self.epochs, &mut self.selections, &mut self.skipped]
+            .into_iter()
+            .try_for_each(Table::flush)
     }
 }
