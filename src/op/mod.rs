@@ -50,9 +50,11 @@ mod l2_normalize;
 mod l2_pool2d;
 mod linear;
 mod local_response_norm;
+mod margin_cross_entropy;
 mod max_pool2d;
 mod maxout;
 mod nearest;
+mod normalize_columns;
 mod philox;
 mod pool2d;
 mod prelu;
@@ -83,11 +85,13 @@ pub use l2_normalize::L2Normalize;
 pub use l2_pool2d::L2Pool2d;
 pub use linear::Linear;
 pub use local_response_norm::LocalResponseNorm;
+pub use margin_cross_entropy::MarginCrossEntropy;
 pub use max_pool2d::MaxPool2d;
 pub use maxout::Maxout;
 #[doc(hidden)]
 pub use nearest::{Buffers as NearestBuffers, nearest};
 pub use nearest::{Pairs, Question};
+pub use normalize_columns::NormalizeColumns;
 pub use prelu::Prelu;
 pub use relu::Relu;
 #[doc(hidden)]
@@ -128,8 +132,10 @@ pub static ENTRIES: &[&Entry] = &[
     &l2_pool2d::ENTRY,
     &linear::ENTRY,
     &local_response_norm::ENTRY,
+    &margin_cross_entropy::ENTRY,
     &max_pool2d::ENTRY,
     &maxout::ENTRY,
+    &normalize_columns::ENTRY,
     &prelu::ENTRY,
     &relu::ENTRY,
     &sigmoid::ENTRY,

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 pub use self::embeddings::Embeddings;
 pub use self::parameters::initial_weights;
-pub(crate) use self::parameters::{WEIGHTS, check_fit, load_weights, model_of, store_of, weights_of};
+pub(crate) use self::parameters::{OF_THE_LOSS, WEIGHTS, check_fit, load_weights, model_of, store_of, weights_of};
 use self::plans::{Derived, InputShape, Plan, Plans};
 use crate::data::decode::{decode_face, prepare};
 use crate::data::preprocess::Face;

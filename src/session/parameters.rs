@@ -20,6 +20,9 @@ use crate::{Engine, Result};
 /// The roles of what a weights file holds.
 pub(crate) const WEIGHTS: [Role; 2] = [Role::Param, Role::Statistic];
 
+/// What the names of parameters begin with that belong to a loss and not to the model: weights files do not hold them.
+pub(crate) const OF_THE_LOSS: &str = "loss/";
+
 /// A store with the parameters and running statistics of a model, all zero.
 ///
 /// # Errors
@@ -42,7 +45,7 @@ pub(crate) fn store_of(engine: &Engine, model: &Model) -> Result<Store> {
 /// # Errors
 /// A tensor is missing or misshapen, or the device is lost.
 pub(crate) fn load_weights(store: &Store, weights: &Weights, path: &Path) -> Result<()> {
-    for spec in store.specs().iter().filter(|spec| spec.role.is_weight()) {
+    for spec in store.specs().iter().filter(|spec| spec.role.is_weight() && !spec.name.starts_with(OF_THE_LOSS)) {
         store.write(&spec.name, weights.tensor(&spec.name, spec.shape, path)?)?;
     }
     Ok(())
@@ -50,7 +53,8 @@ pub(crate) fn load_weights(store: &Store, weights: &Weights, path: &Path) -> Res
 
 /// Downloaded tensors as weights.
 pub(crate) fn weights_of(tensors: Vec<NamedTensor>, metadata: Metadata) -> Weights {
-    let tensors = tensors.into_iter().filter(|t| t.spec.role.is_weight());
+    let of_the_model = |t: &NamedTensor| t.spec.role.is_weight() && !t.spec.name.starts_with(OF_THE_LOSS);
+    let tensors = tensors.into_iter().filter(of_the_model);
     Weights { metadata, tensors: tensors.map(|t| (t.spec.name, t.spec.shape, t.data)).collect() }
 }
 

@@ -24,7 +24,7 @@ use crate::data::folder::Layout;
 use crate::data::preprocess::Normalise;
 use crate::data::sampler::PkConfig;
 use crate::graph::Purpose;
-use crate::op::{Mining, Positives, TripletLoss};
+use crate::op::{MarginCrossEntropy, Mining, Positives, TripletLoss};
 use crate::train::Offline;
 use crate::weights::Origin;
 use crate::{Error, Result};
@@ -44,6 +44,20 @@ pub enum OptimiserKind {
     Adam,
     /// Adam with weight decay apart from the gradient
     AdamW,
+}
+
+/// What training minimises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum), value(rename_all = "lowercase"))]
+pub enum LossKind {
+    /// Triplet loss, the paper's
+    #[default]
+    Triplet,
+    /// Softmax over the people
+    Softmax,
+    /// Softmax with an additive angular margin (ArcFace)
+    ArcFace,
 }
 
 /// A time in whole seconds.
@@ -139,6 +153,23 @@ pub struct Config {
     #[cfg_attr(feature = "program", arg(long, value_name = "N",
                                         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..)))]
     pub save_every: Option<usize>,
+
+    /// Loss: over triplets, or over the people as classes.
+    #[cfg_attr(feature = "program", arg(long, value_enum, default_value_t = Self::default().loss))]
+    pub loss: LossKind,
+
+    /// What the losses softmax and arcface multiply cosines by.
+    #[cfg_attr(feature = "program", arg(long, value_name = "SCALE", default_value_t = Self::default().loss_scale))]
+    pub loss_scale: f32,
+
+    /// Margin of the loss arcface, an angle in radians.
+    #[cfg_attr(feature = "program", arg(long, value_name = "ANGLE", default_value_t = Self::default().angular_margin))]
+    pub angular_margin: f32,
+
+    /// Number of classes that the losses softmax and arcface tell apart: the people of the set. Training sets it.
+    #[serde(skip)]
+    #[cfg_attr(feature = "program", arg(skip))]
+    pub classes: u32,
 
     /// Margin of the triplet loss.
     #[cfg_attr(feature = "program", arg(long, value_name = "ALPHA", default_value_t = Self::default().margin))]
@@ -275,6 +306,11 @@ impl Default for Config {
             time: None,
             patience: None,
             save_every: None,
+            loss: LossKind::Triplet,
+            loss_scale: 30.0,
+            // ArcFace's.
+            angular_margin: 0.5,
+            classes: 0,
             // The paper's.
             margin: 0.2,
             mining: Mining::SemiHard,
@@ -351,6 +387,14 @@ impl Config {
                 "`held_out`, the part of the people that is held out, must be at least 0 and below 1{meant}"
             ));
         }
+        if self.loss != LossKind::Triplet {
+            MarginCrossEntropy::new(self.loss_scale, self.angular_margin)?;
+            if self.offline.is_some() || self.compatible_with.is_some() {
+                return usage(
+                    "offline selection and an old network need `loss` triplet; leave out `offline.every` and `compatible_with`",
+                );
+            }
+        }
         if self.chunk == Some(0) {
             return usage("`chunk` must be at least one image");
         }
@@ -387,11 +431,11 @@ impl Config {
         self.positives.or(self.mining.positives()).unwrap_or_default()
     }
 
-    /// The loss with its selection.
+    /// The triplet loss with its selection.
     ///
     /// # Errors
     /// The margin makes no sense.
-    pub fn loss(&self) -> Result<TripletLoss> {
+    pub fn triplet_loss(&self) -> Result<TripletLoss> {
         Ok(TripletLoss::new(self.margin)?.with_mining(self.mining).with_positives(self.positives()))
     }
 

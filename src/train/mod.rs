@@ -31,7 +31,7 @@ pub use collapse::OnCollapse;
 pub use compatible::{Compatible, Versions};
 #[cfg(feature = "program")]
 pub(crate) use config::image_size;
-pub use config::{Config, OptimiserKind, RateFrom, Schedule, Seconds, read_rates};
+pub use config::{Config, LossKind, OptimiserKind, RateFrom, Schedule, Seconds, read_rates};
 pub use evaluate::{Baselines, Evaluator, Measured};
 pub use offline::Offline;
 pub use output::{InMemory, Output};

@@ -54,6 +54,7 @@ impl Prepared {
         observer: &mut dyn Observer,
     ) -> Result<Option<Self>> {
         config.check()?;
+        let config = &config.clone().with(|c| c.classes = classes(set));
         let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
         split.warning.iter().for_each(|w| observer.warning(w));
         let (sampler, warnings) = PkSampler::new(set, &split.train, config.sampling())?;
@@ -144,6 +145,11 @@ impl Prepared {
             data,
         }))
     }
+}
+
+/// Classes of a loss over the people.
+fn classes(set: &FaceSet) -> u32 {
+    u32::try_from(set.people().len()).unwrap_or(u32::MAX)
 }
 
 /// Checks that `set` can be trained on, before anything is written. Returns the images of a batch.

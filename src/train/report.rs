@@ -47,6 +47,8 @@ pub struct StepReport {
     pub mean_length: f32,
     /// Images that the second pass left out, having no gradient.
     pub skipped: usize,
+    /// Part of the images whose person a loss over classes tells rightly, 0 to 1; 0 with the triplet loss.
+    pub class_accuracy: f32,
     /// The triplets were chosen offline: each is a pair, and what is said of pairs is said of these alone.
     pub offline: bool,
     /// Learning rate.
@@ -77,6 +79,7 @@ impl StepReport {
             d_different: s[Stat::DifferentDistance],
             mean_length: s[Stat::MeanLength],
             skipped: 0,
+            class_accuracy: s.get(Stat::COUNT).copied().unwrap_or(0.0),
             offline: false,
             learning_rate,
             seconds,
@@ -141,6 +144,8 @@ pub struct EpochReport {
     pub mean_length: f64,
     /// Images that a step's second pass left out, having no gradient: mean of the steps.
     pub skipped: f64,
+    /// Part of the images whose person a loss over classes tells rightly; 0 with the triplet loss.
+    pub class_accuracy: f64,
     /// Part of the steps that trained on triplets chosen offline.
     pub offline: f64,
     /// Verification accuracy on held-out people, 0 to 1; empty without any.

@@ -15,8 +15,8 @@ use super::prepare::Prepared;
 use super::rate::LearningRate;
 use super::sums::EpochSums;
 use super::{
-    Config, End, EpochReport, Measured, Observer, OfflineState, Output, RunState, SelectionReport, StepReport, Summary,
-    TrainingState, Versions,
+    Config, End, EpochReport, LossKind, Measured, Observer, OfflineState, Output, RunState, SelectionReport,
+    StepReport, Summary, TrainingState, Versions,
 };
 use crate::data::faces::FaceSet;
 use crate::data::sampler::Batch;
@@ -390,7 +390,11 @@ impl<'a> Run<'a> {
             self.checkpoints.finite(flight.step)?;
             let images_per_second = self.sums.steps() as f64 * self.parts.batch_size as f64 / self.sums.seconds;
             self.observer.step(&report, images_per_second);
-            let collapse = self.guard.step(&report, &self.parts.config, self.rate.start());
+            let collapse = match self.config().loss {
+                LossKind::Triplet => self.guard.step(&report, &self.parts.config, self.rate.start()),
+                // What it looks for are the ways in which triplets come to nothing.
+                LossKind::Softmax | LossKind::ArcFace => None,
+            };
             self.checkpoints.prove(flight.step, self.guard.calm_steps());
             if let Some(collapse) = collapse {
                 self.collapsed(flight.step, &collapse)?;

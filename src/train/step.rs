@@ -2,11 +2,15 @@
 
 use std::ops::Range;
 
-use super::Config;
-use crate::graph::{Graph, Recording, Tensor};
+use super::{Config, LossKind};
+use crate::graph::{Graph, Init, Recording, Tensor};
 use crate::model::{Instance, Model};
-use crate::op::{Add, ConcatRows, TripletLoss, TripletMarginLoss, active_rows, gather_rows, scatter_rows};
+use crate::op::{
+    Add, ConcatRows, Linear, MarginCrossEntropy, NormalizeColumns, TripletLoss, TripletMarginLoss, active_rows,
+    gather_rows, scatter_rows,
+};
 use crate::plan::{Buf, Phase, Plan, Role, Shape, Type};
+use crate::session::OF_THE_LOSS;
 use crate::{Error, Result};
 
 /// A plan with what the trainer writes, reads and runs.
@@ -25,6 +29,8 @@ pub(super) struct Buffers {
     pub(super) images: Buf,
     pub(super) labels: Buf,
     pub(super) old: Option<Old>,
+    /// Statistics of triplets, where the loss is one over classes.
+    pub(super) watched: Option<Buf>,
     pub(super) triplets: Option<Buf>,
     pub(super) seed: Option<Buf>,
     pub(super) mining_seed: Option<Buf>,
@@ -110,11 +116,41 @@ struct Loss {
     triplets: Option<Tensor>,
     mining_seed: Option<Tensor>,
     loss: Tensor,
+    /// Of a loss over classes: the triplets' statistics, which nothing minimises, and the classes' weights.
+    classes: Option<[Tensor; 2]>,
+}
+
+impl Loss {
+    /// What the step's plan puts out.
+    fn outputs(&self) -> Vec<Tensor> {
+        let watched = self.old.map(|[.., watched]| watched).or(self.classes.map(|[watched, _]| watched));
+        [self.loss].into_iter().chain(watched).collect()
+    }
+}
+
+/// The loss over the people as classes: cosines of the embeddings with a weight vector of each person, of unit length.
+fn add_class_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) -> Result<Loss> {
+    let margin = if config.loss == LossKind::ArcFace { config.angular_margin } else { 0.0 };
+    let class_loss = MarginCrossEntropy::new(config.loss_scale, margin)?;
+    let fan_in = graph.shape(embeddings).channels();
+    let labels = graph.input_u32("labels", Shape::new(&[batch])?);
+    let mining_seed = config.mining.is_random().then(|| graph.input_u32("mining seed", Shape::vector(2)));
+    let inputs: Vec<Tensor> = [embeddings, labels].into_iter().chain(mining_seed).collect();
+    let watched = graph.op("triplet_loss", config.triplet_loss()?, &inputs)?;
+    let shape = Shape::new(&[fan_in, config.classes.max(1)])?;
+    let weights = graph.param(format!("{OF_THE_LOSS}classes"), shape, Init::LecunNormal { fan_in }, true);
+    let directions = graph.op("directions", NormalizeColumns, &[weights])?;
+    let cosines = graph.op("cosines", Linear::new(), &[embeddings, directions])?;
+    let loss = graph.op("margin_cross_entropy", class_loss, &[cosines, labels])?;
+    Ok(Loss { labels, old: None, triplets: None, mining_seed, loss, classes: Some([watched, weights]) })
 }
 
 /// Labels and loss of the embeddings `[batch, dim]`. If they are to stay comparable with an old network's, the triplets
 /// are drawn from both together: old embeddings are anchors, positives and negatives like new ones, but have no gradient.
 fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) -> Result<Loss> {
+    if config.loss != LossKind::Triplet {
+        return add_class_loss(graph, config, embeddings, batch);
+    }
     let shape = graph.shape(embeddings);
     let (mut all, mut count, mut old) = (embeddings, batch, None);
     if config.compatible_with.is_some() {
@@ -128,7 +164,7 @@ fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) 
     let labels = graph.input_u32("labels", Shape::new(&[count])?);
     let mining_seed = config.mining.is_random().then(|| graph.input_u32("mining seed", Shape::vector(2)));
     let inputs: Vec<Tensor> = [all, labels].into_iter().chain(mining_seed).collect();
-    let mut loss = graph.op("triplet_loss", config.loss()?, &inputs)?;
+    let mut loss = graph.op("triplet_loss", config.triplet_loss()?, &inputs)?;
     let mut triplets = None;
     if config.offline.is_some() {
         // A step has triplets of one kind only; of the other there are none, which adds nothing to the loss.
@@ -137,14 +173,15 @@ fn add_loss(graph: &mut Graph, config: &Config, embeddings: Tensor, batch: u32) 
         loss = graph.op("loss", Add::new(), &[loss, offline])?;
         triplets = Some(given);
     }
-    Ok(Loss { labels, old, triplets, mining_seed, loss })
+    Ok(Loss { labels, old, triplets, mining_seed, loss, classes: None })
 }
 
 /// The step for a network that takes the whole batch.
 pub(super) fn whole(mut net: Instance, config: &Config, batch: u32, frozen: &[String]) -> Result<Step> {
     let embeddings = net.embeddings();
-    let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, embeddings, batch)?;
-    let outputs: Vec<Tensor> = [loss].into_iter().chain(old.map(|[.., watched]| watched)).collect();
+    let added = add_loss(&mut net.graph, config, embeddings, batch)?;
+    let outputs = added.outputs();
+    let Loss { labels, old, triplets, mining_seed, loss, classes } = added;
     let updating = config.updating(&net.graph)?;
     let mut recording = Recording::forward(&net.graph, &outputs).freezing(frozen);
     let dloss = recording.seed(loss, Role::Constant);
@@ -155,6 +192,7 @@ pub(super) fn whole(mut net: Instance, config: &Config, batch: u32, frozen: &[St
         images: recording.value(net.images),
         labels: recording.value(labels),
         old: old.map(|old| Old::of(&recording, old)),
+        watched: classes.map(|[watched, _]| recording.value(watched)),
         triplets: triplets.map(|triplets| recording.value(triplets)),
         seed: net.seed.map(|seed| recording.value(seed)),
         mining_seed: mining_seed.map(|seed| recording.value(seed)),
@@ -173,9 +211,9 @@ pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32, frozen: 
     let (chunk, dim) = (net.graph.shape(embeddings).batch(), net.graph.shape(embeddings).channels());
     let params: Vec<Tensor> = net.graph.params().map(|(t, _)| t).collect();
     let collected = net.graph.input("batch embeddings", Shape::new(&[batch, dim])?);
-    let Loss { labels, old, triplets, mining_seed, loss } = add_loss(&mut net.graph, config, collected, batch)?;
-
-    let outputs: Vec<Tensor> = [loss].into_iter().chain(old.map(|[.., watched]| watched)).collect();
+    let added = add_loss(&mut net.graph, config, collected, batch)?;
+    let outputs = added.outputs();
+    let Loss { labels, old, triplets, mining_seed, loss, classes } = added;
 
     let updating = config.updating(&net.graph)?;
     let mut recording = Recording::new(&net.graph).freezing(frozen);
@@ -190,7 +228,9 @@ pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32, frozen: 
 
     recording.forward_to(loss, &outputs);
     let dloss = recording.seed(loss, Role::Constant);
-    recording.backward_from(loss, dloss, &[collected]);
+    // The gradient of the classes' weights waits for the update, while chunks go through the network.
+    let wanted: Vec<Tensor> = [collected].into_iter().chain(classes.map(|[_, weights]| weights)).collect();
+    recording.backward_from(loss, dloss, &wanted);
     let gradient = recording.gradient(collected).expect("the loss has a gradient for embeddings");
     let active = recording.buffer("active", Shape::new(&[batch])?, Type::U32, Role::Output);
     recording.record("active", |r| active_rows(r, gradient, active));
@@ -213,6 +253,7 @@ pub(super) fn in_chunks(mut net: Instance, config: &Config, batch: u32, frozen: 
         images: recording.value(net.images),
         labels: recording.value(labels),
         old: old.map(|old| Old::of(&recording, old)),
+        watched: classes.map(|[watched, _]| recording.value(watched)),
         triplets: triplets.map(|triplets| recording.value(triplets)),
         seed: net.seed.map(|seed| recording.value(seed)),
         mining_seed: mining_seed.map(|seed| recording.value(seed)),

@@ -45,6 +45,7 @@ struct Sums {
     d_an_std: f64,
     d_different: f64,
     mean_length: f64,
+    class_accuracy: f64,
 }
 
 impl Sums {
@@ -66,6 +67,7 @@ impl Sums {
         self.d_an_std += f64::from(r.d_an_std) * active;
         self.d_different += f64::from(r.d_different);
         self.mean_length += f64::from(r.mean_length);
+        self.class_accuracy += f64::from(r.class_accuracy);
     }
 }
 
@@ -109,6 +111,7 @@ impl EpochSums {
             d_an_std: active(s.d_an_std),
             d_different: of_kind(s.d_different),
             mean_length: of_kind(s.mean_length),
+            class_accuracy: of_kind(s.class_accuracy),
             skipped: mean(self.skipped, steps),
             offline: mean(self.offline.steps as f64, steps),
             learning_rate: self.learning_rate,

@@ -3,6 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+
 use super::state::{Progress, ROLES};
 use super::step::{self, Buffers, Chunks, NOWHERE, Step};
 use super::{Compatible, Config, RunState, TrainingState, choose_chunk};
@@ -12,7 +16,7 @@ use crate::model::Model;
 use crate::op::Stat;
 use crate::optim::Rate;
 use crate::plan::{Plan, Role};
-use crate::session::{WEIGHTS, load_weights, store_of, weights_of};
+use crate::session::{OF_THE_LOSS, WEIGHTS, load_weights, store_of, weights_of};
 use crate::store::Store;
 use crate::text::shown;
 use crate::weights::{Metadata, Weights, unusable};
@@ -87,11 +91,11 @@ impl Trainer {
         let Step { plan, buffers, chunks } = step;
         let pixels = vec![0.0; plan.spec(buffers.images).shape.len()];
         let store = store_of(engine, model)?;
-        store.add_from(&plan, &[Role::State])?;
+        store.add_from(&plan, &[Role::Param, Role::State])?;
         let mut executor = Store::executor(&[&store], plan, &Options::default())?;
         // The mean over active triplets is what is minimised; the other statistics are watched only.
-        let mut dloss = vec![0.0; Stat::COUNT];
-        dloss[Stat::Loss] = 1.0;
+        let mut dloss = vec![0.0; executor.plan().spec(buffers.dloss).shape.len()];
+        dloss[Stat::Loss.index()] = 1.0;
         executor.write(buffers.dloss, &dloss)?;
         let metadata = Metadata { origin: config.origin(), ..Metadata::of(model)? };
         let (work, in_flight) = (Work::default(), VecDeque::new());
@@ -180,6 +184,15 @@ impl Trainer {
     /// is are told of the new embeddings alone.
     fn statistics(&mut self) -> Result<Pending<Vec<f32>>> {
         let all = self.executor.download(self.buffers.loss)?;
+        if let Some(watched) = self.buffers.watched {
+            let watched = self.executor.download(watched)?;
+            return Ok(all.join(watched).map(|(of_classes, mut all)| {
+                (all[Stat::Loss], all[Stat::LossPerPair]) = (of_classes[0], of_classes[0]);
+                // Behind the slots of the triplets: the part of the images that the classes tell rightly.
+                all.push(of_classes[1]);
+                all
+            }));
+        }
         let Some(old) = self.buffers.old else { return Ok(all) };
         let new = self.executor.download(old.statistics)?;
         Ok(all.join(new).map(|(mut all, new)| {
@@ -308,7 +321,23 @@ impl Trainer {
             let message = format!("holds {}, not {}", shown(&weights.metadata.network), self.metadata.network);
             return Err(unusable(path, &message));
         }
-        load_weights(&self.store, weights, path)
+        load_weights(&self.store, weights, path)?;
+        if self.steps == 0 { self.draw_classes() } else { Ok(()) }
+    }
+
+    /// Draws the starting weights of a loss over classes.
+    fn draw_classes(&self) -> Result<()> {
+        for spec in
+            self.store.specs().iter().filter(|spec| spec.name.starts_with(OF_THE_LOSS) && spec.role == Role::Param)
+        {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(u64::MAX);
+            let std = 1.0 / (spec.shape.rows() as f32).sqrt();
+            let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
+            let drawn: Vec<f32> = normal.sample_iter(&mut rng).take(spec.shape.len()).collect();
+            self.store.write(&spec.name, &drawn)?;
+        }
+        Ok(())
     }
 
     /// Makes the optimiser forget what it remembers of past gradients.

@@ -6,6 +6,7 @@
 mod adopted;
 mod batch_norm;
 mod chunks;
+mod classes;
 mod cli;
 #[cfg(unix)]
 mod cli_hostile;

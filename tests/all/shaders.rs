@@ -10,7 +10,7 @@ use facenet_gpu::op::{CasePlan, ENTRIES, Pairs, Question, SHARED_KERNELS};
 use facenet_gpu::plan::reflect::{Access, capabilities, interface, parse};
 use facenet_gpu::plan::{Kernel, Plan, Variant, grid};
 use facenet_gpu::search::SearchPlan;
-use facenet_gpu::train::{Config, OptimiserKind, Trainer};
+use facenet_gpu::train::{Config, LossKind, OptimiserKind, Trainer};
 use facenet_gpu::wgpu::naga;
 use facenet_gpu::{Model, net, optim};
 
@@ -44,7 +44,8 @@ fn plans() -> Vec<Plan> {
     }
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd, OptimiserKind::RmsProp, OptimiserKind::Adam] {
         let config = Config::default().with(|c| (c.optimiser, c.clip_norm) = (Some(optimiser), Some(1.0)));
-        for config in [config.clone(), config.with(|c| c.chunk = Some(3))] {
+        let arcface = config.clone().with(|c| (c.loss, c.classes) = (LossKind::ArcFace, 5));
+        for config in [config.clone(), config.with(|c| c.chunk = Some(3)), arcface] {
             plans.extend(models().map(|model| Trainer::plan(&model, &config, 8).unwrap()));
         }
     }

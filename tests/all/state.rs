@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::gpus;
+use facenet_gpu::data::augment::Augment;
 use facenet_gpu::data::faces::FaceSet;
 use facenet_gpu::data::prefetch::host_batch;
 use facenet_gpu::data::preprocess::{Normalise, Preprocess};
@@ -14,8 +15,8 @@ use facenet_gpu::model::Model;
 use facenet_gpu::net::{self, Blocks};
 use facenet_gpu::op::Mining;
 use facenet_gpu::train::{
-    Config, End, InMemory, Observer, Offline, OptimiserKind, Schedule, StepReport, Summary, Trainer, TrainingState,
-    train,
+    Config, End, EpochReport, InMemory, LossKind, Observer, Offline, OptimiserKind, Schedule, StepReport, Summary,
+    Trainer, TrainingState, train,
 };
 use facenet_gpu::{Engine, initial_weights};
 
@@ -242,4 +243,61 @@ fn a_state_of_another_run_is_refused_with_the_difference() {
     let other = trainer(&Engine::Cpu, &config(OptimiserKind::AdaGrad, None)).state().unwrap();
     let text = trainer(&Engine::Cpu, &sgd).restore(&other).unwrap_err().to_string();
     assert!(text.contains("the settings differ"), "{text}");
+}
+
+/// The weights of the classes are a part of the state and of no weights file, in whole batches and in chunks.
+#[test]
+fn a_run_with_a_loss_over_classes_goes_on_to_the_same_bits_and_its_weights_are_those_of_the_network_alone() {
+    for (loss, chunk) in [(LossKind::Softmax, None), (LossKind::ArcFace, None), (LossKind::ArcFace, Some(5))] {
+        let config = config(OptimiserKind::Adam, chunk).with(|c| {
+            (c.people, c.images, c.epochs, c.loss, c.loss_scale) = (3, 3, 2, loss, 10.0);
+            (c.held_out, c.dropout) = (0.34, 0.0);
+        });
+        let (whole, expected) = whole_run(&config, None, usize::MAX).unwrap();
+        assert_eq!((expected.end, expected.steps), (End::Done, 40));
+        let state = whole.state.clone().unwrap();
+        let classes = |state: &TrainingState| {
+            let found = state.tensors.iter().find(|t| t.spec.name == "loss/classes").unwrap();
+            (found.spec.shape.dims().to_vec(), found.data.clone())
+        };
+        assert_eq!(classes(&state).0, [8, 6]);
+        let (broken, _) = whole_run(&config, None, 7).unwrap();
+        assert_ne!(classes(&state).1, classes(broken.state.as_ref().unwrap()).1, "the classes learn");
+        let (resumed, _) = whole_run(&config, broken.state, usize::MAX).unwrap();
+        assert_eq!(timeless(resumed.state), timeless(whole.state));
+        assert_eq!(resumed.last, whole.last);
+        let weights = whole.last.unwrap();
+        assert!(weights.tensors.iter().all(|(name, ..)| !name.starts_with("loss/")));
+        assert_eq!(weights.tensors.len(), model().tensors().count());
+    }
+}
+
+/// A few clearly different people are told apart after some epochs.
+#[test]
+fn losses_over_classes_learn() {
+    for loss in [LossKind::Softmax, LossKind::ArcFace] {
+        let config = config(OptimiserKind::Adam, None).with(|c| {
+            (c.people, c.images, c.epochs, c.loss, c.loss_scale) = (3, 3, 10, loss, 10.0);
+            (c.learning_rate, c.warm_up, c.held_out, c.dropout) = (Some(3e-3), Some(0), 0.0, 0.0);
+            c.augment = Augment::default();
+        });
+        let mut output = InMemory::default();
+        let mut watch = Watch::default();
+        let set = Arc::new(faces());
+        train(&Engine::Cpu, &model(), &config, &set, &mut output, &AtomicBool::new(false), &mut watch).unwrap();
+        let (first, last) = (watch.0[0], watch.0[watch.0.len() - 1]);
+        assert!(last.loss_all < 0.5 * first.loss_all, "{loss:?}: {} to {}", first.loss_all, last.loss_all);
+        assert!(last.class_accuracy > 0.8, "{loss:?}: {}", last.class_accuracy);
+        assert!(last.d_different > last.d_ap && last.d_ap > 0.0, "the triplets are watched");
+    }
+}
+
+/// Keeps the reports of the epochs.
+#[derive(Default)]
+struct Watch(Vec<EpochReport>);
+
+impl Observer for Watch {
+    fn epoch(&mut self, report: &EpochReport) {
+        self.0.push(*report);
+    }
 }

@@ -10,7 +10,7 @@ use crate::cli::words::with_flags;
 use crate::eval::verification::Accuracy;
 use crate::model::Model;
 use crate::train::{
-    Baselines, Config, End, EpochReport, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary,
+    Baselines, Config, End, EpochReport, LossKind, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary,
 };
 
 /// Fewer pairs than this are few: the interval of an accuracy is four points to either side.
@@ -79,7 +79,7 @@ impl Console {
 
     /// Tells once that there is nothing to learn from, after an epoch of steps without an active triplet.
     fn watch_active(&mut self, r: &EpochReport) {
-        if r.active > 0.0 || self.told_inactive {
+        if self.config.loss != LossKind::Triplet || r.active > 0.0 || self.told_inactive {
             return;
         }
         self.told_inactive = true;
@@ -106,7 +106,14 @@ impl Console {
             }
             (Some(offline), _) => offline,
         };
-        say!("loss      margin {}, {by}", c.margin);
+        let classes = format!("over {} people, scale {}", table::count(u64::from(c.classes)), c.loss_scale);
+        match c.loss {
+            LossKind::Triplet => say!("loss      margin {}, {by}", c.margin),
+            LossKind::Softmax => say!("loss      softmax {classes}; triplets are only watched"),
+            LossKind::ArcFace => {
+                say!("loss      arcface {classes}, margin {} rad; triplets are only watched", c.angular_margin);
+            }
+        }
     }
 }
 
@@ -230,12 +237,16 @@ impl Observer for Console {
             }
             None => String::new(),
         };
+        let (what, part) = match self.config.loss {
+            LossKind::Triplet => ("active", r.active),
+            LossKind::Softmax | LossKind::ArcFace => ("right", r.class_accuracy),
+        };
         let line = format!(
-            "epoch {:>width$}/{}  loss {:.4}  active {:>7}  d(a,p) {:.3}  d(a,n) {:.3}  {:>4.0} images/s{accuracy}",
+            "epoch {:>width$}/{}  loss {:.4}  {what} {:>7}  d(a,p) {:.3}  d(a,n) {:.3}  {:>4.0} images/s{accuracy}",
             r.epoch,
             self.config.epochs,
             r.loss_all,
-            percent(r.active),
+            percent(part),
             r.d_ap,
             r.d_an,
             r.images_per_second,

@@ -85,9 +85,9 @@ const GROUPS: [Group; 15] = [
     (
         "Training",
         true,
-        &["epochs", "time", "patience", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"],
+        &["loss", "epochs", "time", "patience", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"],
     ),
-    ("Training", false, &["positives", "dropout"]),
+    ("Training", false, &["positives", "loss_scale", "angular_margin", "dropout"]),
     ("Augmentation", true, &["augment.preset"]),
     (
         "Augmentation",

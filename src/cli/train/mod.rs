@@ -142,13 +142,14 @@ impl Train {
     }
 
     /// Opens the device and reads the images.
-    fn job(&self, config: Config, source: Source, model: Model) -> Result<Job> {
+    fn job(&self, mut config: Config, source: Source, model: Model) -> Result<Job> {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
         let [height, width] = model.input();
         let preprocess = Preprocess { height, width, normalise: config.normalise.unwrap_or(Normalise::Fixed) };
         let set = Arc::new(source.load(&preprocess, &config)?);
+        config.classes = u32::try_from(set.people().len()).unwrap_or(u32::MAX);
         let (version, device) = (env!("CARGO_PKG_VERSION").to_string(), self.device.choice().to_string());
         let threads = self.device.threads;
         let arguments = Arguments { version, device, threads, source: source.absolute(), config };

@@ -72,7 +72,7 @@ pub fn read_rates(text: &str) -> Result<Vec<RateFrom>> {
         let epoch = epoch.trim().parse().map_err(|_| fail("does not begin with the number of an epoch"))?;
         let rate: f32 = rate.trim().parse().map_err(|_| fail("does not end with a learning rate"))?;
         if !(rate.is_finite() && rate > 0.0) {
-            return Err(fail("has a rate that is not above 0; --epochs ends a run"));
+            return Err(fail("has a rate that is not above 0; `epochs` ends a run"));
         }
         if rates.last().is_some_and(|last| last.epoch >= epoch) {
             return Err(fail("is not later than the line before it"));
