@@ -12,7 +12,7 @@ const MOST_DECAY: f32 = 1.0;
 impl Config {
     /// What suits the network where the settings say nothing.
     fn recipe(&self) -> Recipe {
-        Recipe::of(&self.network)
+        Recipe::of(&self.network, self.loss)
     }
 
     /// These settings with what suits the network in place of what they leave open.
