@@ -1,7 +1,10 @@
 //! Augmentation as part of a batch description: chosen by the sampler's seed, applied in the loader's threads.
 
 mod light;
+mod sheet;
 mod warp;
+
+pub use sheet::augment_sheet;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};

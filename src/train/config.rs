@@ -251,6 +251,14 @@ pub struct Config {
     #[cfg_attr(feature = "program", arg(long, value_name = "PART", default_value_t = Self::default().held_out))]
     pub held_out: f64,
 
+    /// LFW's list of pairs to measure after each epoch, beside the held-out people and at their threshold.
+    #[cfg_attr(feature = "program", arg(long, value_name = "FILE", requires = "eval_data"))]
+    pub eval_pairs: Option<PathBuf>,
+
+    /// Folder with the images of that list, a folder per person.
+    #[cfg_attr(feature = "program", arg(long, value_name = "DIR", requires = "eval_pairs"))]
+    pub eval_data: Option<PathBuf>,
+
     /// Random changes of the training images.
     #[cfg_attr(feature = "program", command(flatten))]
     pub augment: Augment,
@@ -332,6 +340,8 @@ impl Default for Config {
             rate_of: Vec::new(),
             dropout: 0.0,
             held_out: 0.25,
+            eval_pairs: None,
+            eval_data: None,
             augment: Augment::TRAINING,
             seed: 0,
             chunk: None,

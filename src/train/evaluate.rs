@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::embed::embed;
+use super::on_pairs::OnPairs;
 use crate::data::faces::FaceSet;
 use crate::eval::verification::{
     Accuracy, Pair, balanced_pairs, raw_pixel_distances, squared_distance, verification_accuracy,
@@ -41,6 +42,7 @@ pub struct Evaluator {
     rows: BTreeMap<usize, usize>,
     seed: u64,
     session: Session,
+    on_pairs: Option<OnPairs>,
 }
 
 /// What an evaluation has found.
@@ -80,7 +82,12 @@ impl Evaluator {
         }
         rows.values_mut().enumerate().for_each(|(row, value)| *value = row);
         let session = Session::on_store(engine, model.clone(), parameters.clone())?;
-        Ok(Self { set, pairs, rows, seed: config.seed, session })
+        Ok(Self { set, pairs, rows, seed: config.seed, session, on_pairs: None })
+    }
+
+    /// Measures these pairs, too.
+    pub(super) fn also_on(&mut self, pairs: OnPairs) {
+        self.on_pairs = Some(pairs);
     }
 
     /// The network in training, for whatever else embeds with it.
@@ -133,7 +140,14 @@ impl Evaluator {
                 across: self.accuracy_of(|p| squared_distance(new(p.a), old.row(p.b)))?,
             }),
         };
-        Ok(Some(Measured { accuracy: Some(accuracy), versions, on_pairs: None }))
+        let on_pairs = match &self.on_pairs {
+            None => None,
+            Some(pairs) => match pairs.measure(&mut self.session, accuracy.threshold, stop, observer)? {
+                None => return Ok(None),
+                measured => measured,
+            },
+        };
+        Ok(Some(Measured { accuracy: Some(accuracy), versions, on_pairs }))
     }
 
     fn accuracy_of(&self, distance: impl Fn(&Pair) -> f32) -> Result<Accuracy> {

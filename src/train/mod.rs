@@ -9,6 +9,7 @@ mod diagnose;
 mod embed;
 mod evaluate;
 mod offline;
+mod on_pairs;
 mod output;
 mod pack;
 #[cfg(feature = "program")]

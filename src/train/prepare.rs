@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::offline::OfflineBatches;
+use super::on_pairs::OnPairs;
 use super::start::{Start, start};
 use super::{Baselines, Compatible, Config, Evaluator, Observer, Setup, Trainer, TrainingState, choose_chunk};
 use crate::data::faces::FaceSet;
@@ -100,6 +101,17 @@ impl Prepared {
             ));
         }
         let mut evaluator = Evaluator::new(engine, model, trainer.store(), &config, set.clone(), &split.held_out)?;
+        if let (Some(list), Some(dir)) = (&config.eval_pairs, &config.eval_data) {
+            if split.held_out.is_empty() {
+                return Err(Error::Setting(
+                    "`eval_pairs` takes its threshold from held-out people, and nobody is held out; raise `held_out`"
+                        .into(),
+                ));
+            }
+            let (pairs, left_out) = OnPairs::read(list, dir, set.preprocess())?;
+            left_out.iter().for_each(|said| observer.warning(said));
+            evaluator.also_on(pairs);
+        }
         let baselines = match state.and_then(|state| state.run.baselines) {
             Some(known) => Some(known),
             None => evaluator.baselines(stop, observer)?,

@@ -38,7 +38,17 @@ fn a_run_leaves_settings_metrics_and_weights_and_the_next_one_gets_another_folde
     let folder = dir.path().join("runs/train/run");
     assert_eq!(
         names(&folder),
-        ["args.toml", "env.json", "held_out.txt", "loss.svg", "metrics.csv", "metrics.jsonl", "state", "weights"]
+        [
+            "args.toml",
+            "augment.png",
+            "env.json",
+            "held_out.txt",
+            "loss.svg",
+            "metrics.csv",
+            "metrics.jsonl",
+            "state",
+            "weights"
+        ]
     );
     assert_eq!(fs::read_to_string(folder.join("metrics.jsonl")).unwrap().lines().count(), 20);
     assert_eq!(fs::read_to_string(folder.join("metrics.csv")).unwrap().lines().count(), 2);

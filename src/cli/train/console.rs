@@ -237,6 +237,10 @@ impl Observer for Console {
             }
             None => String::new(),
         };
+        let accuracy = match r.pairs_accuracy {
+            Some(pairs) => format!("{accuracy}  pairs {}", percent(pairs)),
+            None => accuracy,
+        };
         let (what, part) = match self.config.loss {
             LossKind::Triplet => ("active", r.active),
             LossKind::Softmax | LossKind::ArcFace => ("right", r.class_accuracy),

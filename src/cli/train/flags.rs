@@ -76,7 +76,7 @@ pub(in crate::cli) struct Train {
 type Group = (&'static str, bool, &'static [&'static str]);
 
 /// Every setting under a heading, those that few runs need last.
-const GROUPS: [Group; 15] = [
+const GROUPS: [Group; 16] = [
     ("Network", true, &["network", "init", "input", "embedding"]),
     ("Network", false, &["normalise"]),
     ("Data", true, &["layout"]),
@@ -87,6 +87,7 @@ const GROUPS: [Group; 15] = [
         true,
         &["loss", "epochs", "time", "patience", "margin", "mining", "optimiser", "learning_rate", "held_out", "seed"],
     ),
+    ("Measuring", false, &["eval_pairs", "eval_data"]),
     ("Training", false, &["positives", "loss_scale", "angular_margin", "dropout"]),
     ("Augmentation", true, &["augment.preset"]),
     (

@@ -53,6 +53,10 @@ impl Train {
         if let Some(file) = &file {
             self.take_device(file)?;
         }
+        // The run may be resumed from another folder.
+        for path in [&mut config.compatible_with, &mut config.eval_pairs, &mut config.eval_data].into_iter().flatten() {
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
         config.dataset = config.dataset.or_else(|| Some(source.name()));
         if let Some(path) = config.init.clone() {
             let start = weights::from_user(&path, Weights::load(&path))?.metadata;
@@ -185,6 +189,7 @@ impl Job {
         folder.write_args(arguments)?;
         if new {
             folder.write_env(&Environment::now(engine, &arguments.source, set)?)?;
+            folder.write_augment(set, &arguments.config)?;
         }
         if let Some(report) = folder.write_skipped(set)? {
             let count = set.skipped().len();

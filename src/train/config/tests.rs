@@ -41,6 +41,8 @@ fn all_changed() -> Config {
         rate_of: vec!["fc=0.1".to_string()],
         dropout: 0.3,
         held_out: 0.1,
+        eval_pairs: Some("pairs.txt".into()),
+        eval_data: Some("lfw".into()),
         augment: Augment {
             no_flip: true,
             shift: Some(7),

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use self::table::{Format, Table};
-use super::{Baselines, EpochReport, Output, SelectionReport, StepReport, TrainingState, Versions, plot};
+use super::{Baselines, Config, EpochReport, Output, SelectionReport, StepReport, TrainingState, Versions, plot};
+use crate::data::augment::{Augment, augment_sheet};
 use crate::data::faces::FaceSet;
 use crate::data::skipped::SkippedImage;
 use crate::weights::{Weights, check_writable, remove_stale, write_whole};
@@ -261,6 +262,20 @@ impl RunFolder {
         set.write_report(&path)?;
         self.skipped = Table::open(path.clone(), Format::Csv);
         Ok(Some(path))
+    }
+
+    /// Writes what augmentation makes of some images.
+    ///
+    /// # Errors
+    /// An image can no longer be read, or the file cannot be written.
+    pub fn write_augment(&self, set: &FaceSet, config: &Config) -> Result<()> {
+        if config.augment == Augment::default() {
+            return Ok(());
+        }
+        let sheet = augment_sheet(set, &config.augment, config.seed)?;
+        let mut png = std::io::Cursor::new(Vec::new());
+        sheet.write_to(&mut png, image::ImageFormat::Png).expect("memory takes a picture");
+        write_whole(&self.path.join("augment.png"), png.get_ref())
     }
 
     /// Checks that `set` is what the run was begun with.
