@@ -152,8 +152,9 @@ impl Observer for Console {
         }
         match &s.baselines {
             Some(f) => say!(
-                "baseline  raw pixels {}, untrained network {}",
+                "baseline  raw pixels {}, {} {}",
                 percent(f.pixels.accuracy),
+                start_of(&self.config),
                 percent(f.untrained.accuracy)
             ),
             None if s.held_out.is_empty() => say!("baseline  nobody is held out, so nothing is measured"),
@@ -262,8 +263,13 @@ impl Observer for Console {
     }
 }
 
+/// What the network was before training.
+fn start_of(config: &Config) -> &'static str {
+    if config.init.is_some() { "starting weights" } else { "untrained network" }
+}
+
 /// The last lines of a run.
-pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
+pub(super) fn farewell(summary: &Summary, config: &Config, folder: &RunFolder) {
     let time = table::duration(summary.seconds);
     let steps = counted(summary.steps, "step");
     match summary.end {
@@ -276,10 +282,11 @@ pub(super) fn farewell(summary: &Summary, folder: &RunFolder) {
     }
     if let (Some(best), Some(baselines)) = (&summary.best, &summary.baselines) {
         say!(
-            "accuracy  {:.1} ±{:.1} % on held-out people (raw pixels {}, untrained network {}), threshold {:.3}",
+            "accuracy  {:.1} ±{:.1} % on held-out people (raw pixels {}, {} {}), threshold {:.3}",
             100.0 * best.accuracy,
             100.0 * best.half_interval(),
             percent(baselines.pixels.accuracy),
+            start_of(config),
             percent(baselines.untrained.accuracy),
             best.threshold
         );

@@ -179,7 +179,7 @@ impl Job {
                 return Err(e);
             }
         };
-        farewell(&summary, &folder);
+        farewell(&summary, &self.arguments.config, &folder);
         Ok(if summary.stopped() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
     }
 
