@@ -378,8 +378,11 @@ impl Config {
                 self.people, self.images
             ));
         }
-        if !(self.margin.is_finite() && self.margin > 0.0) {
-            return usage("`margin` must be a number above 0; the paper's is 0.2");
+        // Squared distances of embeddings of length 1 are at most 4.
+        if !(self.margin > 0.0 && self.margin <= 4.0) {
+            return usage(
+                "`margin` must be above 0 and at most 4, as far as embeddings can be apart; the paper's is 0.2",
+            );
         }
         if let (Some(own), Some(asked)) = (self.mining.positives(), self.positives)
             && own != asked

@@ -150,6 +150,7 @@ impl Train {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
+        check_memory(&engine, &model, &config, &source)?;
         let [height, width] = model.input();
         let preprocess = Preprocess { height, width, normalise: config.normalise.unwrap_or(Normalise::Fixed) };
         let set = Arc::new(source.load(&preprocess, &config)?);
@@ -201,6 +202,34 @@ impl Job {
         console.bar.finish_and_clear();
         summary
     }
+}
+
+/// Checks, before images are read for minutes, that drawn images fit in memory and that a step of one image fits the device.
+fn check_memory(engine: &Engine, model: &Model, config: &Config, source: &Source) -> Result<()> {
+    let budget = engine.memory_budget();
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let [height, width] = model.input();
+    let drawn = source.drawn_images() * u64::from(height) * u64::from(width) * 3;
+    if let Some(free) = budget.total.filter(|&free| drawn > free) {
+        return Err(Error::Setting(format!(
+            "`synth_people` x `synth_images` of {height}x{width} take {:.1} GiB, and {:.1} GiB may be used; give smaller \
+             numbers",
+            gib(drawn),
+            gib(free)
+        )));
+    }
+    let mut least = config.clone();
+    least.chunk = Some(1);
+    let plan = Trainer::plan(model, &least, 4)?;
+    if budget.holds(&plan, false) {
+        return Ok(());
+    }
+    Err(Error::Setting(format!(
+        "a training step of {} with one image of {height}x{width} at a time takes {:.1} GiB, more than the device may use; \
+         give a smaller `input` or another `network`",
+        model.name(),
+        gib(plan.bytes())
+    )))
 }
 
 /// Bytes of a weights file and of a file of the training state.

@@ -45,6 +45,12 @@ impl Source {
         Self { data: None, synth_people: Some(people), synth_images: Some(images) }
     }
 
+    /// Images to draw; 0 of a folder.
+    pub(super) fn drawn_images(&self) -> u64 {
+        let drawn = self.synth_people.zip(self.synth_images).filter(|_| self.data.is_none());
+        drawn.map_or(0, |(people, images)| u64::from(people) * u64::from(images))
+    }
+
     /// What the images are, if nobody says.
     pub(super) fn name(&self) -> String {
         let folder = self.data.as_ref().and_then(|dir| Some(dir.canonicalize().ok()?.file_name()?.to_owned()));
