@@ -143,13 +143,6 @@ impl Observer for Console {
         say!("chunk     {chunk}, {:.0} MiB on the device", s.bytes as f64 / f64::from(1 << 20));
         self.say_loss(s.train_images);
         self.baselines = s.baselines;
-        if let Some(few) = s.baselines.filter(|f| f.pixels.pairs < FEW_PAIRS) {
-            let (pairs, half) = (few.pixels.pairs, 100.0 * few.untrained.half_interval());
-            hint!(
-                "warning: every accuracy rests on {pairs} pairs, and is known to about {half:.0} points either way; hold out \
-                 more people (--held-out) or add images"
-            );
-        }
         match &s.baselines {
             Some(f) => say!(
                 "baseline  raw pixels {}, {} {}",
@@ -159,6 +152,10 @@ impl Observer for Console {
             ),
             None if s.held_out.is_empty() => say!("baseline  nobody is held out, so nothing is measured"),
             None => {}
+        }
+        if let Some(few) = s.baselines.filter(|f| f.pixels.pairs < FEW_PAIRS) {
+            let (pairs, half) = (few.pixels.pairs, 100.0 * few.untrained.half_interval());
+            say!("          every accuracy rests on {pairs} pairs, and is known to about {half:.0} points either way");
         }
         say!("training  {}, {}", counted(self.config.epochs as usize, "epoch"), counted(s.steps, "step"));
         if self.terminal {

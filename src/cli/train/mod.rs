@@ -53,10 +53,6 @@ impl Train {
         if let Some(file) = &file {
             self.take_device(file)?;
         }
-        // The run may be resumed from another folder.
-        for path in [&mut config.compatible_with, &mut config.eval_pairs, &mut config.eval_data].into_iter().flatten() {
-            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
-        }
         config.dataset = config.dataset.or_else(|| Some(source.name()));
         if let Some(path) = config.init.clone() {
             let start = weights::from_user(&path, Weights::load(&path))?.metadata;
@@ -84,6 +80,10 @@ impl Train {
         }
         if let Some(old) = &config.compatible_with {
             weights::from_user(old, Weights::load(old))?;
+        }
+        // The run may be resumed from another folder.
+        for path in [&mut config.compatible_with, &mut config.eval_pairs, &mut config.eval_data].into_iter().flatten() {
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
         }
         RunFolder::check(&self.runs, &self.name)?;
         let mut job = self.job(config, source, model)?;
