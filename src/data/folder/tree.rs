@@ -27,7 +27,7 @@ pub(super) struct Tree {
     /// The images directly in it, sorted.
     pub(super) images: Vec<PathBuf>,
     /// The folders in it, sorted by name.
-    pub(super) folders: Vec<Tree>,
+    pub(super) folders: Vec<Self>,
     /// There are files in it that are no images, or images that cannot be read.
     others: bool,
 }

@@ -61,9 +61,7 @@ impl Config {
             let (pattern, factor) = rate_of(group)?;
             factors.extend(matching(graph, pattern)?.into_iter().map(|name| (name, factor)));
         }
-        let mut updating = Updating::default();
-        updating.factors = factors;
-        Ok(updating)
+        Ok(Updating { factors })
     }
 }
 
