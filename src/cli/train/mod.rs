@@ -17,7 +17,7 @@ use super::signals::stop_on_signals;
 use super::{INTERRUPTED, weights};
 use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Normalise, Preprocess};
-use crate::model::{Model, derive_plan};
+use crate::model::{Model, REFERENCE_BATCH, derive_plan};
 use crate::net;
 use crate::plan::Role;
 use crate::train::{Config, OptimiserKind, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
@@ -204,7 +204,7 @@ impl Job {
     }
 }
 
-/// Checks, before images are read for minutes, that drawn images fit in memory and that a step of one image fits the device.
+/// Checks, before images are read for minutes, that drawn images fit in memory and that a step of few images fits the device.
 fn check_memory(engine: &Engine, model: &Model, config: &Config, source: &Source) -> Result<()> {
     let budget = engine.memory_budget();
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
@@ -219,13 +219,14 @@ fn check_memory(engine: &Engine, model: &Model, config: &Config, source: &Source
         )));
     }
     let mut least = config.clone();
-    least.chunk = Some(1);
+    // Batch normalisation needs more than one.
+    least.chunk = Some(REFERENCE_BATCH);
     let plan = Trainer::plan(model, &least, 4)?;
     if budget.holds(&plan, false) {
         return Ok(());
     }
     Err(Error::Setting(format!(
-        "a training step of {} with one image of {height}x{width} at a time takes {:.1} GiB, more than the device may use; \
+        "a training step of {} with {REFERENCE_BATCH} images of {height}x{width} at a time takes {:.1} GiB, more than the device may use; \
          give a smaller `input` or another `network`",
         model.name(),
         gib(plan.bytes())
