@@ -184,7 +184,7 @@ fn nohup_keeps_a_run_alive() {
     let dir = tempdir().unwrap();
     let child = Process::new("nohup")
         .arg(env!("CARGO_BIN_EXE_facenet-gpu"))
-        .args(format!("{TINY} --epochs 4").split_whitespace())
+        .args(format!("{TINY} --epochs 30").split_whitespace())
         .current_dir(dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
