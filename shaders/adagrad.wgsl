@@ -8,7 +8,7 @@
 //   w              [len]    read_write, updated in place
 //   dw             [len]    read
 //   sum            [len]    read_write, updated in place: squared gradients so far, without `initial`
-//   rate           [4]      read: learning rate, two that are not used, scale of the gradient
+//   rate           [5]      read: learning rate, two that are not used, scale of the gradient
 //   loss           [1]      read (its first float)
 //
 // dispatch   [ceil(len/LANES/ITEMS)], folded

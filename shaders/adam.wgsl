@@ -11,7 +11,7 @@
 //   dw      [len]    read
 //   mean    [len]    read_write, updated in place
 //   square  [len]    read_write, updated in place
-//   rate    [4]      read: learning rate, 1 - beta1^t, sqrt(1 - beta2^t), scale of the gradient
+//   rate    [5]      read: learning rate, 1 - beta1^t, sqrt(1 - beta2^t), scale of the gradient
 //   loss    [1]      read (its first float)
 //
 // dispatch   [ceil(len/LANES/ITEMS)], folded

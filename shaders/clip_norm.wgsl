@@ -4,7 +4,7 @@
 //
 //   p     Params
 //   part  [parts]    read
-//   rate  [4]        read_write, sets its last float
+//   rate  [5]        read_write, sets its fourth float
 //
 // dispatch   [1]
 // overrides  none

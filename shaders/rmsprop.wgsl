@@ -10,7 +10,7 @@
 //   dw        [len]    read
 //   square    [len]    read_write, updated in place
 //   velocity  [len]    read_write, updated in place
-//   rate      [4]      read: learning rate, two that are not used, scale of the gradient
+//   rate      [5]      read: learning rate, two that are not used, scale of the gradient
 //   loss      [1]      read (its first float)
 //
 // dispatch   [ceil(len/LANES/ITEMS)], folded

@@ -25,6 +25,9 @@
 pub mod bench;
 #[cfg(feature = "program")]
 #[doc(hidden)]
+pub mod chart;
+#[cfg(feature = "program")]
+#[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]
 pub mod cpu;

@@ -137,8 +137,16 @@ impl Store {
     /// # Errors
     /// The device is lost or lacks memory for the copy.
     pub fn download(&self, roles: &[Role]) -> Result<Pending<Vec<NamedTensor>>> {
+        self.download_those(|spec| roles.contains(&spec.role))
+    }
+
+    /// The same for the tensors that `wanted` names.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    pub fn download_those(&self, wanted: impl Fn(&BufferSpec) -> bool) -> Result<Pending<Vec<NamedTensor>>> {
         let specs = self.specs();
-        let at: Vec<usize> = (0..specs.len()).filter(|&at| roles.contains(&specs[at].role)).collect();
+        let at: Vec<usize> = (0..specs.len()).filter(|&at| wanted(&specs[at])).collect();
         let wanted: Vec<BufferSpec> = at.iter().map(|&at| specs[at].clone()).collect();
         let values = match &self.0 {
             Memory::Gpu(gpu, shelf) => gpu::download(gpu, shelf, &at)?,

@@ -43,7 +43,8 @@ impl Eval {
         let mut session = weights::from_user(&self.weights, Session::open(&engine, &self.weights))?;
         let metadata = session.metadata().clone();
         let (height, width) = (metadata.preprocess.height, metadata.preprocess.width);
-        say!("weights   {}, {height}x{width}, {} dimensions", metadata.network, metadata.embedding);
+        let crop = metadata.preprocess.crop.map_or(String::new(), |crop| format!(", crop {crop}"));
+        say!("weights   {}, {height}x{width}{crop}, {} dimensions", metadata.network, metadata.embedding);
 
         // Each image once; those that cannot be used leave their pairs out.
         let mut rows: BTreeMap<&ImageName, Option<usize>> = BTreeMap::new();

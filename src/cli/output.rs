@@ -9,6 +9,40 @@ use std::sync::OnceLock;
 use super::words;
 use crate::Error;
 
+/// For whom the standard output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Audience {
+    /// People.
+    #[default]
+    People,
+    /// Programs: a JSON object a line, and nothing else.
+    Programs,
+    /// Nobody. Warnings and errors go to standard error as ever.
+    Nobody,
+}
+
+/// Set once, before anything is printed.
+static AUDIENCE: OnceLock<Audience> = OnceLock::new();
+
+/// Chooses for whom the standard output is.
+pub(super) fn speak_to(audience: Audience) {
+    let _ = AUDIENCE.set(audience);
+}
+
+/// For whom the standard output is.
+pub(super) fn audience() -> Audience {
+    AUDIENCE.get().copied().unwrap_or_default()
+}
+
+/// Prints a JSON object on a line, if a program listens.
+pub(super) fn json(value: &serde_json::Value) {
+    if audience() == Audience::Programs {
+        keep(writeln!(io::stdout(), "{value}"));
+        // A program that watches waits for whole lines.
+        keep(io::stdout().flush());
+    }
+}
+
 /// The first reason why something could not be printed.
 static FAILURE: OnceLock<io::Error> = OnceLock::new();
 
@@ -29,6 +63,9 @@ fn ready(text: fmt::Arguments<'_>) -> String {
 }
 
 pub(super) fn line(text: fmt::Arguments<'_>) {
+    if audience() != Audience::People {
+        return;
+    }
     keep(writeln!(io::stdout(), "{}", ready(text)));
 }
 

@@ -38,7 +38,7 @@ const MAX_JPEG_BYTES: u64 = 256 << 20;
 static LARGE: Mutex<()> = Mutex::new(());
 
 /// Reads one photograph and prepares it as `preprocess` says: EXIF orientation applied, alpha laid over black, grey
-/// and 16-bit images brought to 8-bit RGB, centre crop to the aspect ratio of the network's input, Catmull-Rom resize
+/// and 16-bit images brought to 8-bit RGB, the crop taken, centre crop to the aspect ratio of the network's input, Catmull-Rom resize
 /// (widened when shrinking, so nothing aliases). The format is found from the content, whatever the extension says.
 ///
 /// # Errors
@@ -155,13 +155,17 @@ fn without_alpha(picture: DynamicImage) -> DynamicImage {
     }
 }
 
-/// Centre crop to the aspect ratio, resize, RGB. Grey pictures are resized as grey, which is three times less work.
+/// The crop, centre crop to the aspect ratio, resize, RGB. Grey pictures are resized as grey, which is three times less work.
 fn fit(picture: &DynamicImage, preprocess: &Preprocess) -> Result<Face, String> {
     let (width, height) = (preprocess.width, preprocess.height);
     if !(1..=MAX_PIXELS).contains(&(u64::from(width) * u64::from(height))) {
         return Err(format!("cannot be brought to {width}x{height} pixels, which no network takes"));
     }
-    let resized = match picture {
+    let cropped = preprocess.crop.map(|crop| {
+        let [left, top, width, height] = crop.of(picture.width(), picture.height());
+        picture.crop_imm(left, top, width, height)
+    });
+    let resized = match cropped.as_ref().unwrap_or(picture) {
         DynamicImage::ImageLuma8(x) => resize::<U8>(x.as_raw(), x.dimensions(), (width, height))
             .map(|grey| grey.iter().flat_map(|&x| [x; 3]).collect()),
         DynamicImage::ImageRgb8(x) => resize::<U8x3>(x.as_raw(), x.dimensions(), (width, height)),

@@ -50,6 +50,8 @@ pub struct FaceSet {
     skipped: Vec<SkippedImage>,
     /// People all of whose images were left out.
     lost: Vec<String>,
+    /// People whom the data themselves hold out, as places in the list of people.
+    reserved: Vec<usize>,
     /// Files that could no longer be read later.
     vanished: Mutex<Vec<Vanished>>,
 }
@@ -118,6 +120,8 @@ impl FaceSet {
         }
         let lost = people.iter().filter(|p| p.faces.is_empty()).map(|p| p.name.clone()).collect();
         people.retain(|person| !person.faces.is_empty());
+        let is_reserved = |person: &Person| folder.reserved.contains(&person.name);
+        let reserved = (0..people.len()).filter(|&person| is_reserved(&people[person])).collect();
         if people.is_empty() {
             return Err(Error::Data(format!(
                 "none of the {total} images in {} can be used; the first: {} {}",
@@ -140,6 +144,7 @@ impl FaceSet {
             store,
             skipped,
             lost,
+            reserved,
             vanished: Mutex::default(),
         })
     }
@@ -171,6 +176,7 @@ impl FaceSet {
             store,
             skipped: Vec::new(),
             lost: Vec::new(),
+            reserved: Vec::new(),
             vanished: Mutex::default(),
         })
     }
@@ -193,6 +199,19 @@ impl FaceSet {
     /// The people, sorted by name if they came from a folder. Their index is the label of their faces.
     pub fn people(&self) -> &[Person] {
         &self.people
+    }
+
+    /// People whom the data themselves hold out for measuring, as places in [`people`](Self::people): those of a validation
+    /// folder, or of a list that says so.
+    pub fn reserved(&self) -> &[usize] {
+        &self.reserved
+    }
+
+    /// The same set with these people held out by the data.
+    #[must_use]
+    pub fn reserving(mut self, people: Vec<usize>) -> Self {
+        self.reserved = people;
+        self
     }
 
     /// Faces of each of `people`: the input of [`crate::eval::verification::balanced_pairs`].

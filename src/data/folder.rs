@@ -4,6 +4,8 @@
 //! [`FaceFolder::understood`] what was made of it.
 
 mod layout;
+#[cfg(feature = "program")]
+mod list;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +41,8 @@ pub struct FaceFolder {
     pub understood: Option<String>,
     /// Folders that hold files but gave nobody, by their paths below the root.
     pub nobody: Vec<String>,
+    /// People whom the data themselves hold out for measuring, by name.
+    pub reserved: Vec<String>,
 }
 
 impl FaceFolder {
@@ -51,13 +55,18 @@ impl FaceFolder {
     }
 
     /// Lists the people and images below `dir`. Hidden files and folders are passed over; links are followed, each folder
-    /// once.
+    /// once. With the feature `program`, `dir` may also be a list (`.csv`, `.tsv`, `.txt`, `.lst`) with a line for each
+    /// image: its path, its person, and perhaps `train` or `val`.
     ///
     /// # Errors
     /// [`Error::Io`] where `dir` cannot be read; [`Error::Data`] where it is no folder or holds no person's image.
     pub fn scan_as(dir: impl AsRef<Path>, layout: Layout) -> Result<Self> {
         let root = dir.as_ref();
         let real = root.canonicalize().map_err(Error::io("read", root))?;
+        #[cfg(feature = "program")]
+        if real.is_file() && list::is_list(root) {
+            return list::read(root);
+        }
         if !real.is_dir() {
             return Err(Error::Data(format!("{} is a file; {}", root.display(), instead(root))));
         }
@@ -71,9 +80,35 @@ impl FaceFolder {
             reason: "lies beside the people's folders, so it belongs to no one; move it into one".to_string(),
         }));
         skipped.sort_by(|a, b| a.path.cmp(&b.path));
-        let (people, understood) = (read.people, read.understood);
-        let found = Self { root: root.to_path_buf(), people, skipped, ignored, understood, nobody };
+        let (people, understood, reserved) = (read.people, read.understood, read.reserved);
+        let found = Self { root: root.to_path_buf(), people, skipped, ignored, understood, nobody, reserved };
         if found.people.is_empty() { Err(found.no_people(strays)) } else { Ok(found) }
+    }
+
+    /// Adds the people of another folder, to be held out for measuring. Those who are in both stay with this one alone;
+    /// returns their names.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where everybody is in both.
+    pub fn hold_out(&mut self, other: Self) -> Result<Vec<String>> {
+        let known: std::collections::BTreeSet<String> = self.people.iter().map(|p| p.name.clone()).collect();
+        let (twice, new): (Vec<_>, Vec<_>) = other.people.into_iter().partition(|p| known.contains(&p.name));
+        let twice: Vec<String> = twice.into_iter().map(|person| person.name).collect();
+        if new.is_empty() {
+            return Err(Error::Data(format!(
+                "everybody in {} is in {}, too ({}); people to measure on must not be trained on",
+                other.root.display(),
+                self.root.display(),
+                listed(&twice)
+            )));
+        }
+        self.reserved = new.iter().map(|person| person.name.clone()).collect();
+        self.people.extend(new);
+        self.people.sort_by(|a, b| a.name.cmp(&b.name));
+        self.skipped.extend(other.skipped);
+        self.ignored += other.ignored;
+        self.nobody.extend(other.nobody);
+        Ok(twice)
     }
 
     /// Number of image files of all people.
@@ -160,6 +195,33 @@ mod tests {
         let folder = FaceFolder::scan(dir.path()).unwrap();
         let names: Vec<_> = folder.people.iter().map(|p| p.name.as_str()).collect();
         assert_eq!(names, ["ann", "bob"]);
+    }
+
+    #[test]
+    fn parts_without_a_common_person_hold_out_those_of_the_validation_part() {
+        let dir = tree(&["train/ann/1.jpg", "train/bob/1.jpg", "val/carl/1.jpg", "val/dora/1.jpg"]);
+        let folder = FaceFolder::scan(dir.path()).unwrap();
+        assert_eq!(folder.reserved, ["carl", "dora"]);
+        assert!(folder.understood.unwrap().contains("held out: carl, dora"));
+        let leaves = FaceFolder::scan_as(dir.path(), Layout::Leaf).unwrap();
+        assert_eq!((leaves.reserved.len(), leaves.people.len()), (0, 4));
+        // One person in both, or no part to train on: no part is for measuring.
+        for files in
+            [&["train/ann/1.jpg", "val/ann/1.jpg", "val/bob/1.jpg"], &["a/ann/1.jpg", "a/bob/1.jpg", "val/eve/1.jpg"]]
+        {
+            assert_eq!(FaceFolder::scan(tree(files).path()).unwrap().reserved, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_second_folder_is_held_out_without_those_who_are_in_both() {
+        let (train, val) = (tree(&["ann/1.jpg", "bob/1.jpg"]), tree(&["bob/2.jpg", "eve/1.jpg", "eve/2.jpg"]));
+        let mut folder = FaceFolder::scan(train.path()).unwrap();
+        assert_eq!(folder.hold_out(FaceFolder::scan(val.path()).unwrap()).unwrap(), ["bob"]);
+        let names: Vec<_> = folder.people.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!((names, folder.reserved.as_slice()), (vec!["ann", "bob", "eve"], &["eve".to_string()][..]));
+        let same = FaceFolder::scan(train.path()).unwrap();
+        assert!(folder.hold_out(same).unwrap_err().to_string().contains("everybody in"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod contact_sheet;
+mod crop;
 pub mod decode;
 pub mod faces;
 pub mod folder;

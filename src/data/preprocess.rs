@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::crop::Crop;
 use crate::{Error, Result};
 
 /// A decoded face: `height * width * 3` bytes, rows from the top, RGB interleaved.
@@ -21,8 +22,8 @@ pub enum Normalise {
 }
 
 /// The preprocessing contract. It travels in the weights file, so that a network always sees images prepared in the
-/// way it was trained with: orientation applied, centre crop to the aspect ratio, Catmull-Rom resize with
-/// antialiasing to `height` x `width`, RGB, then [`Normalise`].
+/// way it was trained with: orientation applied, [`Crop`] if there is one, centre crop to the aspect ratio, Catmull-Rom
+/// resize with antialiasing to `height` x `width`, RGB, then [`Normalise`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
@@ -32,6 +33,9 @@ pub struct Preprocess {
     pub width: u32,
     /// How bytes become floats.
     pub normalise: Normalise,
+    /// What part of the image is taken, before anything is resized; `None` is all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
 }
 
 impl Preprocess {
@@ -89,7 +93,7 @@ mod tests {
 
     fn floats(normalise: Normalise, face: &[u8]) -> Vec<f32> {
         let mut out = vec![0.0; face.len()];
-        Preprocess { height: 1, width: 2, normalise }.write_f32(face, &mut out).unwrap();
+        Preprocess { height: 1, width: 2, normalise, crop: None }.write_f32(face, &mut out).unwrap();
         out
     }
 
@@ -119,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_face_of_another_size_is_refused() {
-        let contract = Preprocess { height: 2, width: 1, normalise: Normalise::Unit };
+        let contract = Preprocess { height: 2, width: 1, normalise: Normalise::Unit, crop: None };
         for (bytes, floats, said) in [(5, 6, "6 bytes for 1x2 pixels, got 5"), (6, 7, "6 floats for 1x2 pixels, got 7")]
         {
             let text = contract.write_f32(&vec![0; bytes], &mut vec![0.0; floats]).unwrap_err().to_string();
@@ -129,9 +133,17 @@ mod tests {
 
     #[test]
     fn the_contract_survives_json() {
-        let contract = Preprocess { height: 64, width: 48, normalise: Normalise::PerImage };
-        let json = serde_json::to_string(&contract).unwrap();
-        assert_eq!(json, r#"{"height":64,"width":48,"normalise":"per-image"}"#);
-        assert_eq!(serde_json::from_str::<Preprocess>(&json).unwrap(), contract);
+        for (crop, expected) in [
+            (None, r#"{"height":64,"width":48,"normalise":"per-image"}"#),
+            (
+                Some(Crop { height: 150, width: 120 }),
+                r#"{"height":64,"width":48,"normalise":"per-image","crop":"center:150x120"}"#,
+            ),
+        ] {
+            let contract = Preprocess { height: 64, width: 48, normalise: Normalise::PerImage, crop };
+            let json = serde_json::to_string(&contract).unwrap();
+            assert_eq!(json, expected);
+            assert_eq!(serde_json::from_str::<Preprocess>(&json).unwrap(), contract);
+        }
     }
 }

@@ -37,7 +37,8 @@ pub struct Split {
     pub warning: Option<String>,
 }
 
-/// Splits the people of `set`, the same way for the same `seed`. At least two people with two or more images stay for
+/// Splits the people of `set`, the same way for the same `seed`; where the data themselves hold people out
+/// ([`FaceSet::reserved`]), it is these, whatever `held_out` says. At least two people with two or more images stay for
 /// training, and two are held out at least, as one person alone gives no pair of different people.
 ///
 /// # Errors
@@ -50,6 +51,9 @@ pub fn split_people(set: &FaceSet, held_out: HeldOut, seed: u64) -> Result<Split
              apart: add a folder with images of another person",
             set.people().first().map_or("", |person| person.name.as_str())
         )));
+    }
+    if !set.reserved().is_empty() {
+        return split_as_reserved(set);
     }
     let mut paired: Vec<usize> = (0..set.people().len()).filter(|&p| set.people()[p].faces.len() > 1).collect();
     let total = paired.len();
@@ -97,6 +101,25 @@ pub fn split_people(set: &FaceSet, held_out: HeldOut, seed: u64) -> Result<Split
     Ok(Split { train, held_out: chosen, warning })
 }
 
+/// Holds out the people whom the data hold out. Those with a single image are neither trained nor measured on.
+fn split_as_reserved(set: &FaceSet) -> Result<Split> {
+    let paired = |person: &usize| set.people()[*person].faces.len() > 1;
+    let train: Vec<usize> = (0..set.people().len()).filter(|person| !set.reserved().contains(person)).collect();
+    let held_out: Vec<usize> = set.reserved().iter().copied().filter(paired).collect();
+    let to_train = train.iter().filter(|&person| paired(person)).count();
+    for (found, what) in [(to_train, "train"), (held_out.len(), "measure")] {
+        if found < MIN_PAIRED {
+            return Err(Error::Data(format!(
+                "of the people to {what} on {found} have two or more images; {MIN_PAIRED} are needed: add images to their \
+                 folders"
+            )));
+        }
+    }
+    let singles = set.reserved().len() - held_out.len();
+    let warning = (singles > 0).then(|| format!("{singles} people to measure on have a single image and are left out"));
+    Ok(Split { train, held_out, warning })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +136,19 @@ mod tests {
         let mut all = [split.train, split.held_out].concat();
         all.sort_unstable();
         assert_eq!(all, (0..40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn people_whom_the_data_hold_out_are_held_out_and_their_singles_are_left_out() {
+        let set = flat_faces(&[2, 2, 1, 2, 3, 1]).reserving(vec![3, 4, 5]);
+        let split = split_people(&set, HeldOut::default(), 7).unwrap();
+        assert_eq!((split.train, split.held_out), (vec![0, 1, 2], vec![3, 4]));
+        assert!(split.warning.unwrap().starts_with("1 people to measure on"));
+        for (reserved, what) in [(vec![3, 5], "to measure on 1 have"), (vec![0, 1, 3], "to train on 1 have")] {
+            let set = flat_faces(&[2, 2, 1, 2, 3, 1]).reserving(reserved);
+            let text = split_people(&set, HeldOut::default(), 7).unwrap_err().to_string();
+            assert!(text.contains(what), "{text}");
+        }
     }
 
     #[test]

@@ -140,7 +140,7 @@ pub trait Op: Debug + Send + Sync {
 }
 
 /// Floats of [`Update::rate`].
-pub const RATE_LEN: u32 = 4;
+pub const RATE_LEN: u32 = 5;
 
 /// One parameter to update.
 #[derive(Debug, Clone, Copy)]
@@ -173,5 +173,10 @@ pub trait Optimiser: Debug + Send + Sync {
     /// How its means of gradients and of squared gradients decay, where they are corrected for their start at zero.
     fn betas(&self) -> [f32; 2] {
         [0.0; 2]
+    }
+
+    /// The part of a moving average of the weights that survives a step; 0 where there is none.
+    fn average(&self) -> f32 {
+        0.0
     }
 }

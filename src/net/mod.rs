@@ -145,5 +145,5 @@ pub fn model(
     let images = graph.input(IMAGES, shape);
     let embeddings = layers(&mut Blocks::new(&mut graph, embedding), images)?;
     graph.set_output(EMBEDDINGS, embeddings);
-    Model::new(name, about, Preprocess { height, width, normalise: Normalise::Fixed }, graph)
+    Model::new(name, about, Preprocess { height, width, normalise: Normalise::Fixed, crop: None }, graph)
 }

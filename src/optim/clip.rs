@@ -60,6 +60,10 @@ impl Optimiser for Clipped {
     fn betas(&self) -> [f32; 2] {
         self.optimiser.betas()
     }
+
+    fn average(&self) -> f32 {
+        self.optimiser.average()
+    }
 }
 
 /// Records what computes the last float of `rate`, which every optimiser multiplies gradients by.

@@ -22,7 +22,7 @@ use crate::weights::{Metadata, Weights};
 use crate::{Engine, Error, Result};
 
 /// Most images that go through a model together.
-const BATCH: u32 = 32;
+pub(crate) const SESSION_BATCH: u32 = 32;
 /// Plans that a session keeps: full batches, a few smaller ones, or a few image sizes.
 const PLANS: usize = 8;
 /// How far the squared length of an embedding may be from 1.
@@ -94,7 +94,7 @@ impl Session {
         let derived = Derived::new(engine, &parameters, &model.inference(1)?.folds)?;
         let metadata = Metadata::of(&model)?;
         let (engine, plans) = (engine.clone(), Plans::new(PLANS));
-        Ok(Self { engine, model, metadata, parameters, derived, plans, batch: BATCH })
+        Ok(Self { engine, model, metadata, parameters, derived, plans, batch: SESSION_BATCH })
     }
 
     /// Lets at most `batch` images go through the model together.

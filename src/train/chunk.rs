@@ -2,11 +2,14 @@
 
 use super::{Config, Trainer};
 use crate::executor::Options;
-use crate::model::Model;
+use crate::graph::{Recording, Tensor};
+use crate::model::{Instance, Model, derive_plan};
+use crate::plan::{BufferSpec, Role};
+use crate::session::SESSION_BATCH;
 use crate::{Engine, Error, Result};
 
 /// The chunk for batches of `batch` images: what the settings ask for, at most the batch, or else the whole batch if the
-/// device has the memory for it, or else the first of a half, a quarter, ... of it that the device has the memory for.
+/// device has the memory for it beside that of the evaluation, or else the first of a half, a quarter, ... of it that the device has the memory for.
 /// Where a device does not tell how much it has, plans are put on it until one fits.
 ///
 /// # Errors
@@ -16,7 +19,10 @@ pub fn choose_chunk(engine: &Engine, model: &Model, config: &Config, batch: u32)
     if let Some(chunk) = config.chunk {
         return Ok(chunk.min(batch));
     }
-    let budget = engine.memory_budget();
+    let mut budget = engine.memory_budget();
+    if let Some(total) = &mut budget.total {
+        *total = total.saturating_sub(evaluation_bytes(model)?);
+    }
     let mut chunks = 1u32;
     loop {
         let chunk = batch.div_ceil(chunks).max(1);
@@ -38,4 +44,19 @@ pub fn choose_chunk(engine: &Engine, model: &Model, config: &Config, batch: u32)
         }
         chunks = chunks.saturating_mul(2);
     }
+}
+
+/// Bytes of what measures the network beside its training: inference of some images at a time. Its parameters are those in
+/// training.
+///
+/// # Errors
+/// The model cannot be used for inference.
+pub(super) fn evaluation_bytes(model: &Model) -> Result<u64> {
+    let Instance { graph, folds, .. } = model.inference(SESSION_BATCH)?;
+    let outputs: Vec<Tensor> = graph.outputs().map(|(_, tensor)| tensor).collect();
+    let plan = Recording::forward(&graph, &outputs).finish();
+    let derived = derive_plan(&folds);
+    let persistent = plan.buffers.iter().filter(|spec| spec.role.is_persistent());
+    let derived: u64 = derived.with_role(Role::Derived).map(|(_, spec)| spec.bytes()).sum();
+    Ok(plan.bytes() - persistent.map(BufferSpec::bytes).sum::<u64>() + derived)
 }

@@ -21,7 +21,7 @@ use super::OnCollapse;
 use crate::data::augment::Augment;
 use crate::data::decode::MIN_SIDE;
 use crate::data::folder::Layout;
-use crate::data::preprocess::Normalise;
+use crate::data::preprocess::{Crop, Normalise};
 use crate::data::sampler::PkConfig;
 use crate::graph::Purpose;
 use crate::op::{MarginCrossEntropy, Mining, Positives, TripletLoss};
@@ -108,6 +108,11 @@ pub struct Config {
     /// How bytes become floats [default: fixed, or that of the starting weights].
     #[cfg_attr(feature = "program", arg(long, value_enum))]
     pub normalise: Option<Normalise>,
+
+    /// Part of the images that the network sees, such as center:150 for a square of 150 pixels in the middle; kept in the
+    /// weights file [default: all, or that of the starting weights].
+    #[cfg_attr(feature = "program", arg(long, value_name = "center:N"))]
+    pub crop: Option<Crop>,
 
     /// Weights file to start from, in place of random weights; also its network and sizes, where they are not given.
     #[cfg_attr(feature = "program", arg(long, value_name = "WEIGHTS"))]
@@ -235,6 +240,11 @@ pub struct Config {
     #[cfg_attr(feature = "program", arg(long, value_name = "LENGTH"))]
     pub clip_norm: Option<f32>,
 
+    /// Measure and save a moving average of the weights, which keeps this part of itself in a step, such as 0.999; 0 is no
+    /// average.
+    #[cfg_attr(feature = "program", arg(long, value_name = "DECAY", default_value_t = Self::default().ema))]
+    pub ema: f32,
+
     /// Layers or parameters that stay as they are, such as 'conv*', or '!fc*' for all but these; may be given several times.
     #[cfg_attr(feature = "program", arg(long, value_name = "PATTERN"))]
     pub freeze: Vec<String>,
@@ -304,6 +314,7 @@ impl Default for Config {
             input: None,
             embedding: None,
             normalise: None,
+            crop: None,
             init: None,
             people: 16,
             images: 4,
@@ -336,6 +347,7 @@ impl Default for Config {
             betas: [0.9, 0.999],
             weight_decay: 0.0,
             clip_norm: None,
+            ema: 0.0,
             freeze: Vec::new(),
             rate_of: Vec::new(),
             dropout: 0.0,

@@ -7,21 +7,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::embed::embed;
+use super::hardest::{HardTriplet, hardest};
 use super::on_pairs::OnPairs;
 use crate::data::faces::FaceSet;
 use crate::eval::verification::{
     Accuracy, Pair, balanced_pairs, raw_pixel_distances, squared_distance, verification_accuracy,
 };
 use crate::model::Model;
-use crate::session::{Embeddings, Session};
+use crate::session::{Embeddings, Session, load_weights, store_of};
 use crate::store::Store;
 use crate::train::{Compatible, Config, Observer, Versions};
+use crate::weights::Weights;
 use crate::{Engine, Result};
 
 /// Most pairs that an evaluation classifies: the size of LFW's View 2.
 const MAX_PAIRS: usize = 6_000;
 /// Images that are embedded where nobody is held out, only to see that the network still gives numbers.
 const PROBE: usize = 32;
+
+/// Hardest triplets that are shown.
+const HARDEST: usize = 8;
 
 /// What is reached without training: a network that does not beat both has learnt nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,7 +47,24 @@ pub struct Evaluator {
     rows: BTreeMap<usize, usize>,
     seed: u64,
     session: Session,
+    /// Parameters of its own, where what is measured is not what is trained.
+    own: Option<Store>,
     on_pairs: Option<OnPairs>,
+    /// What was measured last, and what the best weights so far gave.
+    last: Option<Embeddings>,
+    best: Option<Embeddings>,
+}
+
+/// What the best weights make of the held-out people, for those who want to see it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct HeldOutPairs {
+    /// Squared distance of each pair's embeddings, and whether it is of one person.
+    pub distances: Vec<(f32, bool)>,
+    /// The same with the squared distance of raw pixels.
+    pub pixels: Vec<(f32, bool)>,
+    /// The hardest triplets, the hardest first.
+    pub hardest: Vec<HardTriplet>,
 }
 
 /// What an evaluation has found.
@@ -58,9 +80,9 @@ pub struct Measured {
 }
 
 impl Evaluator {
-    /// Draws the pairs, the same for every epoch and for the baselines, and binds a session to the parameters in training.
-    /// Where nobody is held out there are none, and a few
-    /// images stand in, so that [`measure`](Self::measure) still notices embeddings with NaN or Inf.
+    /// Draws the pairs, the same for every epoch and for the baselines, and binds a session to the parameters in training,
+    /// or with [`Config::ema`] to parameters of its own, which [`load`](Self::load) sets. Where nobody is held out there are
+    /// no pairs, and a few images stand in, so that [`measure`](Self::measure) still notices embeddings with NaN or Inf.
     ///
     /// # Errors
     /// The held-out people give no pairs, or the device lacks memory.
@@ -81,8 +103,23 @@ impl Evaluator {
             rows.extend((0..set.len().min(PROBE)).map(|image| (image, 0)));
         }
         rows.values_mut().enumerate().for_each(|(row, value)| *value = row);
-        let session = Session::on_store(engine, model.clone(), parameters.clone())?;
-        Ok(Self { set, pairs, rows, seed: config.seed, session, on_pairs: None })
+        let own = (config.ema > 0.0).then(|| store_of(engine, model)).transpose()?;
+        let parameters = own.as_ref().unwrap_or(parameters).clone();
+        let session = Session::on_store(engine, model.clone(), parameters)?;
+        Ok(Self { set, pairs, rows, seed: config.seed, session, own, on_pairs: None, last: None, best: None })
+    }
+
+    /// Takes these weights, unless it measures those in training anyway.
+    ///
+    /// # Errors
+    /// They belong to another network, or the device is lost.
+    pub fn load(&self, weights: &Weights) -> Result<()> {
+        self.own.as_ref().map_or(Ok(()), |store| load_weights(store, weights, "the weights in training".as_ref()))
+    }
+
+    /// Whether it measures other weights than those in training.
+    pub fn needs_weights(&self) -> bool {
+        self.own.is_some()
     }
 
     /// Measures these pairs, too.
@@ -147,7 +184,31 @@ impl Evaluator {
                 measured => measured,
             },
         };
+        self.last = Some(embeddings);
         Ok(Some(Measured { accuracy: Some(accuracy), versions, on_pairs }))
+    }
+
+    /// What was measured last was the best so far.
+    pub(super) fn keep_best(&mut self) {
+        self.best = self.last.take();
+    }
+
+    /// What the best weights make of the held-out people; `None` where nobody is held out or nothing was measured.
+    ///
+    /// # Errors
+    /// An image can no longer be read.
+    pub(super) fn best_pairs(&self) -> Result<Option<HeldOutPairs>> {
+        let Some(embeddings) = &self.best else { return Ok(None) };
+        let rows = &self.rows;
+        let of = |image: usize| embeddings.row(rows[&image]);
+        let distances = self.pairs.iter().map(|p| (squared_distance(of(p.a), of(p.b)), p.same)).collect();
+        let pixels = raw_pixel_distances(&self.set, &self.pairs)?;
+        let pixels = pixels.into_iter().zip(&self.pairs).map(|(distance, p)| (distance, p.same)).collect();
+        let people = self.set.people().iter().enumerate();
+        let images = people.flat_map(|(person, p)| p.faces.iter().map(move |&image| (image, person)));
+        let images: Vec<(usize, usize)> = images.filter(|(image, _)| rows.contains_key(image)).collect();
+        let hardest = hardest(&images, of, HARDEST);
+        Ok(Some(HeldOutPairs { distances, pixels, hardest }))
     }
 
     fn accuracy_of(&self, distance: impl Fn(&Pair) -> f32) -> Result<Accuracy> {

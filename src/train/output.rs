@@ -1,18 +1,44 @@
 //! Where a run leaves its weights and its tables.
 
-use super::{Baselines, EpochReport, SelectionReport, StepReport, TrainingState, Versions};
+use std::sync::Arc;
+
+use super::{Baselines, Config, EpochReport, HeldOutPairs, SelectionReport, StepReport, TrainingState, Versions};
 use crate::Result;
 use crate::data::faces::FaceSet;
+use crate::data::sampler::Batch;
 use crate::data::skipped::SkippedImage;
 use crate::weights::Weights;
 
+/// What a run begins with.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Begun<'a> {
+    /// The images.
+    pub set: &'a Arc<FaceSet>,
+    /// People held out, as places in the set's list.
+    pub held_out: &'a [usize],
+    /// The settings, with what was chosen for the device.
+    pub config: &'a Config,
+    /// The first batch.
+    pub first_batch: &'a Batch,
+}
+
 /// What a run writes to. The program's is `RunFolder`; [`InMemory`] writes nothing.
 pub trait Output {
-    /// Before the first step: what is trained on, and who is held out, as places in the set's list of people.
+    /// Before the first step.
     ///
     /// # Errors
     /// What tells of the data cannot be written.
-    fn begin(&mut self, _set: &FaceSet, _held_out: &[usize]) -> Result<()> {
+    fn begin(&mut self, _begun: &Begun<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// At the end of a run, for what is to be looked at: what the best of its weights make of the held-out people, if there
+    /// are any and the weights are of this part of the run.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn pictures(&mut self, _found: Option<&HeldOutPairs>) -> Result<()> {
         Ok(())
     }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::chunk::evaluation_bytes;
 use super::offline::OfflineBatches;
 use super::on_pairs::OnPairs;
-use super::start::{Start, start};
-use super::{Baselines, Compatible, Config, Evaluator, Observer, Setup, Trainer, TrainingState, choose_chunk};
+use super::ready::Ready;
+use super::{Baselines, Compatible, Config, Evaluator, Observer, Setup, Trainer, TrainingState};
 use crate::data::faces::FaceSet;
 use crate::data::prefetch::{Prefetcher, depth};
-use crate::data::sampler::PkSampler;
-use crate::data::split::{HeldOut, split_people};
+use crate::data::sampler::Batch;
 use crate::model::Model;
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
@@ -35,6 +35,8 @@ pub(super) struct Prepared {
     pub(super) held_out: Vec<usize>,
     /// The starting weights, where they cannot be drawn again.
     pub(super) start: Option<Arc<Weights>>,
+    /// The first batch of the run.
+    pub(super) first_batch: Batch,
     /// Digest of the data.
     pub(super) data: String,
 }
@@ -54,35 +56,15 @@ impl Prepared {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Option<Self>> {
-        config.check()?;
-        let config = &config.clone().with(|c| c.classes = classes(set));
-        let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
-        split.warning.iter().for_each(|w| observer.warning(w));
-        let (sampler, warnings) = PkSampler::new(set, &split.train, config.sampling())?;
-        warnings.iter().for_each(|w| observer.warning(w));
-        let used = *sampler.config();
-        let (batch, batch_size) = (batch_of(&sampler)?, sampler.batch_size());
-        let train_images = sampler.paired_images();
-        if sampler.unused_singles() > 0 {
-            observer.warning(&format!(
-                "{} people with a single image are not used; `negatives` gives them places in the batches",
-                sampler.unused_singles()
-            ));
-        }
-        let epoch_steps = train_images.div_ceil(batch_size).max(Config::MIN_EPOCH);
-        let steps = epoch_steps * config.epochs as usize;
-
-        let model = &model.clone().with_preprocess(set.preprocess().clone())?;
-        let config = Config { chunk: Some(choose_chunk(engine, model, config, batch)?), ..config.clone() };
-        let mut trainer = Trainer::new(engine, model, &config, batch)?;
         // A run that goes on has its weights in its state.
         let init = config.init.as_deref().filter(|_| state.is_none());
-        let Start { weights, said } = start(model, trainer.metadata().clone(), config.seed, init)?;
-        trainer.load(&weights, "the starting weights".as_ref())?;
-        let start = said.map(|said| {
-            observer.starting(&said);
-            Arc::new(weights)
-        });
+        let ready = Ready::new(engine, model, config, set, init, observer)?;
+        let (epoch_steps, batch_size) = (ready.epoch_steps(), ready.batch as usize);
+        let Ready { config, model, split, sampler, mut trainer, start, .. } = ready;
+        let model = &model;
+        let used = *sampler.config();
+        let train_images = sampler.paired_images();
+        let steps = epoch_steps * config.epochs as usize;
         let old = match &config.compatible_with {
             Some(path) => match Compatible::new(engine, path, set, model.dimensions()?, stop, observer)? {
                 Some(old) => Some(Arc::new(old)),
@@ -92,13 +74,6 @@ impl Prepared {
         };
         if let Some(old) = &old {
             trainer.compare_with(old.clone());
-        }
-        if trainer.depends_on_chunk() {
-            observer.warning(&format!(
-                "batch statistics and dropout are those of each chunk of {} images, not of the whole batch of {batch}; \
-                 `frozen_statistics` lifts it for batch normalisation",
-                trainer.chunk()
-            ));
         }
         let mut evaluator = Evaluator::new(engine, model, trainer.store(), &config, set.clone(), &split.held_out)?;
         if let (Some(list), Some(dir)) = (&config.eval_pairs, &config.eval_data) {
@@ -111,6 +86,9 @@ impl Prepared {
             let (pairs, left_out) = OnPairs::read(list, dir, set.preprocess())?;
             left_out.iter().for_each(|said| observer.warning(said));
             evaluator.also_on(pairs);
+        }
+        if evaluator.needs_weights() {
+            evaluator.load(&trainer.weights()?)?;
         }
         let baselines = match state.and_then(|state| state.run.baselines) {
             Some(known) => Some(known),
@@ -130,7 +108,7 @@ impl Prepared {
             first,
             params: model.param_count(),
             macs: model.sized(1, crate::graph::Purpose::Inference)?.graph.macs(),
-            bytes: trainer.executor().plan().bytes(),
+            bytes: trainer.executor().plan().bytes() + evaluation_bytes(model)?,
             pairs: evaluator.pairs(),
             baselines,
         };
@@ -139,6 +117,7 @@ impl Prepared {
             config.offline.map(|offline| OfflineBatches::new((offline, config.margin), set, sampler.clone(), steps));
         // Offline selection makes batches of its own, the first time before the first step.
         let own = if offline.is_some() { 0 } else { steps.saturating_sub(first) };
+        let first_batch = sampler.clone().batches(0).next().expect("batches have no end");
         let batches = Prefetcher::start(set.clone(), sampler.batches(first as u64).take(own), depth(set, batch_size))?;
         let data = set.digest()?;
         Ok(Some(Self {
@@ -154,26 +133,8 @@ impl Prepared {
             steps,
             held_out: split.held_out,
             start,
+            first_batch,
             data,
         }))
     }
-}
-
-/// Classes of a loss over the people.
-fn classes(set: &FaceSet) -> u32 {
-    u32::try_from(set.people().len()).unwrap_or(u32::MAX)
-}
-
-/// Checks that `set` can be trained on, before anything is written. Returns the images of a batch.
-///
-/// # Errors
-/// Those of [`train`](super::train) that are about the settings and the data.
-pub fn check_data(config: &Config, set: &FaceSet) -> Result<u32> {
-    config.check()?;
-    let split = split_people(set, HeldOut::Fraction(config.held_out), config.seed)?;
-    batch_of(&PkSampler::new(set, &split.train, config.sampling())?.0)
-}
-
-fn batch_of(sampler: &PkSampler) -> Result<u32> {
-    u32::try_from(sampler.batch_size()).map_err(|_| Error::Setting("the batch is too large".into()))
 }

@@ -202,6 +202,16 @@ pub struct Setup<'a> {
     pub baselines: Option<Baselines>,
 }
 
+/// How fast the steps of an epoch are so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Pace {
+    /// Training images per second.
+    pub images_per_second: f64,
+    /// Part of the time spent waiting for images, 0 to 1.
+    pub data_wait: f64,
+}
+
 /// What happens is told to an observer as it happens.
 pub trait Observer {
     /// Before the first step.
@@ -215,7 +225,7 @@ pub trait Observer {
     /// After each offline selection.
     fn selected(&mut self, _report: &SelectionReport) {}
     /// After each step, a step or two late.
-    fn step(&mut self, _report: &StepReport, _images_per_second: f64) {}
+    fn step(&mut self, _report: &StepReport, _pace: &Pace) {}
     /// After each epoch.
     fn epoch(&mut self, _report: &EpochReport) {}
 }
@@ -258,6 +268,12 @@ impl Summary {
     /// Nothing was trained.
     pub(super) fn stopped_before_the_first_step() -> Self {
         Self { steps: 0, epochs: 0, best: None, baselines: None, versions: None, end: End::Stopped, seconds: 0.0 }
+    }
+
+    /// Whether the best weights are no better than raw pixels and the starting weights, as far as the pairs tell.
+    pub fn is_useless(&self) -> bool {
+        let (Some(best), Some(baselines)) = (&self.best, &self.baselines) else { return false };
+        best.accuracy - best.half_interval() <= baselines.pixels.accuracy.max(baselines.untrained.accuracy)
     }
 
     /// Whether the caller asked to stop early.

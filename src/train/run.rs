@@ -13,12 +13,14 @@ use super::checkpoints::Checkpoints;
 use super::collapse::Guard;
 use super::prepare::Prepared;
 use super::rate::LearningRate;
+use super::ready::less_memory;
 use super::sums::EpochSums;
 use super::{
-    Config, End, EpochReport, LossKind, Measured, Observer, OfflineState, Output, RunState, SelectionReport,
-    StepReport, Summary, TrainingState, Versions,
+    Begun, Config, End, EpochReport, LossKind, Measured, Observer, OfflineState, Output, Pace, RunState,
+    SelectionReport, StepReport, Summary, TrainingState, Versions,
 };
 use crate::data::faces::FaceSet;
+use crate::data::prefetch::HostBatch;
 use crate::data::sampler::Batch;
 use crate::eval::verification::Accuracy;
 use crate::executor::Pending;
@@ -52,7 +54,8 @@ pub fn train(
         return Ok(Summary::stopped_before_the_first_step());
     };
     let model = &model.clone().with_preprocess(set.preprocess().clone())?;
-    output.begin(set, &prepared.held_out)?;
+    let Prepared { held_out, config: used, first_batch, .. } = &prepared;
+    output.begin(&Begun { set, held_out, config: used, first_batch })?;
     let mut run = Run::new(model, set, prepared, output, observer);
     if let Some(state) = state {
         run.go_on(state)?;
@@ -107,6 +110,8 @@ struct Run<'a> {
     offline: Option<OfflineState>,
     /// Times that the run has returned to older weights because the loss was NaN or Inf.
     rescues: u32,
+    /// Times that the chunk was halved because the device lacked memory.
+    halved: u32,
 }
 
 impl<'a> Run<'a> {
@@ -139,6 +144,7 @@ impl<'a> Run<'a> {
             versions: None,
             offline: None,
             rescues: 0,
+            halved: 0,
         }
     }
 
@@ -241,6 +247,7 @@ impl<'a> Run<'a> {
         self.save_weights(&weights, better)?;
         if better {
             self.best = accuracy.or(self.best);
+            self.parts.evaluator.keep_best();
             (self.best_epoch, self.versions) = (epoch, measured.versions);
         }
         self.checkpoints.keep_measured(self.done, weights);
@@ -276,6 +283,11 @@ impl<'a> Run<'a> {
         if self.done > self.checkpoints.good_step() {
             self.save_unfinished()?;
         }
+        match self.parts.evaluator.best_pairs() {
+            Ok(found) => self.row(|output| output.pictures(found.as_ref())),
+            // Pictures are no reason to fail at the end of a run.
+            Err(e) => self.observer.warning(&e.to_string()),
+        }
         self.last_save()?;
         if let Some(versions) = &self.versions {
             self.output.versions(versions)?;
@@ -309,7 +321,7 @@ impl<'a> Run<'a> {
             let Some(batch) = self.parts.batches.next_batch() else { break };
             let batch = batch?;
             let learning_rate = self.rate.at(self.done);
-            let statistics = self.parts.trainer.step(&batch, learning_rate)?;
+            let statistics = self.step(&batch, learning_rate, epoch)?;
             self.done += 1;
             let (batch, skipped) = (batch.into_description(), self.parts.trainer.work().skipped);
             self.in_flight.push_back(InFlight { step: self.done, batch, skipped, statistics, learning_rate });
@@ -326,6 +338,24 @@ impl<'a> Run<'a> {
         self.land(0, epoch)?;
         self.time(&mut lap, &mut waited);
         Ok(())
+    }
+
+    /// Submits a step. Where the device lacks memory for it, with a smaller chunk.
+    fn step(&mut self, batch: &HostBatch, learning_rate: f32, epoch: u32) -> Result<Pending<Vec<f32>>> {
+        loop {
+            let message = match self.parts.trainer.step(batch, learning_rate) {
+                Err(Error::Memory(message)) => message,
+                submitted => return submitted,
+            };
+            self.land(0, epoch)?;
+            loop {
+                less_memory(&mut self.parts.config, &mut self.halved, &message, self.observer)?;
+                match self.parts.trainer.change_chunk(self.model, &self.parts.config, self.parts.batch_size) {
+                    Err(Error::Memory(_)) => {}
+                    changed => break changed?,
+                }
+            }
+        }
     }
 
     /// Tells of images that can no longer be read.
@@ -347,6 +377,9 @@ impl<'a> Run<'a> {
     /// Chooses triplets with the latest weights, for the steps until the next time; `false` if it was stopped meanwhile.
     fn select_offline(&mut self, stop: &AtomicBool) -> Result<bool> {
         let Some(offline) = &self.parts.offline else { return Ok(true) };
+        if self.parts.evaluator.needs_weights() {
+            self.parts.evaluator.load(&self.parts.trainer.weights()?)?;
+        }
         let session = self.parts.evaluator.session();
         let (batches, state, report) = match offline.select(session, self.done, stop, self.observer) {
             Err(Error::NotFinite(_)) => {
@@ -388,8 +421,11 @@ impl<'a> Run<'a> {
             }
             self.sums.add(&report);
             self.checkpoints.finite(flight.step)?;
-            let images_per_second = self.sums.steps() as f64 * self.parts.batch_size as f64 / self.sums.seconds;
-            self.observer.step(&report, images_per_second);
+            let pace = Pace {
+                images_per_second: self.sums.steps() as f64 * self.parts.batch_size as f64 / self.sums.seconds,
+                data_wait: if self.sums.seconds > 0.0 { self.sums.waited / self.sums.seconds } else { 0.0 },
+            };
+            self.observer.step(&report, &pace);
             let collapse = match self.config().loss {
                 LossKind::Triplet => self.guard.step(&report, &self.parts.config, self.rate.start()),
                 // What it looks for are the ways in which triplets come to nothing.
@@ -406,9 +442,14 @@ impl<'a> Run<'a> {
     /// Measures the weights at the end of an epoch; `None` if it was stopped meanwhile. Weights that give embeddings with
     /// NaN or Inf are never handed on.
     fn measure(&mut self, stop: &AtomicBool) -> Result<Option<(Weights, Measured)>> {
-        let weights = self.parts.trainer.checkpoint()?;
+        let mut copy = self.parts.trainer.checkpoint()?;
+        if self.parts.evaluator.needs_weights() {
+            let weights = copy.wait()?;
+            self.parts.evaluator.load(&weights)?;
+            copy = Pending::ready(weights);
+        }
         let measured = self.parts.evaluator.measure(self.parts.old.as_deref(), stop, self.observer);
-        let weights = weights.wait()?;
+        let weights = copy.wait()?;
         if matches!(measured, Err(Error::NotFinite(_))) || !weights.is_finite() {
             self.return_to_good(self.done)?;
             return self.measure(stop);
@@ -416,3 +457,6 @@ impl<'a> Run<'a> {
         Ok(measured?.map(|measured| (weights, measured)))
     }
 }
+
+#[cfg(test)]
+mod tests;

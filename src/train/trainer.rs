@@ -1,6 +1,6 @@
 //! One training step on a device: embed, select triplets, loss, gradients, update.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use rand::SeedableRng;
@@ -14,8 +14,8 @@ use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::model::Model;
 use crate::op::Stat;
-use crate::optim::Rate;
-use crate::plan::{Plan, Role};
+use crate::optim::{AVERAGE, Rate};
+use crate::plan::{BufferSpec, Plan, Role};
 use crate::session::{OF_THE_LOSS, WEIGHTS, load_weights, store_of, weights_of};
 use crate::store::Store;
 use crate::text::shown;
@@ -54,9 +54,13 @@ pub struct Trainer {
     optimised: u64,
     /// How the optimiser's means decay.
     betas: [f32; 2],
+    /// How the moving average of the weights decays; 0 where there is none.
+    average: f32,
     work: Work,
     /// An old network's embeddings, where the new ones are to stay comparable with them.
     compatible: Option<Arc<Compatible>>,
+    /// The class of each person for a loss over classes, by the person's place in the set; empty where they are the same.
+    classes: Vec<u32>,
     /// The images of a chunk as floats.
     pixels: Vec<f32>,
     /// One for each chunk that the device may not have finished.
@@ -92,11 +96,7 @@ impl Trainer {
         let pixels = vec![0.0; plan.spec(buffers.images).shape.len()];
         let store = store_of(engine, model)?;
         store.add_from(&plan, &[Role::Param, Role::State])?;
-        let mut executor = Store::executor(&[&store], plan, &Options::default())?;
-        // The mean over active triplets is what is minimised; the other statistics are watched only.
-        let mut dloss = vec![0.0; executor.plan().spec(buffers.dloss).shape.len()];
-        dloss[Stat::Loss.index()] = 1.0;
-        executor.write(buffers.dloss, &dloss)?;
+        let executor = place(&store, plan, buffers)?;
         let metadata = Metadata { origin: config.origin(), ..Metadata::of(model)? };
         let (work, in_flight) = (Work::default(), VecDeque::new());
         Ok(Self {
@@ -111,8 +111,10 @@ impl Trainer {
             steps: 0,
             optimised: 0,
             betas: config.optimiser().betas(),
+            average: config.ema,
             work,
             compatible: None,
+            classes: Vec::new(),
             pixels,
             in_flight,
         })
@@ -131,6 +133,15 @@ impl Trainer {
         self.compatible = Some(compatible);
     }
 
+    /// Numbers the classes of a loss over the people: those of `trained`, places in the set's list, and nobody else.
+    pub fn number_classes(&mut self, trained: &[usize]) {
+        let mut classes = vec![u32::MAX; trained.iter().max().map_or(0, |&last| last + 1)];
+        for (class, &person) in (0..).zip(trained) {
+            classes[person] = class;
+        }
+        self.classes = classes;
+    }
+
     /// Images that go through the network at a time.
     pub fn chunk(&self) -> u32 {
         self.executor.plan().spec(self.buffers.images).shape.batch()
@@ -146,12 +157,42 @@ impl Trainer {
         self.work
     }
 
+    /// Goes on with another [`Config::chunk`]: the step's plan is made anew for batches of `batch` images, on the same
+    /// parameters.
+    ///
+    /// # Errors
+    /// The device lacks memory: then no step is possible before another chunk is set.
+    pub(super) fn change_chunk(&mut self, model: &Model, config: &Config, batch: usize) -> Result<()> {
+        let batch = u32::try_from(batch).map_err(|_| Error::Setting("the batch is too large".into()))?;
+        let Step { plan, buffers, chunks } = step::plan(model, config, batch)?;
+        while let Some(oldest) = self.in_flight.pop_front() {
+            oldest.wait()?;
+        }
+        // The old plan's memory is given back before the new one takes its own.
+        self.executor = Store::executor(&[&self.store], Plan::default(), &Options::default())?;
+        self.pixels = vec![0.0; plan.spec(buffers.images).shape.len()];
+        self.executor = place(&self.store, plan, buffers)?;
+        (self.buffers, self.chunks) = (buffers, chunks);
+        Ok(())
+    }
+
     /// Runs one step. The statistics (see [`Stat`]) arrive later, without a wait in between. A step in chunks waits once,
     /// for the list of images that have a gradient.
     ///
     /// # Errors
-    /// The batch has another size, or the device is lost.
+    /// The batch has another size, or the device is lost or lacks memory. A step that was not submitted does not count.
     pub fn step(&mut self, batch: &HostBatch, learning_rate: f32) -> Result<Pending<Vec<f32>>> {
+        let before = (self.optimised, self.steps, self.mining, self.dropout);
+        let submitted = self.submit(batch, learning_rate);
+        if submitted.is_err() {
+            (self.optimised, self.steps, self.mining, self.dropout) = before;
+        }
+        submitted
+    }
+
+    fn submit(&mut self, batch: &HostBatch, learning_rate: f32) -> Result<Pending<Vec<f32>>> {
+        #[cfg(test)]
+        shortage::strike()?;
         let b = self.buffers;
         self.write_targets(batch)?;
         let (values, expected) = (batch.images.len(), batch.labels.len() * self.pixels.len() / self.chunk() as usize);
@@ -159,7 +200,7 @@ impl Trainer {
             return Err(Error::shape("images", format!("expected {expected} values for the batch, got {values}")));
         }
         self.optimised += 1;
-        let rate = Rate { learning_rate, step: self.optimised, betas: self.betas };
+        let rate = Rate { learning_rate, step: self.optimised, betas: self.betas, average: self.average };
         self.executor.write(b.rate, &rate.floats())?;
         if let Some(seed) = b.mining_seed {
             self.executor.write_u32(seed, &[self.folded_seed(), self.mining])?;
@@ -212,7 +253,8 @@ impl Trainer {
     /// Writes what the loss needs besides the images.
     fn write_targets(&mut self, batch: &HostBatch) -> Result<()> {
         let b = self.buffers;
-        let mut labels = batch.labels.clone();
+        let class = |&person: &u32| self.classes.get(person as usize).copied().unwrap_or(person);
+        let mut labels: Vec<u32> = batch.labels.iter().map(class).collect();
         if let Some(triplets) = b.triplets {
             let size = labels.len();
             let given = batch.triplets.iter().take(size).flatten().copied();
@@ -359,16 +401,37 @@ impl Trainer {
         &self.store
     }
 
-    /// A copy of the weights as they are after the last step: one submission, and no wait until they are taken.
+    /// A copy of the weights as they are after the last step, or of their moving average, where the settings want one: one
+    /// submission, and no wait until they are taken.
     ///
     /// # Errors
     /// The device is lost or lacks memory for the copy.
     pub fn checkpoint(&self) -> Result<Pending<Weights>> {
         let metadata = self.metadata.clone();
-        Ok(self.store.download(&WEIGHTS)?.map(|tensors| weights_of(tensors, metadata)))
+        if !self.averages() {
+            return Ok(self.store.download(&WEIGHTS)?.map(|tensors| weights_of(tensors, metadata)));
+        }
+        let wanted = |spec: &BufferSpec| WEIGHTS.contains(&spec.role) || averaged(&spec.name).is_some();
+        Ok(self.store.download_those(wanted)?.map(|tensors| {
+            let (averages, mut tensors): (Vec<_>, Vec<_>) =
+                tensors.into_iter().partition(|tensor| tensor.spec.role == Role::State);
+            let mut averages: HashMap<String, Vec<f32>> =
+                averages.into_iter().filter_map(|t| Some((averaged(&t.spec.name)?.to_string(), t.data))).collect();
+            for tensor in &mut tensors {
+                if let Some(average) = averages.remove(&tensor.spec.name) {
+                    tensor.data = average;
+                }
+            }
+            weights_of(tensors, metadata)
+        }))
     }
 
-    /// The weights as they are after the last step. Waits for the device.
+    /// Whether what is saved and measured is the moving average of the weights, and no longer the weights themselves.
+    pub fn averages(&self) -> bool {
+        self.average > 0.0 && self.optimised > 0
+    }
+
+    /// The weights as they are after the last step, or their moving average. Waits for the device.
     ///
     /// # Errors
     /// As [`checkpoint`](Self::checkpoint).
@@ -424,4 +487,46 @@ impl Trainer {
     pub fn executor(&mut self) -> &mut dyn Executor {
         self.executor.as_mut()
     }
+}
+
+/// Puts a step's plan on the device of its store.
+fn place(store: &Store, plan: Plan, buffers: Buffers) -> Result<Box<dyn Executor>> {
+    let mut executor = Store::executor(&[store], plan, &Options::default())?;
+    // The mean over active triplets is what is minimised; the other statistics are watched only.
+    let mut dloss = vec![0.0; executor.plan().spec(buffers.dloss).shape.len()];
+    dloss[Stat::Loss.index()] = 1.0;
+    executor.write(buffers.dloss, &dloss)?;
+    Ok(executor)
+}
+
+/// A device that runs out of memory, for tests: no device does so when it is told to.
+#[cfg(test)]
+pub(super) mod shortage {
+    use std::cell::Cell;
+
+    use crate::{Error, Result};
+
+    thread_local! {
+        /// Steps of this thread's trainers before the shortage, and how many it lasts.
+        pub(crate) static COMING: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    }
+
+    pub(super) fn strike() -> Result<()> {
+        match COMING.get() {
+            (_, 0) => Ok(()),
+            (0, left) => {
+                COMING.set((0, left - 1));
+                Err(Error::Memory("the device has no memory left".into()))
+            }
+            (steps, left) => {
+                COMING.set((steps - 1, left));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The parameter whose average a state of this name is, if it is one.
+fn averaged(state: &str) -> Option<&str> {
+    state.strip_suffix(AVERAGE)?.strip_suffix('/')
 }

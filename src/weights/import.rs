@@ -53,7 +53,7 @@ pub fn import(path: &Path, network: &Network, origin: Origin) -> Result<Imported
 /// How images must be prepared: as the file says if [`export`](super::export()) wrote it, else as the program does it.
 fn contract(dict: &StateDict, network: &Network, family: Family) -> Result<Preprocess> {
     let [height, width] = network.input;
-    let own = Preprocess { height, width, normalise: family.normalise() };
+    let own = Preprocess { height, width, normalise: family.normalise(), crop: None };
     let Some(text) = dict.info("preprocess").filter(|_| dict.info("network").is_some_and(|n| n == network.name)) else {
         return Ok(own);
     };

@@ -287,7 +287,7 @@ mod tests {
             metadata: Metadata {
                 network: "zf64".into(),
                 embedding: 2,
-                preprocess: Preprocess { height: 64, width: 64, normalise: Normalise::Fixed },
+                preprocess: Preprocess { height: 64, width: 64, normalise: Normalise::Fixed, crop: None },
                 version: "0.0.1".into(),
                 origin: Origin { license: Some("CC BY 4.0".into()), ..Origin::default() },
                 training: Some(Trained {

@@ -14,7 +14,7 @@ fn weights(network: &Network, normalise: Normalise) -> Weights {
     let metadata = Metadata {
         network: network.name.into(),
         embedding: network.embedding,
-        preprocess: Preprocess { height, width, normalise },
+        preprocess: Preprocess { height, width, normalise, crop: None },
         version: env!("CARGO_PKG_VERSION").into(),
         origin: Origin::default(),
         training: None,
@@ -61,7 +61,7 @@ fn the_preprocessing_and_the_origin_come_back_from_an_export() {
     let file = dir.path().join("theirs.safetensors");
     // Not what OpenFace does with its images.
     let mut before = weights(network, Normalise::PerImage);
-    before.metadata.preprocess = Preprocess { height: 97, width: 99, normalise: Normalise::PerImage };
+    before.metadata.preprocess = Preprocess { height: 97, width: 99, normalise: Normalise::PerImage, crop: None };
     let text = |text: &str| Some(text.to_string());
     before.metadata.origin = Origin { provenance: text("me"), license: text("CC BY"), dataset: text("mine") };
     assert!(!export(&before, Path::new("ours"), &file).unwrap().prepares_alike);

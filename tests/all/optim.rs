@@ -6,7 +6,7 @@ use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Optimiser, RATE_LEN, Recorder, Update};
-use facenet_gpu::optim::{AdaGrad, Adam, Clipped, Rate, RmsProp, Sgd};
+use facenet_gpu::optim::{AVERAGE, AdaGrad, Adam, Averaged, Clipped, Rate, RmsProp, Sgd};
 use facenet_gpu::plan::{Buf, Plan, Role, Shape, Type};
 
 /// The update of one parameter as a plan.
@@ -18,6 +18,7 @@ struct Bench {
     rate: Buf,
     loss: Buf,
     betas: [f32; 2],
+    average: f32,
 }
 
 impl Bench {
@@ -31,7 +32,7 @@ impl Bench {
         let update = Update { w, dw, len, decay, rate, factor: 1.0, loss };
         optimiser.record(&mut Recorder::new(&mut plan, "w"), &update);
         let states = plan.with_role(Role::State).map(|(buf, _)| buf).collect();
-        Self { plan, w, dw, states, rate, loss, betas: optimiser.betas() }
+        Self { plan, w, dw, states, rate, loss, betas: optimiser.betas(), average: optimiser.average() }
     }
 
     /// This plan on every device that there is, with weights `w` and the state that a run starts with.
@@ -55,7 +56,7 @@ impl Bench {
     /// Step number `step`, counted from 1.
     fn step(&self, executor: &mut dyn Executor, step: u64, dw: &[f32], learning_rate: f32, loss: f32) {
         executor.write(self.dw, dw).unwrap();
-        let rate = Rate { learning_rate, step, betas: self.betas };
+        let rate = Rate { learning_rate, step, betas: self.betas, average: self.average };
         executor.write(self.rate, &rate.floats()).unwrap();
         executor.write(self.loss, &[loss]).unwrap();
         executor.run_all().unwrap();
@@ -75,6 +76,7 @@ fn optimisers() -> Vec<Box<dyn Optimiser>> {
         Box::new(Adam::default()),
         Box::new(Adam { beta1: 0.8, beta2: 0.9, eps: 1e-3, weight_decay: 0.05, decoupled: false }),
         Box::new(Adam { weight_decay: 0.05, decoupled: true, ..Adam::default() }),
+        Box::new(Averaged { optimiser: Box::new(AdaGrad::default()), decay: 0.9 }),
     ]
 }
 
@@ -196,6 +198,23 @@ fn twenty_steps_of_each_optimiser_are_those_of_pytorch_on_every_device() {
                 let error = relative_error(&executor.read(bench.w).unwrap(), expected);
                 assert!(error < 1e-5, "{name} on {device}: off by {error:.1e} in step {step}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_average_of_the_weights_is_pytorchs_on_every_device() {
+    let optimiser = Averaged { optimiser: Box::new(Sgd { momentum: 0.0, ..Sgd::default() }), decay: 0.9 };
+    let (w, gradients, expected) = (golden("w"), golden("dw"), golden("sgd_average"));
+    let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+    let bench = Bench::of(&optimiser, u32::try_from(w.len()).unwrap(), true);
+    let is_average = |&&state: &&Buf| bench.plan.spec(state).name == format!("w/{AVERAGE}");
+    let average = *bench.states.iter().find(is_average).unwrap();
+    for (device, mut executor) in bench.devices(&w) {
+        for (step, (dw, expected)) in (1..).zip(gradients.chunks(w.len()).zip(expected.chunks(w.len()))) {
+            bench.step(executor.as_mut(), step, dw, 0.01, 0.5);
+            let error = relative_error(&executor.read(average).unwrap(), expected);
+            assert!(error < 1e-6, "{device}: off by {error:.1e} in step {step}");
         }
     }
 }

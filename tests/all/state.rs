@@ -15,8 +15,8 @@ use facenet_gpu::model::Model;
 use facenet_gpu::net::{self, Blocks};
 use facenet_gpu::op::Mining;
 use facenet_gpu::train::{
-    Config, End, EpochReport, InMemory, LossKind, Observer, Offline, OptimiserKind, Schedule, StepReport, Summary,
-    Trainer, TrainingState, train,
+    Config, End, EpochReport, InMemory, LossKind, Observer, Offline, OptimiserKind, Pace, Schedule, StepReport,
+    Summary, Trainer, TrainingState, train,
 };
 use facenet_gpu::{Engine, initial_weights};
 
@@ -63,7 +63,7 @@ const SETTINGS: [(OptimiserKind, Option<u32>); 4] = [
 ];
 
 fn faces() -> FaceSet {
-    let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed };
+    let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed, crop: None };
     let byte = |i: usize| u8::try_from((i * 2_654_435_761) >> 7 & 0xFF).unwrap();
     let face = |person: usize, image: usize| (0..768).map(|i| byte(i * 31 + person * 7919 + image * 101)).collect();
     let people = (0..6).map(|person| (person.to_string(), (0..4).map(|image| face(person, image)).collect()));
@@ -148,7 +148,7 @@ fn the_process_that_goes_on() {
 struct EndAfter<'a>(usize, &'a AtomicBool);
 
 impl Observer for EndAfter<'_> {
-    fn step(&mut self, report: &StepReport, _: f64) {
+    fn step(&mut self, report: &StepReport, _: &Pace) {
         self.1.store(report.step >= self.0, Ordering::Relaxed);
     }
 }
@@ -181,7 +181,7 @@ fn a_run_that_goes_on_from_any_step_ends_with_the_bits_and_the_best_score_of_one
     });
     let mut half = Offline::every(7);
     half.share = 0.5;
-    let offline = online.clone().with(|c| c.offline = Some(half));
+    let offline = online.clone().with(|c| (c.offline, c.ema) = (Some(half), 0.9));
     for config in [online, offline] {
         let (whole, expected) = whole_run(&config, None, usize::MAX).unwrap();
         assert_eq!((expected.end, expected.steps, expected.epochs), (End::Done, 60, 3));

@@ -34,21 +34,31 @@ CASES = {
 }
 
 
-def run(optimiser, settings, clip=None):
-    """The weights after each step, in f64 as the most exact that PyTorch has."""
+def run(optimiser, settings, clip=None, average=None):
+    """The weights, or their moving average, after each step, in f64 as the most exact that PyTorch has."""
     parameter = torch.nn.Parameter(torch.tensor(w, dtype=torch.float64))
     optimiser = optimiser([parameter], lr=RATE, **settings)
+    if average is not None:
+        module = torch.nn.ParameterList([parameter])
+        averaged = torch.optim.swa_utils.AveragedModel(
+            module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(average)
+        )
     rows = []
     for gradient in dw:
         parameter.grad = torch.tensor(gradient, dtype=torch.float64)
         if clip is not None:
             torch.nn.utils.clip_grad_norm_([parameter], clip)
         optimiser.step()
-        rows.append(parameter.detach().numpy().astype(np.float32))
+        kept = parameter
+        if average is not None:
+            averaged.update_parameters(module)
+            kept = averaged.module[0]
+        rows.append(kept.detach().numpy().astype(np.float32))
     return np.stack(rows)
 
 
 tensors = {name: run(*case) for name, case in CASES.items()}
 tensors["sgd_clipped"] = run(torch.optim.SGD, {"momentum": 0.9}, clip=1.5)
+tensors["sgd_average"] = run(torch.optim.SGD, {}, average=0.9)
 tensors |= {"w": w, "dw": dw}
 save_file(tensors, os.path.join(os.path.dirname(__file__), "optimisers.safetensors"))

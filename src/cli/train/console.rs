@@ -4,13 +4,16 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 
+use crate::cli::output::{self, Audience};
 use crate::cli::table;
 use crate::cli::words::with_flags;
 use crate::eval::verification::Accuracy;
 use crate::model::Model;
 use crate::train::{
-    Baselines, Config, End, EpochReport, LossKind, Observer, RunFolder, SelectionReport, Setup, StepReport, Summary,
+    Baselines, Config, End, EpochReport, LossKind, Observer, Pace, RunFolder, SelectionReport, Setup, StepReport,
+    Summary,
 };
 
 /// Fewer pairs than this are few: the interval of an accuracy is four points to either side.
@@ -19,10 +22,17 @@ const FEW_PAIRS: usize = 500;
 /// Without a terminal a line about steps is printed this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// Programs that watch a run hear of its steps this often.
+const JSON_EVERY: Duration = Duration::from_secs(1);
+
+/// Whether people watch, on a terminal.
+fn on_terminal() -> bool {
+    output::audience() == Audience::People && std::io::stderr().is_terminal()
+}
+
 /// A progress bar on a terminal, nothing elsewhere.
 pub(super) fn bar(len: usize, template: &str) -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if on_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).expect("the template is valid");
     ProgressBar::with_draw_target(Some(len as u64), target).with_style(style)
 }
@@ -57,12 +67,13 @@ impl Console {
     pub(super) fn new(config: &Config, model: &Model) -> Self {
         let [height, width] = model.input();
         let dimensions = model.dimensions().unwrap_or_default();
+        let crop = config.crop.map_or(String::new(), |crop| format!(" of {crop}"));
         Self {
             bar: ProgressBar::hidden(),
-            terminal: std::io::stderr().is_terminal(),
+            terminal: on_terminal(),
             steps: 0,
             first: 0,
-            banner: format!("{}, {height}x{width}, {dimensions} dimensions", model.name()),
+            banner: format!("{}, {height}x{width}{crop}, {dimensions} dimensions", model.name()),
             config: config.clone(),
             begin: Instant::now(),
             last_line: Instant::now(),
@@ -158,9 +169,17 @@ impl Observer for Console {
             say!("          every accuracy rests on {pairs} pairs, and is known to about {half:.0} points either way");
         }
         say!("training  {}, {}", counted(self.config.epochs as usize, "epoch"), counted(s.steps, "step"));
+        output::json(&json!({
+            "event": "begin", "people": s.train_people, "images": s.train_images, "held_out_people": s.held_out.len(),
+            "held_out_pairs": s.pairs, "skipped_images": s.set.skipped().len(), "network": self.config.network,
+            "parameters": s.params, "batch": batch, "chunk": s.chunk, "bytes": s.bytes, "first_step": s.first,
+            "steps": s.steps, "epochs": self.config.epochs,
+            "raw_pixels_accuracy": s.baselines.map(|b| b.pixels.accuracy),
+            "untrained_accuracy": s.baselines.map(|b| b.untrained.accuracy),
+        }));
         if self.terminal {
             self.bar.finish_and_clear();
-            self.bar = bar(s.steps, "{bar:32} {prefix}\n{msg}");
+            self.bar = bar(s.steps, "{wide_msg}");
         }
         self.begin = Instant::now();
         self.last_line = self.begin;
@@ -204,25 +223,44 @@ impl Observer for Console {
         });
     }
 
-    fn step(&mut self, r: &StepReport, images_per_second: f64) {
-        let left = self.begin.elapsed().as_secs_f64() / (r.step - self.first) as f64 * (self.steps - r.step) as f64;
-        let pace = format!("{images_per_second:.0} images/s  {} left", table::duration(left));
-        let state = format!(
-            "step {}/{}  loss {:.4}  active {}/{}  d(a,p) {:.3}  d(a,n) {:.3}",
+    fn step(&mut self, r: &StepReport, pace: &Pace) {
+        let left = self.begin.elapsed().as_secs_f64() / (r.step - self.first) as f64
+            * self.steps.saturating_sub(r.step) as f64;
+        if output::audience() == Audience::Programs && self.last_line.elapsed() >= JSON_EVERY {
+            let mut row = serde_json::to_value(r).expect("a row is plain data");
+            row["event"] = "step".into();
+            row["images_per_second"] = pace.images_per_second.into();
+            row["data_wait"] = pace.data_wait.into();
+            row["seconds_left"] = left.into();
+            output::json(&row);
+            self.last_line = Instant::now();
+        }
+        let part = if r.pairs > 0.0 { f64::from((r.pairs - r.skipped_pairs) / r.pairs) } else { 0.0 };
+        let (what, part) = match self.config.loss {
+            LossKind::Triplet => ("active", part),
+            LossKind::Softmax | LossKind::ArcFace => ("right", f64::from(r.class_accuracy)),
+        };
+        let line = format!(
+            "epoch {}/{}  step {}/{}  loss {:.4}  {what} {}  d(a,p) {:.3}  d(a,n) {:.3}  lr {:.1e}  {:.0} images/s  \
+             wait {}  {} left",
+            r.epoch,
+            self.config.epochs,
             r.step,
             self.steps,
             r.loss_all,
-            r.pairs - r.skipped_pairs,
-            r.pairs,
+            percent(part),
             r.d_ap,
-            r.d_an
+            r.d_an,
+            r.learning_rate,
+            pace.images_per_second,
+            percent(pace.data_wait),
+            table::duration(left)
         );
         if self.terminal {
             self.bar.set_position(r.step as u64);
-            self.bar.set_prefix(pace);
-            self.bar.set_message(state);
+            self.bar.set_message(line);
         } else if self.last_line.elapsed() >= LINE_EVERY {
-            say!("{state}  {pace}");
+            say!("{line}");
             self.last_line = Instant::now();
         }
     }
@@ -255,6 +293,9 @@ impl Observer for Console {
             width = self.config.epochs.to_string().len()
         );
         self.bar.suspend(|| say!("{line}"));
+        let mut row = serde_json::to_value(r).expect("a row is plain data");
+        row["event"] = "epoch".into();
+        output::json(&row);
         self.bar.clone().suspend(|| self.watch_active(r));
         self.last_line = Instant::now();
     }
@@ -265,8 +306,28 @@ fn start_of(config: &Config) -> &'static str {
     if config.init.is_some() { "starting weights" } else { "untrained network" }
 }
 
+/// The end of a run for programs.
+fn farewell_to_programs(summary: &Summary, folder: &RunFolder) {
+    let end = match summary.end {
+        End::Done => "done",
+        End::Stopped => "stopped",
+        End::TimeOver => "time over",
+        End::NoBetter(_) => "no better",
+    };
+    let weights = |path: std::path::PathBuf| path.exists().then(|| path.display().to_string());
+    output::json(&json!({
+        "event": "end", "end": end, "steps": summary.steps, "epochs": summary.epochs, "seconds": summary.seconds,
+        "accuracy": summary.best.map(|best| best.accuracy),
+        "half_interval": summary.best.map(|best| best.half_interval()),
+        "threshold": summary.best.map(|best| best.threshold),
+        "better_than_baselines": summary.best.map(|_| !summary.is_useless()),
+        "best": weights(folder.best()), "last": weights(folder.last()), "run": folder.path().display().to_string(),
+    }));
+}
+
 /// The last lines of a run.
 pub(super) fn farewell(summary: &Summary, config: &Config, folder: &RunFolder) {
+    farewell_to_programs(summary, folder);
     let time = table::duration(summary.seconds);
     let steps = counted(summary.steps, "step");
     match summary.end {
@@ -288,7 +349,7 @@ pub(super) fn farewell(summary: &Summary, config: &Config, folder: &RunFolder) {
             best.threshold
         );
         let (pixels, untrained) = (baselines.pixels.accuracy, baselines.untrained.accuracy);
-        if best.accuracy - best.half_interval() <= pixels.max(untrained) {
+        if summary.is_useless() {
             let what = if untrained > pixels { "the starting weights" } else { "raw pixels" };
             say!(
                 "          not better than {what}: these weights are of no use; try another --learning-rate, more --epochs, \

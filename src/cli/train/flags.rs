@@ -18,6 +18,8 @@ Output:
   active    pairs that have a negative; those without a candidate are skipped
   d(a,p)    mean squared distance of an anchor and its positive, 0 to 4
   d(a,n)    mean squared distance of an anchor and its chosen negative
+  lr        learning rate
+  wait      part of the time spent waiting for images
   held-out  verification accuracy on people who were not trained on
   baseline  the same accuracy without training: of raw pixels and of the starting weights
   selected  offline selection: triplets found, and those that fit into the steps until the next one
@@ -31,9 +33,13 @@ Ctrl-C saves the weights and the state of the run, and ends; the exit status is 
 #[derive(Debug, Args)]
 #[command(after_help = "`facenet-gpu train --help` lists all flags and explains what is printed.", after_long_help = OUTPUT)]
 pub(in crate::cli) struct Train {
-    /// Faces: a folder per person. Without it, synthetic people are drawn
+    /// Faces: a folder per person, or a list (.csv, .txt) of path,person. Without it, synthetic people are drawn
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub(super) data: Option<PathBuf>,
+
+    /// Faces to measure on, in place of a part of --data that is held out
+    #[arg(long, value_name = "DIR", help_heading = "Data", conflicts_with_all = ["held_out", "synth_people", "synth_images"])]
+    pub(super) val: Option<PathBuf>,
 
     /// Synthetic people to draw, without --data [default: 400]
     #[arg(long, value_name = "N", conflicts_with = "data", help_heading = "Data",
@@ -67,6 +73,20 @@ pub(in crate::cli) struct Train {
     #[command(flatten)]
     pub(super) settings: Settings,
 
+    /// Try learning rates from 1e-6 to 10 in so many steps, draw the loss over them, suggest one, and end [default: 140]
+    #[arg(long, value_name = "STEPS", num_args = 0..=1, require_equals = true, default_missing_value = "140",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(20..=100_000),
+          conflicts_with_all = ["resume", "plan"], help_heading = "Inspection")]
+    pub(super) find_lr: Option<usize>,
+
+    /// Print nothing but warnings and errors
+    #[arg(long, short, help_heading = "Output", conflicts_with = "json")]
+    pub(super) quiet: bool,
+
+    /// Print JSON objects, one a line, for programs: begin, step (once a second), epoch, end
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+
     /// Print every buffer and every kernel of a training step, and end
     #[arg(long, help_heading = "Inspection", hide_short_help = true)]
     pub(super) plan: bool,
@@ -79,7 +99,7 @@ type Group = (&'static str, bool, &'static [&'static str]);
 const GROUPS: [Group; 16] = [
     ("Network", true, &["network", "init", "input", "embedding"]),
     ("Network", false, &["normalise"]),
-    ("Data", true, &["layout"]),
+    ("Data", true, &["layout", "crop"]),
     ("Batch", true, &["people", "images"]),
     ("Batch", false, &["negatives", "batch"]),
     (

@@ -3,6 +3,7 @@
 mod arguments;
 mod batch;
 mod console;
+mod find_lr;
 mod flags;
 mod source;
 
@@ -13,6 +14,7 @@ use self::arguments::{Arguments, Environment};
 use self::console::{Console, farewell};
 pub(super) use self::flags::Train;
 use self::source::Source;
+use super::output::{self, Audience};
 use super::signals::stop_on_signals;
 use super::{INTERRUPTED, weights};
 use crate::data::faces::FaceSet;
@@ -20,7 +22,7 @@ use crate::data::preprocess::{Normalise, Preprocess};
 use crate::model::{Model, REFERENCE_BATCH, derive_plan};
 use crate::net;
 use crate::plan::Role;
-use crate::train::{Config, OptimiserKind, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
+use crate::train::{Config, OptimiserKind, ReportFacts, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
 
@@ -34,6 +36,11 @@ struct Job {
 
 impl Train {
     pub(in crate::cli) fn run(mut self) -> Result<ExitCode> {
+        output::speak_to(match (self.quiet, self.json) {
+            (true, _) => Audience::Nobody,
+            (_, true) => Audience::Programs,
+            _ => Audience::People,
+        });
         let Some(run) = self.resume.take() else { return self.begin() };
         let folder = RunFolder::find(&self.runs, &run)?;
         self.go_on(RunFolder::resume(folder)?)
@@ -45,11 +52,15 @@ impl Train {
         let mut config = self.settings.config(file.as_ref().map(|file| &file.config))?;
         config.check()?;
         let drawn = Source::synthetic(self.synth_people.unwrap_or(400), self.synth_images.unwrap_or(12));
-        let source = match (&self.data, &file) {
+        if self.val.is_some() && self.data.is_none() && file.as_ref().is_none_or(|file| file.source.data.is_none()) {
+            return Err(Error::Setting("--val is for people beside those of --data; give both".into()));
+        }
+        let mut source = match (&self.data, &file) {
             (Some(dir), _) => Source::folder(dir),
             (None, Some(file)) if file.source != Source::default() && !self.draws() => file.source.clone(),
             (None, _) => drawn,
         };
+        source.val = self.val.clone().or(source.val);
         if let Some(file) = &file {
             self.take_device(file)?;
         }
@@ -64,6 +75,7 @@ impl Train {
                 config.input.get_or_insert([height, width]);
                 config.embedding.get_or_insert(start.embedding);
                 config.normalise.get_or_insert(start.preprocess.normalise);
+                config.crop = config.crop.or(start.preprocess.crop);
             }
             config.license = config.license.or(start.origin.license);
         }
@@ -87,10 +99,13 @@ impl Train {
         }
         RunFolder::check(&self.runs, &self.name)?;
         let mut job = self.job(config, source, model)?;
-        let batch = check_data(&job.arguments.config, &job.set)?;
+        let batch = check_data(&mut job.arguments.config, &job.set)?;
         // args.toml says what was used here, too: free memory differs from run to run.
         let chunk = choose_chunk(&job.engine, &job.model, &job.arguments.config, batch)?;
         job.arguments.config.chunk.get_or_insert(chunk);
+        if let Some(steps) = self.find_lr {
+            return find_lr::find_lr(&job, steps, &self.runs, &self.name);
+        }
         let folder = RunFolder::create(&self.runs, &self.name)?;
         let (weights, state) = sizes(&job.model, &job.arguments.config);
         if let Err(e) = folder.check_space(weights, state) {
@@ -117,7 +132,11 @@ impl Train {
                 "a run that goes on has its images already; leave the flags about them out".into(),
             ));
         }
-        let source = self.data.as_ref().map_or_else(|| file.source.clone(), |dir| Source::folder(dir));
+        let val = self.val.clone().or_else(|| file.source.val.clone());
+        let source = match &self.data {
+            Some(dir) => Source { val, ..Source::folder(dir) },
+            None => Source { val, ..file.source.clone() },
+        };
         self.take_device(&file)?;
         let model = net::find(&config.network)?.sized(config.input, config.embedding)?;
         let job = self.job(config, source, model)?;
@@ -146,15 +165,15 @@ impl Train {
     }
 
     /// Opens the device and reads the images.
-    fn job(&self, mut config: Config, source: Source, model: Model) -> Result<Job> {
+    fn job(&self, config: Config, source: Source, model: Model) -> Result<Job> {
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
         check_memory(&engine, &model, &config, &source)?;
         let [height, width] = model.input();
-        let preprocess = Preprocess { height, width, normalise: config.normalise.unwrap_or(Normalise::Fixed) };
+        let normalise = config.normalise.unwrap_or(Normalise::Fixed);
+        let preprocess = Preprocess { height, width, normalise, crop: config.crop };
         let set = Arc::new(source.load(&preprocess, &config)?);
-        config.classes = u32::try_from(set.people().len()).unwrap_or(u32::MAX);
         let (version, device) = (env!("CARGO_PKG_VERSION").to_string(), self.device.choice().to_string());
         let threads = self.device.threads;
         let arguments = Arguments { version, device, threads, source: source.absolute(), config };
@@ -180,6 +199,17 @@ impl Job {
                 return Err(e);
             }
         };
+        let command: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let facts = ReportFacts::new(
+            &summary,
+            &self.arguments.config,
+            self.engine.describe(),
+            format!("{}, {}", self.arguments.source.in_words(), self.set.summary()),
+            command.join(" "),
+        );
+        if let Err(e) = folder.write_report(&facts) {
+            hint!("warning: {e}");
+        }
         farewell(&summary, &self.arguments.config, &folder);
         Ok(if summary.stopped() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
     }

@@ -12,14 +12,18 @@ use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::Preprocess;
 use crate::data::synth::{Identity, draw};
+use crate::text::listed;
 use crate::train::Config;
 
 /// A folder, or people who do not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Source {
-    /// A folder per person.
+    /// A folder per person, or a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) data: Option<PathBuf>,
+    /// The same for the people to measure on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) val: Option<PathBuf>,
     /// People to draw, without a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) synth_people: Option<u32>,
@@ -37,12 +41,12 @@ impl Source {
     /// The same from any folder: a run may be resumed from another one than it was begun in.
     pub(super) fn absolute(&self) -> Self {
         let absolute = |dir: &PathBuf| std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-        Self { data: self.data.as_ref().map(absolute), ..self.clone() }
+        Self { data: self.data.as_ref().map(absolute), val: self.val.as_ref().map(absolute), ..self.clone() }
     }
 
     /// People to draw.
     pub(super) fn synthetic(people: u32, images: u32) -> Self {
-        Self { data: None, synth_people: Some(people), synth_images: Some(images) }
+        Self { data: None, val: None, synth_people: Some(people), synth_images: Some(images) }
     }
 
     /// Images to draw; 0 of a folder.
@@ -69,7 +73,19 @@ impl Source {
     pub(super) fn load(&self, preprocess: &Preprocess, config: &Config) -> Result<FaceSet> {
         let seed = config.seed;
         if let Some(dir) = &self.data {
-            let folder = FaceFolder::scan_as(dir, config.layout)?;
+            let mut folder = FaceFolder::scan_as(dir, config.layout)?;
+            if let Some(val) = &self.val {
+                let twice = folder.hold_out(FaceFolder::scan_as(val, config.layout)?)?;
+                if !twice.is_empty() {
+                    hint!(
+                        "warning: {} people of {} are in {}, too, and are not measured on: {}",
+                        twice.len(),
+                        val.display(),
+                        dir.display(),
+                        listed(&twice)
+                    );
+                }
+            }
             if let Some(understood) = &folder.understood {
                 say!("people    {understood}; --layout reads them otherwise");
             }
@@ -81,6 +97,14 @@ impl Source {
             let set = set?;
             set.lost_people().iter().for_each(|lost| hint!("warning: {lost}"));
             set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
+            if let Some((width, height)) = set.much_larger_images() {
+                hint!(
+                    "hint: the images have about {width}x{height} pixels and the network sees {}x{}: where faces fill only a \
+                     part of them, crop them, or give --crop center:N",
+                    preprocess.width,
+                    preprocess.height
+                );
+            }
             return Ok(set);
         }
         let (people, images) = (self.synth_people.unwrap_or_default(), self.synth_images.unwrap_or_default());

@@ -10,7 +10,7 @@ use crate::data::preprocess::Normalise;
 use crate::data::testing::gradient;
 
 fn size(width: u32, height: u32) -> Preprocess {
-    Preprocess { height, width, normalise: Normalise::Unit }
+    Preprocess { height, width, normalise: Normalise::Unit, crop: None }
 }
 
 /// Decodes `bytes` under the name `name` at `width` x `height`.
@@ -226,3 +226,21 @@ fn a_picture_in_memory_that_is_too_small_or_wanted_at_no_size_is_refused() {
 }
 
 mod hostile;
+
+#[test]
+fn a_crop_is_taken_before_anything_is_resized_from_files_and_from_memory() {
+    use crate::data::preprocess::Crop;
+
+    // White around a grey square of 40 pixels.
+    let mut picture = RgbImage::from_pixel(100, 80, image::Rgb([255; 3]));
+    image::imageops::replace(&mut picture, &RgbImage::from_pixel(40, 40, image::Rgb([90; 3])), 30, 20);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.png");
+    picture.save(&path).unwrap();
+    let cropped = Preprocess { crop: Some(Crop { height: 40, width: 40 }), ..size(16, 16) };
+    assert!(decode_face(&path, &cropped).unwrap().iter().all(|&x| x == 90));
+    assert!(prepare(&DynamicImage::ImageRgb8(picture), &cropped).unwrap().iter().all(|&x| x == 90));
+    assert!(decode_face(&path, &size(16, 16)).unwrap().contains(&255));
+    let larger = Preprocess { crop: Some(Crop { height: 999, width: 999 }), ..size(16, 16) };
+    assert_eq!(decode_face(&path, &larger).unwrap(), decode_face(&path, &size(16, 16)).unwrap());
+}

@@ -12,7 +12,28 @@ const EXAMPLES: usize = 3;
 /// Standard deviation of a pixel over the images, out of 255, below which they all show the same.
 const ALIKE: f64 = 1.0;
 
+/// Images whose size is looked at.
+const SAMPLE: usize = 25;
+/// Images are much larger than the network's input from this factor on. A face that fills a third of a photograph's side
+/// would leave the network a few dozen pixels.
+const MUCH: f64 = 2.5;
+
 impl FaceSet {
+    /// Width and height of the image of medium size, where they are much larger than what the network sees and no crop is
+    /// taken: the faces may be small in them. `None` otherwise, and for generated faces.
+    pub fn much_larger_images(&self) -> Option<(u32, u32)> {
+        if self.preprocess.crop.is_some() || self.paths.is_empty() {
+            return None;
+        }
+        let chosen = self.paths.iter().step_by(self.paths.len().div_ceil(SAMPLE));
+        let mut sizes: Vec<(u32, u32)> = chosen.filter_map(|path| image::image_dimensions(path).ok()).collect();
+        sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
+        let (width, height) = *sizes.get(sizes.len() / 2)?;
+        let times = |side: u32, input: u32| f64::from(side) / f64::from(input);
+        let much = times(width, self.preprocess.width).min(times(height, self.preprocess.height)) >= MUCH;
+        much.then_some((width, height))
+    }
+
     /// Sentences about images that spoil training: equal ones under two people, and images that do not differ at all.
     /// Nothing where the pixels are not in memory.
     ///
@@ -94,7 +115,8 @@ mod tests {
     use crate::data::testing::noise_faces;
 
     fn set(people: Vec<(String, Vec<Vec<u8>>)>) -> FaceSet {
-        FaceSet::from_images(&Preprocess { height: 8, width: 8, normalise: Normalise::Unit }, people).unwrap()
+        FaceSet::from_images(&Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None }, people)
+            .unwrap()
     }
 
     #[test]
@@ -117,5 +139,24 @@ mod tests {
         let black = || vec![0; 192];
         let people = vec![("ada".to_string(), vec![black(), black()]), ("bob".to_string(), vec![black(), black()])];
         assert!(set(people).remarks().unwrap()[0].starts_with("the images do not differ"));
+    }
+
+    #[test]
+    fn images_much_larger_than_what_the_network_sees_are_told_unless_a_crop_is_taken() {
+        use crate::data::folder::FaceFolder;
+        use crate::data::preprocess::Crop;
+
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("ann")).unwrap();
+        for (name, side) in [("a", 30), ("b", 90), ("c", 90)] {
+            image::RgbImage::new(side, side).save(dir.path().join(format!("ann/{name}.png"))).unwrap();
+        }
+        let told = |input: u32, crop: Option<Crop>| {
+            let preprocess = Preprocess { height: input, width: input, normalise: Normalise::Unit, crop };
+            let folder = FaceFolder::scan(dir.path()).unwrap();
+            FaceSet::load(&folder, &preprocess, u64::MAX, &|_, _| {}).unwrap().much_larger_images()
+        };
+        assert_eq!(told(32, None), Some((90, 90)));
+        assert_eq!((told(40, None), told(32, Some(Crop { height: 60, width: 60 }))), (None, None));
     }
 }

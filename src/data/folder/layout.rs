@@ -40,6 +40,10 @@ const PARTS: [&str; 14] = [
     "faces",
 ];
 
+/// Those of them that are for training, and for measuring.
+const FOR_TRAINING: [&str; 2] = ["train", "training"];
+const FOR_MEASURING: [&str; 7] = ["val", "valid", "validation", "dev", "test", "testing", "eval"];
+
 /// Names of what a person's folder is divided into.
 const SESSIONS: [&str; 20] = [
     "frontal", "front", "profile", "left", "right", "up", "down", "side", "neutral", "smile", "glasses", "indoor",
@@ -53,6 +57,8 @@ pub(super) struct Read {
     /// Images that belong to no one.
     pub(super) strays: Vec<PathBuf>,
     pub(super) understood: Option<String>,
+    /// People of a part that is for measuring, where nobody is in the other parts, too.
+    pub(super) reserved: Vec<String>,
 }
 
 /// The people of a folder.
@@ -154,9 +160,23 @@ impl Read {
         let examples: Vec<String> =
             several.by_ref().take(2).map(|(name, (paths, _))| format!("{name} ({})", paths.join(", "))).collect();
         let parts: BTreeSet<&str> = named.into_iter().collect();
+        let of_part = |parts: &[&str], path: &str| path.split('/').any(|p| parts.contains(&p.to_lowercase().as_str()));
+        let trains = parts.iter().any(|part| of_part(&FOR_TRAINING, part));
+        if examples.is_empty() && trains && own.is_empty() {
+            let measuring = merged.iter().filter(|(_, (paths, _))| {
+                paths.iter().any(|path| of_part(&FOR_MEASURING, path.rsplit_once('/').map_or("", |(above, _)| above)))
+            });
+            self.reserved = measuring.map(|(name, _)| name.clone()).collect();
+        }
         let parts: Vec<&str> = parts.into_iter().collect();
         let parts = crate::text::listed(&parts);
         let what = match examples.is_empty() {
+            true if !self.reserved.is_empty() => {
+                let held_out = crate::text::listed(&self.reserved);
+                format!(
+                    "the people are the folders in {parts}; those of the part for measuring are held out: {held_out}"
+                )
+            }
             true => {
                 let people: Vec<&str> = merged.keys().take(2).map(String::as_str).collect();
                 format!("the people are the folders in {parts}, such as {}", people.join(" and "))

@@ -2,7 +2,7 @@
 
 use super::{Config, OptimiserKind};
 use crate::graph::Optimiser;
-use crate::optim::{AdaGrad, Adam, Clipped, RmsProp, Sgd};
+use crate::optim::{AdaGrad, Adam, Averaged, Clipped, RmsProp, Sgd};
 use crate::train::Recipe;
 use crate::{Error, Result};
 
@@ -55,10 +55,14 @@ impl Config {
 
     /// The optimiser with its settings.
     pub fn optimiser(&self) -> Box<dyn Optimiser> {
+        let mut optimiser = self.unclipped();
         if let Some(most) = self.clip_norm() {
-            return Box::new(Clipped { optimiser: self.unclipped(), most });
+            optimiser = Box::new(Clipped { optimiser, most });
         }
-        self.unclipped()
+        if self.ema > 0.0 {
+            optimiser = Box::new(Averaged { optimiser, decay: self.ema });
+        }
+        optimiser
     }
 
     fn unclipped(&self) -> Box<dyn Optimiser> {
@@ -110,6 +114,9 @@ impl Config {
         }
         if self.clip_norm.is_some_and(|most| !(most.is_finite() && most >= 0.0)) {
             return usage("`clip_norm` must be a number of at least 0".into());
+        }
+        if !(0.0..1.0).contains(&self.ema) {
+            return usage("`ema` must be at least 0 and below 1; 0.999 is usual".into());
         }
         if !(self.decay > 0.0 && self.decay <= 1.0) {
             return usage("`decay` must be above 0 and at most 1".into());

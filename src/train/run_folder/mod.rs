@@ -1,17 +1,33 @@
 //! What a run leaves behind: `runs/train/NAME[N]/` with its settings, metrics, weights and state.
 
+mod appender;
+mod curves;
 mod data_list;
+mod events;
+mod plots;
+mod report;
+mod sheets;
 mod states;
 mod table;
+
+pub use report::ReportFacts;
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use self::curves::Curves;
+use self::events::Events;
+use self::plots::Setting;
 use self::table::{Format, Table};
-use super::{Baselines, Config, EpochReport, Output, SelectionReport, StepReport, TrainingState, Versions, plot};
+use super::{
+    Baselines, Begun, Config, EpochReport, HeldOutPairs, Output, SelectionReport, StepReport, TrainingState, Versions,
+};
+use crate::chart::png;
 use crate::data::augment::{Augment, augment_sheet};
 use crate::data::faces::FaceSet;
 use crate::data::skipped::SkippedImage;
@@ -19,7 +35,8 @@ use crate::weights::{Weights, check_writable, remove_stale, write_whole};
 use crate::{Error, Result};
 
 /// Names of the files that tell of the run, as far as there are any.
-const FILES: [&str; 11] = [
+const FILES: [&str; 14] = [
+    "report.html",
     "args.toml",
     "env.json",
     "metrics.csv",
@@ -30,8 +47,13 @@ const FILES: [&str; 11] = [
     "held_out.txt",
     "skipped.csv",
     "augment.png",
-    "loss.svg",
+    "batch.png",
+    "hardest.png",
+    "plots",
 ];
+
+/// While a run goes on, its plots are drawn this often.
+const DRAW_EVERY: Duration = Duration::from_secs(60);
 
 /// The folder of one run. As long as it is open, no other program can write to it.
 #[derive(Debug)]
@@ -42,6 +64,14 @@ pub struct RunFolder {
     /// What the run goes on from.
     state: Option<TrainingState>,
     history: Vec<EpochReport>,
+    curves: Curves,
+    baselines: Option<Baselines>,
+    /// What is trained on, once that has begun.
+    set: Option<Arc<FaceSet>>,
+    setting: Option<Setting>,
+    events: Option<Events>,
+    /// When the plots were drawn last.
+    drawn: Option<Instant>,
     epochs: Table,
     steps: Table,
     selections: Table,
@@ -54,17 +84,8 @@ impl RunFolder {
     /// # Errors
     /// The folder cannot be written.
     pub fn create(root: &Path, name: &str) -> Result<Self> {
-        let parent = Self::check(root, name)?;
-        let mut number = 1;
-        let path = loop {
-            let path = parent.join(if number == 1 { name.to_string() } else { format!("{name}{number}") });
-            match fs::create_dir(&path) {
-                Ok(()) => break path,
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
-                Err(e) => return Err(Error::io("create", &path)(e)),
-            }
-        };
-        for folder in ["weights", "state"].map(|folder| path.join(folder)) {
+        let path = numbered(&Self::check(root, name)?, name)?;
+        for folder in ["weights", "state", "plots"].map(|folder| path.join(folder)) {
             fs::create_dir(&folder).map_err(Error::io("create", &folder))?;
         }
         Self::open(path)
@@ -83,7 +104,7 @@ impl RunFolder {
             };
             return Err(Error::Data(format!("{} {message}", path.display())));
         }
-        let folders = [path.clone(), path.join("weights"), path.join("state")];
+        let folders = [path.clone(), path.join("weights"), path.join("state"), path.join("plots")];
         for folder in &folders {
             fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
             check_writable(folder)?;
@@ -110,7 +131,22 @@ impl RunFolder {
         let table = |name: &str, format| Table::open(path.join(name), format);
         let (epochs, steps) = (table("metrics.csv", Format::Csv), table("metrics.jsonl", Format::JsonLines));
         let [selections, skipped] = ["selections.csv", "skipped.csv"].map(|name| table(name, Format::Csv));
-        Ok(Self { path, _lock: lock, state: None, history: Vec::new(), epochs, steps, selections, skipped })
+        Ok(Self {
+            path,
+            _lock: lock,
+            state: None,
+            history: Vec::new(),
+            curves: Curves::default(),
+            baselines: None,
+            set: None,
+            setting: None,
+            events: None,
+            drawn: None,
+            epochs,
+            steps,
+            selections,
+            skipped,
+        })
     }
 
     /// The folder that `run` names: itself, a run of that name below `root`, or with `last` the run below `root` that was
@@ -218,7 +254,9 @@ impl RunFolder {
             let step = usize::try_from(state.progress.step).unwrap_or(usize::MAX);
             (step, step - state.run.steps_of_epoch().min(step))
         });
-        table::cut::<StepReport>(&self.path.join("metrics.jsonl"), Format::JsonLines, |row| row.step <= step)?;
+        let steps =
+            table::cut::<StepReport>(&self.path.join("metrics.jsonl"), Format::JsonLines, |row| row.step <= step)?;
+        steps.iter().for_each(|row| self.curves.add(row));
         table::cut::<SelectionReport>(&self.path.join("selections.csv"), Format::Csv, |row| row.step < step)?;
         self.history =
             table::cut::<EpochReport>(&self.path.join("metrics.csv"), Format::Csv, |row| row.step <= closed)?;
@@ -273,9 +311,26 @@ impl RunFolder {
             return Ok(());
         }
         let sheet = augment_sheet(set, &config.augment, config.seed)?;
-        let mut png = std::io::Cursor::new(Vec::new());
-        sheet.write_to(&mut png, image::ImageFormat::Png).expect("memory takes a picture");
-        write_whole(&self.path.join("augment.png"), png.get_ref())
+        write_whole(&self.path.join("augment.png"), &png(&sheet)?)
+    }
+
+    /// Writes the run on one page, `report.html`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_report(&self, facts: &ReportFacts<'_>) -> Result<()> {
+        write_whole(&self.path.join("report.html"), report::page(&self.path, &self.history, facts).as_bytes())
+    }
+
+    fn plots(&self) -> PathBuf {
+        self.path.join("plots")
+    }
+
+    /// Draws what steps and epochs tell.
+    fn draw(&mut self) -> Result<()> {
+        let Some(setting) = self.setting else { return Ok(()) };
+        self.drawn = Some(Instant::now());
+        plots::draw(&self.plots(), &self.curves, &self.history, self.baselines.as_ref(), setting)
     }
 
     /// Checks that `set` is what the run was begun with.
@@ -284,6 +339,22 @@ impl RunFolder {
     /// It is not; the message says what has changed.
     pub fn check_data(&self, set: &FaceSet) -> Result<()> {
         data_list::check(&self.path.join("data.csv"), set)
+    }
+}
+
+/// Creates `parent/name`, or `name2`, `name3`, ... if these are there already.
+///
+/// # Errors
+/// It cannot be created.
+pub fn numbered(parent: &Path, name: &str) -> Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let path = parent.join(if number == 1 { name.to_string() } else { format!("{name}{number}") });
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(e) => return Err(Error::io("create", &path)(e)),
+        }
     }
 }
 
@@ -297,8 +368,15 @@ struct VersionsFile {
 }
 
 impl Output for RunFolder {
-    fn begin(&mut self, set: &FaceSet, held_out: &[usize]) -> Result<()> {
+    fn begin(&mut self, begun: &Begun<'_>) -> Result<()> {
+        let Begun { set, held_out, config, .. } = *begun;
         data_list::write(&self.path.join("data.csv"), set, held_out)?;
+        let first = self.state.as_ref().map_or(0, |state| usize::try_from(state.progress.step).unwrap_or(usize::MAX));
+        self.events = Some(Events::begin(&self.path, first, config.loss));
+        (self.set, self.setting) = (Some(set.clone()), Some(Setting::of(config)));
+        if first == 0 {
+            write_whole(&self.path.join("batch.png"), &png(&sheets::batch_sheet(set, begun.first_batch)?)?)?;
+        }
         let names: String = held_out.iter().map(|&person| set.people()[person].name.clone() + "\n").collect();
         match names.is_empty() {
             true => Ok(()),
@@ -335,13 +413,31 @@ impl Output for RunFolder {
     }
 
     fn step(&mut self, report: &StepReport) -> Result<()> {
-        self.steps.add(report)
+        self.curves.add(report);
+        let written = self.events.as_mut().map_or(Ok(()), |events| events.step(report));
+        self.steps.add(report).and(written)
     }
 
     fn epoch(&mut self, report: &EpochReport, baselines: Option<&Baselines>) -> Result<()> {
         self.history.push(*report);
-        self.epochs.add(report)?;
-        plot::loss_curve(&self.path.join("loss.svg"), &self.history, baselines)
+        self.baselines = baselines.copied();
+        let written = self.events.as_mut().map_or(Ok(()), |events| events.epoch(report));
+        self.epochs.add(report).and(written)?;
+        match self.drawn {
+            Some(drawn) if drawn.elapsed() < DRAW_EVERY => Ok(()),
+            _ => self.draw(),
+        }
+    }
+
+    fn pictures(&mut self, found: Option<&HeldOutPairs>) -> Result<()> {
+        self.draw()?;
+        let Some(found) = found else { return Ok(()) };
+        plots::draw_held_out(&self.plots(), found)?;
+        let Some(set) = &self.set else { return Ok(()) };
+        match sheets::hardest_sheet(set, &found.hardest)? {
+            Some(sheet) => write_whole(&self.path.join("hardest.png"), &png(&sheet)?),
+            None => Ok(()),
+        }
     }
 
     fn selection(&mut self, report: &SelectionReport) -> Result<()> {
@@ -358,6 +454,7 @@ impl Output for RunFolder {
     fn finish(&mut self) -> Result<()> {
         [&mut self.steps, &mut self.epochs, &mut self.selections, &mut self.skipped]
             .into_iter()
-            .try_for_each(Table::flush)
+            .try_for_each(Table::flush)?;
+        self.events.as_mut().map_or(Ok(()), Events::flush)
     }
 }

@@ -1,12 +1,12 @@
 //! Tables that grow by a row at a time, and that lose none where the disk is full for a while.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::appender::Appender;
 use crate::weights::write_whole;
 use crate::{Error, Result};
 
@@ -40,19 +40,16 @@ impl Format {
 /// A table. What cannot be written stays in memory until it can.
 #[derive(Debug)]
 pub(super) struct Table {
-    path: PathBuf,
+    file: Appender,
     format: Format,
-    file: Option<File>,
-    /// Bytes that are not in the file yet.
-    pending: Vec<u8>,
     empty: bool,
 }
 
 impl Table {
-    /// A table that goes on behind the rows that the file has, if there is one. The file is made with the first row.
+    /// A table that goes on behind the rows that the file has, if there is one.
     pub(super) fn open(path: PathBuf, format: Format) -> Self {
         let empty = std::fs::metadata(&path).map_or(true, |found| found.len() == 0);
-        Self { path, format, file: None, pending: Vec::new(), empty }
+        Self { file: Appender::new(path), format, empty }
     }
 
     /// Adds a row.
@@ -60,7 +57,7 @@ impl Table {
     /// # Errors
     /// It cannot be written; the next row or [`flush`](Self::flush) tries again.
     pub(super) fn add(&mut self, row: &impl Serialize) -> Result<()> {
-        self.pending.extend(self.format.row(row, self.empty));
+        self.file.add(&self.format.row(row, self.empty));
         self.empty = false;
         self.flush()
     }
@@ -70,24 +67,7 @@ impl Table {
     /// # Errors
     /// It cannot be written.
     pub(super) fn flush(&mut self) -> Result<()> {
-        while !self.pending.is_empty() {
-            match self.write_some() {
-                Ok(written) => drop(self.pending.drain(..written)),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("write", &self.path)(e)),
-            }
-        }
-        Ok(())
-    }
-
-    fn write_some(&mut self) -> io::Result<usize> {
-        if self.file.is_none() {
-            self.file = Some(OpenOptions::new().create(true).append(true).open(&self.path)?);
-        }
-        match self.file.as_mut().map_or(Ok(0), |file| file.write(&self.pending))? {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            written => Ok(written),
-        }
+        self.file.flush()
     }
 }
 
@@ -136,6 +116,8 @@ pub(super) fn cut<R: Serialize + DeserializeOwned>(
 mod tests {
     use super::*;
     use serde::Deserialize;
+    use std::fs::OpenOptions;
+    use std::io::Write;
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     struct Row {

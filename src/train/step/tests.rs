@@ -152,7 +152,7 @@ fn network(looks_around: bool) -> Model {
     }
     let embeddings = graph.op("embeddings", L2Normalize::default(), &[x]).unwrap();
     graph.set_output(EMBEDDINGS, embeddings);
-    Model::new("n", "", Preprocess { height: 2, width: 2, normalise: Normalise::Fixed }, graph).unwrap()
+    Model::new("n", "", Preprocess { height: 2, width: 2, normalise: Normalise::Fixed, crop: None }, graph).unwrap()
 }
 
 fn instance(batch: u32, looks_around: bool) -> Instance {
@@ -236,5 +236,40 @@ fn frozen_layers_stay_as_they_are_and_cost_no_gradients() {
         // A factor of a half is half the rate.
         let (halved, _) = steps(&[], &["*=0.5"], chunk, 0.01);
         assert!(halved == steps(&[], &[], chunk, 0.005).0);
+    }
+}
+
+#[test]
+fn with_a_moving_average_it_is_what_leaves_the_trainer_and_the_weights_are_what_is_trained() {
+    let model = network(false);
+    let start = initial_weights(&model, Metadata::of(&model).unwrap(), 5);
+    for chunk in [11, 4] {
+        let trainer = |ema| {
+            let config = Config { margin: 2.0, ema, chunk: Some(chunk), ..Config::default() };
+            let mut trainer = Trainer::new(&Engine::CpuF64, &model, &config, 11).unwrap();
+            trainer.load(&start, Path::new("start")).unwrap();
+            trainer
+        };
+        let (mut plain, mut averaging) = (trainer(0.0), trainer(0.75));
+        assert_eq!(averaging.weights().unwrap().tensors, start.tensors, "before a step there is no average");
+        let mut expected: Vec<Vec<f32>> = Vec::new();
+        for step in 0..4 {
+            plain.step(&batch(), 0.1).unwrap();
+            averaging.step(&batch(), 0.1).unwrap();
+            let now = plain.weights().unwrap();
+            expected.resize(now.tensors.len(), Vec::new());
+            for (average, (_, _, now)) in expected.iter_mut().zip(&now.tensors) {
+                let moved = average.iter().zip(now).map(|(average, now)| average + 0.25 * (now - average)).collect();
+                *average = if step == 0 { now.clone() } else { moved };
+            }
+            let got = averaging.weights().unwrap();
+            for ((name, _, got), expected) in got.tensors.iter().zip(&expected) {
+                let close = got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-6);
+                assert!(close, "{name} after step {step}: {got:?}, not {expected:?}");
+            }
+            assert!(step == 0 || got.tensors != now.tensors);
+        }
+        averaging.reset_optimiser().unwrap();
+        assert!(averaging.weights().unwrap().tensors == plain.weights().unwrap().tensors, "the average begins anew");
     }
 }

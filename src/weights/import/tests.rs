@@ -222,7 +222,7 @@ fn what_is_exported_is_imported_and_has_a_counter_for_each_batch_normalisation()
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("theirs.safetensors");
     let origin = Origin { license: Some("MIT".into()), ..Origin::default() };
-    let preprocess = Preprocess { height: 1, width: 1, normalise: Normalise::Fixed };
+    let preprocess = Preprocess { height: 1, width: 1, normalise: Normalise::Fixed, crop: None };
     let metadata =
         Metadata { network: "tiny".into(), embedding: 3, preprocess, version: "0".into(), origin, training: None };
     let weights = Weights { metadata, tensors: expected() };
