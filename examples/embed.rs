@@ -10,6 +10,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut session = Session::open(&Engine::open(&DeviceChoice::Auto)?, weights)?;
     let embeddings = session.embed_files(&[one, other])?;
-    println!("squared distance {:.3} (0 is the same image, 4 is the farthest)", embeddings.squared_distance(0, 1));
+    println!("squared distance {:.5} (0 is the same image, 4 is the farthest)", embeddings.squared_distance(0, 1));
     Ok(())
 }

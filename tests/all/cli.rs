@@ -36,20 +36,28 @@ fn a_run_leaves_settings_metrics_and_weights_and_the_next_one_gets_another_folde
     run(dir.path(), TINY).success();
     assert_eq!(names(&dir.path().join("runs/train")), ["run", "run2"]);
     let folder = dir.path().join("runs/train/run");
+    let (events, others): (Vec<_>, Vec<_>) =
+        names(&folder).into_iter().partition(|name| name.starts_with("events.out.tfevents."));
+    assert_eq!(events.len(), 1);
     assert_eq!(
-        names(&folder),
+        others,
         [
             "args.toml",
             "augment.png",
+            "batch.png",
             "env.json",
+            "hardest.png",
             "held_out.txt",
-            "loss.svg",
             "metrics.csv",
             "metrics.jsonl",
+            "plots",
+            "report.html",
             "state",
             "weights"
         ]
     );
+    let plots = ["accuracy", "active", "distances", "histogram", "learning_rate", "loss", "roc"];
+    assert_eq!(names(&folder.join("plots")), plots.map(|name| format!("{name}.png")));
     assert_eq!(fs::read_to_string(folder.join("metrics.jsonl")).unwrap().lines().count(), 20);
     assert_eq!(fs::read_to_string(folder.join("metrics.csv")).unwrap().lines().count(), 2);
     assert!(fs::read_to_string(folder.join("args.toml")).unwrap().contains("people = 2"));

@@ -8,9 +8,11 @@ mod batch_norm;
 mod chunks;
 mod classes;
 mod cli;
+mod cli_data;
 #[cfg(unix)]
 mod cli_hostile;
 mod cli_networks;
+mod cli_watch;
 mod dropout;
 mod edges;
 mod exchange;

@@ -5,8 +5,21 @@ use std::path::Path;
 use std::process::Command;
 
 /// What only the program needs.
-const PROGRAM: [&str; 10] =
-    ["clap", "csv", "fs4", "humantime", "indicatif", "plotters", "pytorch-reader", "tiny-skia", "toml", "zip"];
+const PROGRAM: [&str; 13] = [
+    "base64",
+    "clap",
+    "crc32c",
+    "csv",
+    "fs4",
+    "humantime",
+    "indicatif",
+    "maud",
+    "plotters",
+    "pytorch-reader",
+    "tiny-skia",
+    "toml",
+    "zip",
+];
 
 /// Names of the crates that are built with these flags, on any system.
 fn crates(flags: &[&str]) -> BTreeSet<String> {

@@ -139,6 +139,7 @@ const GROUPS: [Group; 16] = [
             "betas",
             "weight_decay",
             "clip_norm",
+            "ema",
             "freeze",
             "rate_of",
         ],

@@ -61,12 +61,12 @@ const PICTURES: [(&str, &str); 10] = [
 const ROWS: usize = 40;
 
 const STYLE: &str = "
-:root { color-scheme: light dark; --line: #8884; }
+:root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.6rem; margin: .5rem 0 0; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
 .result { font-size: 2.4rem; font-weight: 600; } .note { opacity: .75; } .bad { color: #c62828; font-weight: 600; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid #8884; vertical-align: top; }
 td.n, th.n { text-align: right; } .wide { overflow-x: auto; } code { overflow-wrap: anywhere; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.5rem; }
 figure { margin: 0; } figure img { max-width: 100%; max-height: 44rem; background: #fff; } figcaption { opacity: .75; font-size: .9rem; }
