@@ -52,6 +52,27 @@ pub fn decode_face(path: &Path, preprocess: &Preprocess) -> Result<Face> {
     face.map_err(|message| Error::Image { path: path.to_path_buf(), message })
 }
 
+/// Width and height of an image that [`decode_face`] could read, by its header alone, as it lies in the file; `None` if it is
+/// no longer what it was.
+pub(crate) fn dimensions(path: &Path) -> Option<(u32, u32)> {
+    fn of(reader: impl BufRead + Seek, format: ImageFormat) -> Option<(u32, u32)> {
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_ALLOC);
+        let mut reader = ImageReader::with_format(reader, format);
+        reader.limits(limits);
+        Some(reader.into_decoder().ok()?.dimensions())
+    }
+    let file = File::open(path).ok()?;
+    if file.metadata().ok()?.len() > MAX_JPEG_BYTES {
+        return None;
+    }
+    let mut reader = BufReader::new(file);
+    match ImageReader::new(&mut reader).with_guessed_format().ok()?.format()? {
+        ImageFormat::Png => of(Essential::new(reader), ImageFormat::Png),
+        format => of(reader, format),
+    }
+}
+
 fn decode(file: File, preprocess: &Preprocess) -> Result<Face, String> {
     let size = file.metadata().map_err(|e| format!("cannot be read: {e}"))?.len();
     if size == 0 {

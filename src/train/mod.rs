@@ -1,5 +1,6 @@
 //! Training: the plan of a step, the loop around it, what a run leaves behind.
 
+mod averages;
 mod checkpoints;
 mod chunk;
 mod collapse;
@@ -22,6 +23,8 @@ mod report;
 mod run;
 #[cfg(feature = "program")]
 mod run_folder;
+#[cfg(test)]
+mod shortage;
 mod start;
 mod state;
 mod step;

@@ -1,12 +1,15 @@
 //! One training step on a device: embed, select triplets, loss, gradients, update.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 
+use super::averages::{averaged, with_averages};
+#[cfg(test)]
+use super::shortage;
 use super::state::{Progress, ROLES};
 use super::step::{self, Buffers, Chunks, NOWHERE, Step};
 use super::{Compatible, Config, RunState, TrainingState, choose_chunk};
@@ -14,7 +17,7 @@ use crate::data::prefetch::HostBatch;
 use crate::executor::{Executor, Options, Pending};
 use crate::model::Model;
 use crate::op::Stat;
-use crate::optim::{AVERAGE, Rate};
+use crate::optim::Rate;
 use crate::plan::{BufferSpec, Plan, Role};
 use crate::session::{OF_THE_LOSS, WEIGHTS, load_weights, store_of, weights_of};
 use crate::store::Store;
@@ -412,18 +415,8 @@ impl Trainer {
             return Ok(self.store.download(&WEIGHTS)?.map(|tensors| weights_of(tensors, metadata)));
         }
         let wanted = |spec: &BufferSpec| WEIGHTS.contains(&spec.role) || averaged(&spec.name).is_some();
-        Ok(self.store.download_those(wanted)?.map(|tensors| {
-            let (averages, mut tensors): (Vec<_>, Vec<_>) =
-                tensors.into_iter().partition(|tensor| tensor.spec.role == Role::State);
-            let mut averages: HashMap<String, Vec<f32>> =
-                averages.into_iter().filter_map(|t| Some((averaged(&t.spec.name)?.to_string(), t.data))).collect();
-            for tensor in &mut tensors {
-                if let Some(average) = averages.remove(&tensor.spec.name) {
-                    tensor.data = average;
-                }
-            }
-            weights_of(tensors, metadata)
-        }))
+        let tensors = self.store.download_those(wanted)?;
+        Ok(tensors.map(|tensors| weights_of(with_averages(tensors), metadata)))
     }
 
     /// Whether what is saved and measured is the moving average of the weights, and no longer the weights themselves.
@@ -497,36 +490,4 @@ fn place(store: &Store, plan: Plan, buffers: Buffers) -> Result<Box<dyn Executor
     dloss[Stat::Loss.index()] = 1.0;
     executor.write(buffers.dloss, &dloss)?;
     Ok(executor)
-}
-
-/// A device that runs out of memory, for tests: no device does so when it is told to.
-#[cfg(test)]
-pub(super) mod shortage {
-    use std::cell::Cell;
-
-    use crate::{Error, Result};
-
-    thread_local! {
-        /// Steps of this thread's trainers before the shortage, and how many it lasts.
-        pub(crate) static COMING: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
-    }
-
-    pub(super) fn strike() -> Result<()> {
-        match COMING.get() {
-            (_, 0) => Ok(()),
-            (0, left) => {
-                COMING.set((0, left - 1));
-                Err(Error::Memory("the device has no memory left".into()))
-            }
-            (steps, left) => {
-                COMING.set((steps - 1, left));
-                Ok(())
-            }
-        }
-    }
-}
-
-/// The parameter whose average a state of this name is, if it is one.
-fn averaged(state: &str) -> Option<&str> {
-    state.strip_suffix(AVERAGE)?.strip_suffix('/')
 }

@@ -43,7 +43,7 @@ fn plans() -> Vec<Plan> {
         }
     }
     for optimiser in [OptimiserKind::AdaGrad, OptimiserKind::Sgd, OptimiserKind::RmsProp, OptimiserKind::Adam] {
-        let config = Config::default().with(|c| (c.optimiser, c.clip_norm) = (Some(optimiser), Some(1.0)));
+        let config = Config::default().with(|c| (c.optimiser, c.clip_norm, c.ema) = (Some(optimiser), Some(1.0), 0.9));
         let arcface = config.clone().with(|c| (c.loss, c.classes) = (LossKind::ArcFace, 5));
         for config in [config.clone(), config.with(|c| c.chunk = Some(3)), arcface] {
             plans.extend(models().map(|model| Trainer::plan(&model, &config, 8).unwrap()));

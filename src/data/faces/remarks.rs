@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::FaceSet;
 use crate::Result;
+use crate::data::decode::dimensions;
 use crate::text::{count, listed};
 
 /// Examples that a sentence gives.
@@ -26,7 +27,7 @@ impl FaceSet {
             return None;
         }
         let chosen = self.paths.iter().step_by(self.paths.len().div_ceil(SAMPLE));
-        let mut sizes: Vec<(u32, u32)> = chosen.filter_map(|path| image::image_dimensions(path).ok()).collect();
+        let mut sizes: Vec<(u32, u32)> = chosen.filter_map(|path| dimensions(path)).collect();
         sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
         let (width, height) = *sizes.get(sizes.len() / 2)?;
         let times = |side: u32, input: u32| f64::from(side) / f64::from(input);

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::data::testing::noise_faces;
 use crate::net::find;
-use crate::train::trainer::shortage::COMING;
+use crate::train::shortage::COMING;
 use crate::train::{Config, InMemory, Observer, Summary, train};
 use crate::{Engine, Result};
 

@@ -144,11 +144,12 @@ fn text(message: &mut Vec<u8>, field: u8, content: &str) {
 }
 
 fn varint(message: &mut Vec<u8>, mut value: u64) {
+    // Seven bits a byte, the lowest first; the eighth says that more follow.
     while value >= 0x80 {
-        message.push((value & 0x7F) as u8 | 0x80);
+        message.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    message.push(value as u8);
+    message.push(value.to_le_bytes()[0]);
 }
 
 /// A record of the file.

@@ -405,7 +405,9 @@ impl Output for RunFolder {
     }
 
     fn save_state(&mut self, state: TrainingState) -> Result<()> {
-        states::save(&self.states(), &state)
+        // What comes before the state is not made again.
+        let written = self.events.as_mut().map_or(Ok(()), Events::flush);
+        states::save(&self.states(), &state).and(written)
     }
 
     fn skipped(&mut self, image: &SkippedImage) -> Result<()> {
