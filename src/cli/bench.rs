@@ -68,7 +68,9 @@ impl Bench {
             }
         }
         if wanted(&format!("{} inference training step", network.name)) {
-            printer.measure(network.name, || bench::network(&engine, &model, &Config::default(), ceilings))?;
+            // The step with the optimiser that the network is trained with.
+            let config = Config::default().with(|c| c.network = network.name.to_string()).with_recipe();
+            printer.measure(network.name, || bench::network(&engine, &model, &config, ceilings))?;
         }
         let rows = printer.rows;
         if rows.is_empty() {
