@@ -120,7 +120,10 @@ impl FaceFolder {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.ignored > 0 {
-            remarks.push(format!("{} files are no images and were left out", self.ignored));
+            remarks.push(match self.ignored {
+                1 => "1 file is no image and was left out".to_string(),
+                files => format!("{files} files are no images and were left out"),
+            });
         }
         if !self.nobody.is_empty() {
             let folders =

@@ -116,7 +116,11 @@ fn split_as_reserved(set: &FaceSet) -> Result<Split> {
         }
     }
     let singles = set.reserved().len() - held_out.len();
-    let warning = (singles > 0).then(|| format!("{singles} people to measure on have a single image and are left out"));
+    let warning = match singles {
+        0 => None,
+        1 => Some("1 person to measure on has a single image and is left out".to_string()),
+        _ => Some(format!("{singles} people to measure on have a single image and are left out")),
+    };
     Ok(Split { train, held_out, warning })
 }
 
@@ -143,7 +147,7 @@ mod tests {
         let set = flat_faces(&[2, 2, 1, 2, 3, 1]).reserving(vec![3, 4, 5]);
         let split = split_people(&set, HeldOut::default(), 7).unwrap();
         assert_eq!((split.train, split.held_out), (vec![0, 1, 2], vec![3, 4]));
-        assert!(split.warning.unwrap().starts_with("1 people to measure on"));
+        assert!(split.warning.unwrap().starts_with("1 person to measure on"));
         for (reserved, what) in [(vec![3, 5], "to measure on 1 have"), (vec![0, 1, 3], "to train on 1 have")] {
             let set = flat_faces(&[2, 2, 1, 2, 3, 1]).reserving(reserved);
             let text = split_people(&set, HeldOut::default(), 7).unwrap_err().to_string();

@@ -102,7 +102,7 @@ pub struct Config {
     pub input: Option<[u32; 2]>,
 
     /// Dimensions of an embedding [default: the network's own, 128 for most].
-    #[cfg_attr(feature = "program", arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(1..=4096)))]
+    #[cfg_attr(feature = "program", arg(long, value_name = "DIM", value_parser = clap::value_parser!(u32).range(2..=4096)))]
     pub embedding: Option<u32>,
 
     /// How bytes become floats [default: fixed, or that of the starting weights].
@@ -389,6 +389,9 @@ impl Config {
                 "batches with P = {} and K = {} hold no triplet; give at least 2 people (`people`) and 2 images of each (`images`)",
                 self.people, self.images
             ));
+        }
+        if self.embedding.is_some_and(|dimensions| dimensions < 2) {
+            return usage("`embedding` must be at least 2: a unit vector of one dimension is 1 or -1; 128 is usual");
         }
         // Squared distances of embeddings of length 1 are at most 4.
         if !(self.margin > 0.0 && self.margin <= 4.0) {

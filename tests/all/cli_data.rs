@@ -43,7 +43,7 @@ fn a_validation_folder_is_what_is_measured_on_and_a_resumed_run_keeps_it() {
     fs::rename(dir.path().join("others").join(val), dir.path().join("others").join(person)).unwrap();
     let (out, err) = said(dir.path(), &format!("train --data faces --val others {SMALL}"));
     assert!(out.contains("split     4 people to train on, 3 held out"), "{out}");
-    assert!(err.contains("1 people of others are in faces, too") && err.contains(person.as_str()), "{err}");
+    assert!(err.contains("1 of the people in others are in faces, too") && err.contains(person.as_str()), "{err}");
     let run_folder = dir.path().join("runs/train/run");
     let held_out = fs::read_to_string(run_folder.join("held_out.txt")).unwrap();
     assert_eq!(held_out.lines().filter(|name| name.starts_with("val_")).count(), 3);

@@ -78,7 +78,7 @@ impl Source {
                 let twice = folder.hold_out(FaceFolder::scan_as(val, config.layout)?)?;
                 if !twice.is_empty() {
                     hint!(
-                        "warning: {} people of {} are in {}, too, and are not measured on: {}",
+                        "warning: {} of the people in {} are in {}, too, and are not measured on: {}",
                         twice.len(),
                         val.display(),
                         dir.display(),

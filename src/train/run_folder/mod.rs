@@ -187,15 +187,17 @@ impl RunFolder {
     }
 
     /// Checks that the disk has space for what a run writes: two weights files and a temporary one of `weights` bytes each,
-    /// and as many states of `state` bytes.
+    /// and as many states of `state` bytes, and some pictures and tables.
     ///
     /// # Errors
     /// It has not.
     pub fn check_space(&self, weights: u64, state: u64) -> Result<()> {
         const FILES: u64 = 3;
+        // Pictures, the page with them, and tables.
+        const OTHERS: u64 = 16 << 20;
         // Where the system does not tell, the run itself will find out.
         let Ok(free) = fs4::available_space(&self.path) else { return Ok(()) };
-        let needed = FILES * (weights + state);
+        let needed = FILES * (weights + state) + OTHERS;
         if free >= needed {
             return Ok(());
         }
