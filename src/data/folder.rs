@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::layout::Layout;
 use self::tree::Tree;
+pub(crate) use self::tree::is_readable;
 use super::skipped::SkippedImage;
 use crate::text::listed;
 use crate::{Error, Result};

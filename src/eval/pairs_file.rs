@@ -1,26 +1,11 @@
-//! LFW's lists of pairs: `pairsDevTrain.txt` and `pairsDevTest.txt` (View 1, one set), `pairs.txt` (View 2, ten sets).
+//! Lists of pairs: LFW's `pairsDevTrain.txt` and `pairsDevTest.txt` (View 1, one set) and `pairs.txt` (View 2, ten sets), and
+//! lists of two files and whether they show one person.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub use super::images::ImageName;
+use super::images::stays_below;
 use crate::{Error, Result};
-
-/// One image of one person: `Name/Name_0001.jpg`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ImageName {
-    /// The person; also the folder.
-    pub person: String,
-    /// Number of the image, from 1.
-    pub number: u32,
-}
-
-impl ImageName {
-    /// Where the image is below the folder of all people.
-    pub fn path(&self, folder: &Path) -> PathBuf {
-        folder.join(&self.person).join(format!("{}_{:04}.jpg", self.person, self.number))
-    }
-}
 
 /// Two images, and whether one person is on both.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,61 +26,140 @@ pub struct PairsFile {
 }
 
 impl PairsFile {
-    /// Reads a list. Its first line gives the number of pairs of each kind, or the number of sets before it; then come
-    /// for each set the lines `name n1 n2` (the same person) and `name1 n1 name2 n2` (different people), separated by
-    /// tabs.
+    /// Reads a list, in one of two forms:
+    ///
+    /// - LFW's: the first line gives the number of pairs of each kind, perhaps with the number of sets before it; then come
+    ///   lines `name n1 n2` (one person) and `name1 n1 name2 n2` (different people). Names with blanks need tabs between the
+    ///   fields. With several sets, each is an equal part of the list; within a set any order and any number of either kind
+    ///   is taken.
+    /// - files: lines `path path same`, separated by commas, tabs or blanks, where `same` is 1 or 0, perhaps with a fourth field
+    ///   that names the set and a first line that names the columns. Paths are below the folder of the images.
     ///
     /// # Errors
     /// The file cannot be read, or is no such list; the message names the line.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|e| match e.kind() {
-            ErrorKind::InvalidData => Error::Data(format!(
-                "{} is not a text file; give a list of pairs such as LFW's pairs.txt",
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+            return Err(Error::Data(format!("{} is in UTF-16; save it as UTF-8", path.display())));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Error::Data(format!(
+                "{} is not a text file in UTF-8; give a list of pairs such as LFW's pairs.txt",
                 path.display()
-            )),
-            _ => Error::io("read", path)(e),
+            ))
         })?;
         let fail = |line: usize, what: String| {
             Error::Data(format!(
-                "{} line {line}: {what}; give a list of pairs in LFW's format, such as pairsDevTest.txt",
+                "{} line {line}: {what}; give a list of pairs in LFW's format, such as pairsDevTest.txt, or lines such as \
+                 a/1.jpg,b/2.jpg,0",
                 path.display()
             ))
         };
-        let mut lines = text.lines().zip(1usize..).filter(|(line, _)| !line.trim().is_empty());
-        let header = lines.next().map_or("", |(line, _)| line);
-        let numbers: Option<Vec<usize>> = header.split_whitespace().map(|word| word.parse().ok()).collect();
-        let (sets, each) = match numbers.as_deref() {
-            Some(&[each]) => (1, each),
-            Some(&[sets, each]) => (sets, each),
-            _ => return Err(fail(1, format!("expected the number of pairs, found \"{}\"", shortened(header)))),
-        };
-        if sets == 0 || each == 0 || sets.saturating_mul(each) > text.len() {
-            return Err(fail(1, format!("{sets} sets of {each} pairs of each kind cannot be in this file")));
+        let text = text.trim_start_matches('\u{feff}');
+        let lines = || text.lines().zip(1usize..).filter(|(line, _)| !line.trim().is_empty());
+        let first = lines().next().map_or("", |(line, _)| line);
+        let numbers: Option<Vec<usize>> = first.split_whitespace().map(|word| word.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[_]) => Self::lfw(lines().skip(1).collect(), 1, &fail),
+            Some(&[sets, each]) => {
+                if sets == 0 || each == 0 || sets.saturating_mul(each) > text.len() {
+                    return Err(fail(1, format!("{sets} sets of {each} pairs of each kind cannot be in this file")));
+                }
+                Self::lfw(lines().skip(1).collect(), sets, &fail)
+            }
+            _ => Self::files(lines().collect(), &fail),
         }
-        let mut pairs = Vec::with_capacity(2 * sets * each);
+    }
+
+    /// LFW's form, behind its first line.
+    fn lfw(lines: Vec<(&str, usize)>, sets: usize, fail: &impl Fn(usize, String) -> Error) -> Result<Self> {
+        let mut pairs = Vec::with_capacity(lines.len());
+        let end = lines.last().map_or(1, |(_, number)| *number);
         for (line, number) in lines {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let image = |person: &str, n: &str| Some(ImageName { person: person.to_string(), number: n.parse().ok()? });
+            let words: Vec<&str> = match line.contains('\t') {
+                true => line.trim().split('\t').map(str::trim).collect(),
+                false => line.split_whitespace().collect(),
+            };
+            let image =
+                |person: &str, n: &str| Some(ImageName::Numbered { person: person.into(), number: n.parse().ok()? });
             let pair = match words[..] {
                 [name, n1, n2] => image(name, n1).zip(image(name, n2)).map(|pair| (pair, true)),
-                [name1, n1, name2, n2] => image(name1, n1).zip(image(name2, n2)).map(|pair| (pair, false)),
+                [name1, n1, name2, n2] => image(name1, n1).zip(image(name2, n2)).map(|pair| (pair, name1 == name2)),
                 _ => None,
             };
             let ((a, b), same) =
                 pair.ok_or_else(|| fail(number, format!("expected a pair, found \"{}\"", shortened(line))))?;
-            // A set is so many pairs of one person, then so many of two.
-            if same != (pairs.len() / each).is_multiple_of(2) {
-                let kind = if same { "one person" } else { "two people" };
-                return Err(fail(number, format!("a pair of {kind} is out of place among sets of {each} and {each}")));
-            }
-            pairs.push(NamedPair { a, b, same });
+            pairs.push(checked(NamedPair { a, b, same }, number, fail)?);
         }
-        if pairs.len() != 2 * sets * each {
-            let end = text.lines().count();
-            return Err(fail(end, format!("the list ends after {} of {} pairs", pairs.len(), 2 * sets * each)));
+        if pairs.is_empty() || pairs.len() < sets {
+            return Err(fail(end, format!("the list ends after {} pairs", pairs.len())));
         }
-        Ok(Self { sets: pairs.chunks(2 * each).map(<[NamedPair]>::to_vec).collect() })
+        if !pairs.len().is_multiple_of(sets) {
+            let message = format!("{} pairs are not {sets} sets of equal size", pairs.len());
+            return Err(fail(end, message));
+        }
+        Ok(Self { sets: pairs.chunks(pairs.len() / sets).map(<[NamedPair]>::to_vec).collect() })
     }
+
+    /// Two files a line.
+    fn files(lines: Vec<(&str, usize)>, fail: &impl Fn(usize, String) -> Error) -> Result<Self> {
+        let first = lines.first().map_or("", |(line, _)| line);
+        let separator = [',', '\t', ';'].into_iter().find(|&separator| first.contains(separator));
+        let fields = |line: &'_ str| -> Vec<String> {
+            let clean = |field: &str| field.trim().trim_matches('"').to_string();
+            separator
+                .map_or_else(|| line.split_whitespace().map(clean).collect(), |s| line.split(s).map(clean).collect())
+        };
+        let mut sets: Vec<(String, Vec<NamedPair>)> = Vec::new();
+        for (at, (line, number)) in lines.iter().enumerate() {
+            let words = fields(line);
+            let same = |word: &str| match word.to_lowercase().as_str() {
+                "1" | "true" | "same" => Some(true),
+                "0" | "false" | "different" => Some(false),
+                _ => None,
+            };
+            let read = match &words[..] {
+                [a, b, kind] => same(kind).map(|same| (a, b, same, "")),
+                [a, b, kind, set] => same(kind).map(|same| (a, b, same, set.as_str())),
+                _ => None,
+            };
+            let Some((a, b, same, set)) = read else {
+                // A line of names.
+                if at == 0 && words.len() >= 3 {
+                    continue;
+                }
+                let what = if at == 0 { "the number of pairs" } else { "a pair" };
+                return Err(fail(*number, format!("expected {what}, found \"{}\"", shortened(line))));
+            };
+            let pair = NamedPair { a: ImageName::File(a.clone()), b: ImageName::File(b.clone()), same };
+            let pair = checked(pair, *number, fail)?;
+            match sets.iter_mut().find(|(name, _)| name == set) {
+                Some((_, pairs)) => pairs.push(pair),
+                None => sets.push((set.to_string(), vec![pair])),
+            }
+        }
+        match sets.is_empty() {
+            true => Err(fail(1, format!("expected the number of pairs, found \"{}\"", shortened(first)))),
+            false => Ok(Self { sets: sets.into_iter().map(|(_, pairs)| pairs).collect() }),
+        }
+    }
+}
+
+/// Refuses a pair of an image with itself, and names that leave the folder.
+fn checked(pair: NamedPair, line: usize, fail: &impl Fn(usize, String) -> Error) -> Result<NamedPair> {
+    if pair.a == pair.b {
+        return Err(fail(line, format!("{} is paired with itself", pair.a)));
+    }
+    for image in [&pair.a, &pair.b] {
+        let name = match image {
+            ImageName::Numbered { person, .. } => person,
+            ImageName::File(path) => path,
+        };
+        if !stays_below(name) {
+            return Err(fail(line, format!("{image} leaves the folder of the images")));
+        }
+    }
+    Ok(pair)
 }
 
 /// The beginning of a line, for messages.
@@ -104,40 +168,4 @@ fn shortened(line: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<PairsFile> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), text).unwrap();
-        PairsFile::read(file.path())
-    }
-
-    #[test]
-    fn both_views_are_read() {
-        let view1 = read("1\nAda\t1\t2\nAda\t1\tGrace\t3\n").unwrap();
-        assert_eq!(view1.sets.len(), 1);
-        let [same, different] = &view1.sets[0][..] else { panic!("two pairs") };
-        assert!(same.same && !different.same);
-        assert_eq!(same.a.path(Path::new("lfw")), Path::new("lfw/Ada/Ada_0001.jpg"));
-        assert_eq!(different.b, ImageName { person: "Grace".into(), number: 3 });
-        let view2 = read("2\t1\nA\t1\t2\nA\t1\tB\t1\nC\t1\t2\nC\t1\tD\t1\n").unwrap();
-        assert_eq!(view2.sets.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
-    }
-
-    #[test]
-    fn what_is_no_list_of_pairs_is_refused_with_the_line() {
-        for (text, part) in [
-            ("", "line 1: expected the number of pairs, found \"\""),
-            ("hello\n", "line 1: expected the number of pairs, found \"hello\""),
-            ("1\nAda\t1\n", "line 2: expected a pair, found \"Ada\t1\""),
-            ("1\nAda\tx\t2\n", "line 2: expected a pair"),
-            ("1\nAda\t1\t2\n", "the list ends after 1 of 2 pairs"),
-            ("1\nAda\t1\tBo\t2\nAda\t1\t2\n", "line 2: a pair of two people is out of place"),
-            ("99999999999\nAda\t1\t2\n", "line 1: 1 sets of 99999999999 pairs"),
-        ] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(error.contains(part), "{error}");
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::rates::mean_and_deviation;
 use crate::data::faces::FaceSet;
 use crate::{Error, Result};
 
@@ -149,8 +150,10 @@ pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Re
 pub struct CrossValidated {
     /// Mean over the sets, each at the threshold that was chosen on all others.
     pub accuracy: f64,
-    /// Standard error of that mean: the sets' standard deviation (divisor n - 1) by the square root of their number.
+    /// Standard error of that mean: [`standard_deviation`](Self::standard_deviation) by the square root of the number of sets.
     pub standard_error: f64,
+    /// Standard deviation of the sets' accuracies (divisor n - 1).
+    pub standard_deviation: f64,
     /// The threshold for each set.
     pub thresholds: Vec<f32>,
 }
@@ -172,10 +175,9 @@ pub fn cross_validated(sets: &[Vec<(f32, bool)>]) -> Result<CrossValidated> {
     };
     let thresholds: Vec<f32> = (0..sets.len()).map(|set| best_threshold(&others(set))).collect();
     let rates: Vec<f64> = sets.iter().zip(&thresholds).map(|(scored, &t)| right(scored, t)).collect();
-    let n = rates.len() as f64;
-    let accuracy = rates.iter().sum::<f64>() / n;
-    let variance = rates.iter().map(|r| (r - accuracy).powi(2)).sum::<f64>() / (n - 1.0);
-    Ok(CrossValidated { accuracy, standard_error: (variance / n).sqrt(), thresholds })
+    let (accuracy, standard_deviation) = mean_and_deviation(&rates)?;
+    let standard_error = standard_deviation / (rates.len() as f64).sqrt();
+    Ok(CrossValidated { accuracy, standard_error, standard_deviation, thresholds })
 }
 
 /// Part of `scored` that `distance < threshold` classifies rightly.

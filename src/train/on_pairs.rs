@@ -10,7 +10,8 @@ use super::Observer;
 use super::embed::embed;
 use crate::data::decode::decode_face;
 use crate::data::preprocess::{Face, Preprocess};
-use crate::eval::pairs_file::{ImageName, PairsFile};
+use crate::eval::images::{ImageName, Images};
+use crate::eval::pairs_file::PairsFile;
 use crate::eval::verification::{Pair, squared_distance};
 use crate::session::Session;
 use crate::{Error, Result};
@@ -33,8 +34,9 @@ impl OnPairs {
         let mut rows: BTreeMap<&ImageName, Option<usize>> = BTreeMap::new();
         rows.extend(named.iter().flat_map(|pair| [(&pair.a, None), (&pair.b, None)]));
         let names: Vec<&ImageName> = rows.keys().copied().collect();
-        let decoded: Vec<Result<Face>> =
-            names.par_iter().map(|name| decode_face(&name.path(dir), preprocess)).collect();
+        let images = Images::new(dir);
+        let decode = |name: &&ImageName| decode_face(&images.find(name).map_err(Error::Data)?, preprocess);
+        let decoded: Vec<Result<Face>> = names.par_iter().map(decode).collect();
         let (mut faces, mut failures) = (Vec::new(), Vec::new());
         for (name, face) in names.into_iter().zip(decoded) {
             match face {

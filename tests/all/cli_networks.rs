@@ -1,8 +1,5 @@
 //! The program as a stranger meets it: networks, their tables, and measuring weights. See `cli.rs` for the rest.
 
-use std::fs;
-use std::path::Path;
-
 use crate::support::program::*;
 use predicates::prelude::*;
 use tempfile::tempdir;
@@ -44,37 +41,4 @@ fn training_takes_another_network_and_size_and_its_weights_keep_them() {
     assert!(mean.iter().any(|x| *x != 0.0));
     let out = "export runs/train/run/weights/best.safetensors --out theirs.safetensors";
     run(dir.path(), out).success().stdout(predicate::str::contains("with the names of"));
-}
-
-/// Images in LFW's layout, and a list of pairs of them.
-fn lfw(dir: &Path) {
-    for (person, shade) in [("Ada", 40u8), ("Grace", 120), ("Mary_Ann", 220)] {
-        fs::create_dir_all(dir.join("lfw").join(person)).unwrap();
-        for number in 1..=2u8 {
-            let image = image::RgbImage::from_pixel(32, 32, image::Rgb([shade, shade / 2, shade + 3 * number]));
-            image.save(dir.join("lfw").join(person).join(format!("{person}_000{number}.jpg"))).unwrap();
-        }
-    }
-    let pairs =
-        "3\nAda\t1\t2\nGrace\t1\t2\nMary_Ann\t1\t2\nAda\t1\tGrace\t1\nAda\t2\tMary_Ann\t1\nGrace\t2\tMary_Ann\t2\n";
-    fs::write(dir.join("pairs.txt"), pairs).unwrap();
-}
-
-#[test]
-fn eval_measures_weights_on_a_list_of_pairs() {
-    let dir = tempdir().unwrap();
-    run(dir.path(), TINY).success();
-    fs::rename(dir.path().join("runs/train/run/weights/best.safetensors"), dir.path().join("w.safetensors")).unwrap();
-    lfw(dir.path());
-    let eval = "eval w.safetensors --device cpu --data lfw --pairs pairs.txt";
-    let said = run(dir.path(), eval).success().stderr("");
-    said.stdout(predicate::str::contains("6 of 6").and(predicate::str::contains("accuracy")));
-    fs::remove_file(dir.path().join("lfw/Ada/Ada_0002.jpg")).unwrap();
-    let said = run(dir.path(), eval).success().stderr(predicate::str::contains("1 of 6 images cannot be used"));
-    said.stdout(predicate::str::contains("4 of 6"));
-    let other = |from: &str, to: &str| run(dir.path(), &eval.replace(from, to));
-    refused(other("--data lfw", "--data none"), 1, &["none of the 6 images", "can be used in none"]);
-    refused(other("pairs.txt", "w.safetensors"), 1, &["w.safetensors"]);
-    refused(other("pairs.txt", "none.txt"), 1, &["cannot read none.txt"]);
-    refused(other("eval w", "eval v"), 1, &["cannot read v.safetensors"]);
 }

@@ -108,7 +108,7 @@ impl Scan {
             }
             match std::fs::metadata(&path) {
                 Ok(meta) if meta.is_dir() => folders.push(path),
-                Ok(meta) if meta.is_file() && (has_extension(&path, &READABLE) || looks_readable(&path)) => {
+                Ok(meta) if meta.is_file() && (is_readable(&path) || looks_readable(&path)) => {
                     tree.images.push(path);
                 }
                 Ok(meta) if meta.is_file() && has_extension(&path, &UNREADABLE) => {
@@ -137,6 +137,11 @@ impl Scan {
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with('.') || LITTER.contains(&name.as_ref())
+}
+
+/// Whether a file has the extension of a format that can be read.
+pub(crate) fn is_readable(path: &Path) -> bool {
+    has_extension(path, &READABLE)
 }
 
 fn has_extension(path: &Path, list: &[&str]) -> bool {
