@@ -35,7 +35,7 @@ impl Recipe {
     /// The recipe of a network with a loss.
     pub fn of(network: &str, loss: LossKind) -> Self {
         match (network, loss) {
-            ("nn1" | "nn2" | "nn3" | "nn4", _) => Self::ADAM,
+            ("nn1" | "nn2" | "nn3" | "nn4" | "nns1", _) => Self::ADAM,
             (_, LossKind::Triplet) => Self::ADAGRAD,
             (_, LossKind::Softmax | LossKind::ArcFace) => Self::CLASSES,
         }
