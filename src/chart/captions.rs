@@ -83,4 +83,12 @@ mod tests {
         assert!(dark(GAP + 2 * (20 + GAP)), "the text is missing");
         assert!(captioned_rows(&[], &[]).is_err());
     }
+
+    #[test]
+    fn names_in_any_script_are_drawn_as_far_as_the_font_goes() {
+        let picture = RgbImage::new(4, 4);
+        for name in ["Zo\u{eb}", "\u{674e}\u{1f600}", "a\u{202e}b", ""] {
+            captioned_rows(&["anchor"], &[(vec![picture.clone()], name.to_string())]).unwrap();
+        }
+    }
 }

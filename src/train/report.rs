@@ -194,7 +194,7 @@ pub struct Setup<'a> {
     pub params: u64,
     /// Multiply-adds of one image.
     pub macs: u64,
-    /// Bytes of a step's plan on the device.
+    /// Bytes of a step's plan on the device, and of the evaluation beside it.
     pub bytes: u64,
     /// Pairs of an evaluation; 0 without held-out people.
     pub pairs: usize,
