@@ -123,9 +123,12 @@ impl PairsFile {
                 [a, b, kind, set] => same(kind).map(|same| (a, b, same, set.as_str())),
                 _ => None,
             };
+            // Names of columns: "same" may be one of them, but files have extensions.
+            let names = at == 0 && words.len() >= 3 && words[..2].iter().all(|word| !word.contains('.'));
+            let is_kind = words.get(2).is_some_and(|word| word.eq_ignore_ascii_case("same"));
+            let read = read.filter(|_| !(names && is_kind));
             let Some((a, b, same, set)) = read else {
-                // A line of names.
-                if at == 0 && words.len() >= 3 {
+                if names {
                     continue;
                 }
                 let what = if at == 0 { "the number of pairs" } else { "a pair" };

@@ -36,6 +36,7 @@ fn lists_are_taken_as_people_have_them() {
     assert_eq!(sizes("x/1.jpg x/2.jpg 1\nx/1.jpg y/1.png 0\n"), [2]);
     assert_eq!(sizes("x 1.jpg\tx 2.jpg\tsame\nx 1.jpg\ty.png\tdifferent\n"), [2]);
     assert_eq!(sizes("a,b,same,fold\n1,2,1,A\n1,3,0,A\n4,5,1,B\n"), [2, 1]);
+    assert_eq!(sizes("1,2,1\n1,3,0\n"), [2], "files without extensions");
 }
 
 #[test]
