@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::data::testing::noise_faces;
 use crate::net::find;
+use crate::op::Mining;
 use crate::train::shortage::COMING;
 use crate::train::{Config, InMemory, Observer, Summary, train};
 use crate::{Engine, Result};
@@ -23,6 +24,8 @@ fn run(chunk: Option<u32>, times: u32) -> (Result<Summary>, InMemory, Vec<String
     let set = Arc::new(noise_faces(&[3; 6], 64));
     let config = Config::default().with(|c| {
         (c.people, c.images, c.epochs, c.chunk) = (4, 3, 1, chunk);
+        // Every triplet, all of them active: where negatives are chosen, the last bit of a distance may decide.
+        (c.mining, c.margin, c.learning_rate) = (Mining::BatchAll, 4.0, Some(0.01));
     });
     let model = find("zf64").unwrap().model().unwrap();
     let (mut output, mut warnings) = (InMemory::default(), Warnings::default());
