@@ -159,7 +159,7 @@ fn weights_and_statistics_after_one_and_five_steps_are_those_of_the_whole_batch(
                     let error = difference(weights, expected)
                         .max(difference(std::slice::from_ref(statistics), std::slice::from_ref(expected_statistics)));
                     let device = engine.describe();
-                    assert!(error < 1e-6, "{device}: {optimiser:?}, chunks of {chunk}: off by {error:.2e}");
+                    assert!(error < 2e-6, "{device}: {optimiser:?}, chunks of {chunk}: off by {error:.2e}");
                 }
             }
         }
