@@ -12,7 +12,7 @@
 // needs      nothing beyond default limits; no barrier
 // order      no sums beyond a + scale * b
 // uses       index.wgsl: ITEMS, Invocation, item_index
-// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, rectified
 
 struct Params {
     len: u32,
@@ -32,7 +32,7 @@ fn add(invocation: Invocation) {
     if i < p.len / LANES {
         var sum = a[i] + p.scale * b[i];
         if RELU {
-            sum = select(sum, F(0.0), sum < F(0.0)); // not max: a NaN must stay one
+            sum = rectified(sum);
         }
         y[i] = sum;
     }

@@ -17,7 +17,7 @@
 // order      no sums
 // uses       finite.wgsl: is_finite
 // uses       index.wgsl: ITEMS, Invocation, item_index, part_start
-// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, rectified
 
 struct Params {
     rows: u32,
@@ -67,7 +67,7 @@ fn batch_norm(invocation: Invocation) {
             let j = row * c + channel;
             var value = ((x[j] - first) - centre) * scale + shift;
             if RELU {
-                value = select(value, F(0.0), value < F(0.0)); // not max: a NaN must stay one
+                value = rectified(value);
             }
             y[j] = value;
         }

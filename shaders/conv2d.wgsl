@@ -13,7 +13,7 @@
 // overrides  RELU
 // needs      nothing beyond default limits; barriers in uniform control flow
 // order      sums r, s, i in that order, then adds b
-// uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
+// uses       conv2d.wgsl: View, p, read_origin, rectified, view_dx, view_forward, write_origin
 // uses       index.wgsl: group_index
 
 // One workgroup computes 64 pixels of 64 channels, 4 x 4 per invocation. Sixteen positions of the sum at a time pass
@@ -100,7 +100,7 @@ fn forward(tile: u32, lane: u32, v: View, bias: vec4<f32>) {
         let row = first + lane / 16u * 4u + m;
         var sum = acc[m] + bias;
         if RELU {
-            sum = select(sum, vec4(0.0), sum < vec4(0.0)); // not max: a NaN must stay one
+            sum = rectified(sum);
         }
         for (var c = 0u; c < 4u; c++) {
             if row < v.rows && col + c < v.cols {

@@ -15,7 +15,7 @@
 // order      sums r, s in that order, then adds b
 // uses       conv2d_grouped.wgsl: OUTSIDE, input_pixel, next_place, output_pixel, p, part_of, place_of
 // uses       index.wgsl: ITEMS, Invocation, item_index
-// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, rectified
 
 override RELU: bool = false;
 override ACCUMULATE: bool = false;
@@ -44,7 +44,7 @@ fn window_sum(pixel: u32, channel: u32) -> F {
 fn finish(i: u32, sum: F) {
     var value = sum;
     if RELU {
-        value = select(sum, F(0.0), sum < F(0.0)); // not max: a NaN must stay one
+        value = rectified(sum);
     }
     y[i] = value;
 }

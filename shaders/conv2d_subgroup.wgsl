@@ -13,7 +13,7 @@
 // overrides  RELU
 // needs      subgroups of eight; no workgroup memory, no barrier
 // order      sums r, s, i in that order, then adds b
-// uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
+// uses       conv2d.wgsl: View, p, read_origin, rectified, view_dx, view_forward, write_origin
 // uses       conv2d_left_any.wgsl or conv2d_left_vec4.wgsl: load_x
 // uses       conv2d_right_any.wgsl or conv2d_right_vec4.wgsl: columns, load_b, load_w, store_y
 // uses       index.wgsl: group_index
@@ -99,7 +99,7 @@ fn forward(tile: Tile, lane: u32, v: View, bias: vec4<f32>) {
         if tile.first + m < v.rows {
             var sum = acc[m] + bias;
             if RELU {
-                sum = select(sum, vec4(0.0), sum < vec4(0.0)); // not max: a NaN must stay one
+                sum = rectified(sum);
             }
             store_y((tile.first + m) * v.cols, tile.first_col, v.cols, sum);
         }

@@ -11,7 +11,7 @@
 // needs      nothing beyond default limits; no barrier
 // order      no sums
 // uses       index.wgsl: ITEMS, Invocation, item_index
-// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, rectified
 
 struct Params {
     len: u32,
@@ -25,7 +25,7 @@ struct Params {
 fn relu(invocation: Invocation) {
     let i = item_index(invocation);
     if i < p.len / LANES {
-        y[i] = select(x[i], F(0.0), x[i] < F(0.0)); // not max: a NaN must stay one
+        y[i] = rectified(x[i]);
     }
 }
 

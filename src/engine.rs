@@ -138,7 +138,9 @@ impl Engine {
         match self {
             Self::Gpu(gpu) => gpu.info().describe(),
             Self::Cpu => {
-                format!("CPU ({} threads, {})", rayon::current_num_threads(), crate::cpu::instruction_set())
+                let threads = rayon::current_num_threads();
+                let plural = if threads == 1 { "" } else { "s" };
+                format!("CPU ({threads} thread{plural}, {})", crate::cpu::instruction_set())
             }
             Self::CpuF64 => format!("CPU in f64 ({} threads)", rayon::current_num_threads()),
         }

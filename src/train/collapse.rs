@@ -23,6 +23,8 @@ pub enum OnCollapse {
 /// How training comes to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Collapse {
+    /// All embeddings have been equal since the first step: nothing has collapsed, there was nothing to tell apart.
+    Equal,
     /// All embeddings fall onto one point.
     Point,
     /// The loss sits at the margin: negatives are as close as positives, and stay so.
@@ -40,6 +42,8 @@ const APART: f32 = 0.05;
 const NEAR: f32 = 0.03;
 /// Part of the pairs that is hard then, at least.
 const HARD: f32 = 0.7;
+/// Mean squared distance of different people up to which their embeddings are equal but for rounding.
+pub(super) const EQUAL: f32 = 1e-9;
 /// Embeddings that come apart by this factor within the steps that are looked at are on their way out.
 const ON_THE_WAY_OUT: f32 = 1.5;
 
@@ -56,11 +60,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(r: &StepReport, margin: f32) -> Self {
+    /// `equal` says that no embeddings have differed so far, those of this step included.
+    fn of(r: &StepReport, margin: f32, equal: bool) -> Self {
         let &StepReport { loss_all, hard, pairs, d_different, mean_length, .. } = r;
         let point = mean_length > LENGTH && d_different < APART * margin;
         let at_margin = (loss_all - margin).abs() < NEAR * margin && hard > HARD * pairs;
-        let sign = point.then_some(Collapse::Point).or(at_margin.then_some(Collapse::Margin));
+        let collapse = point.then_some(Collapse::Point).or(at_margin.then_some(Collapse::Margin));
+        let sign = if equal { Some(Collapse::Equal) } else { collapse };
         Self { loss_all, hard, pairs, d_different, mean_length, sign }
     }
 }
@@ -76,17 +82,21 @@ pub(super) struct Guard {
     told: Vec<Collapse>,
     /// Steps in a row without a sign.
     calm: usize,
+    /// Embeddings of different people have differed in some step.
+    #[serde(default)]
+    differed: bool,
 }
 
 impl Guard {
     pub(super) fn new(margin: f32) -> Self {
-        Self { margin, recent: VecDeque::new(), told: Vec::new(), calm: 0 }
+        Self { margin, recent: VecDeque::new(), told: Vec::new(), calm: 0, differed: false }
     }
 
     /// Takes the statistics of the next step. A sentence says what is going on, the first time that it is sure; `rate` is
     /// the learning rate that it advises against.
     pub(super) fn step(&mut self, report: &StepReport, config: &Config, rate: f32) -> Option<String> {
-        let seen = Seen::of(report, self.margin);
+        self.differed |= report.d_different > EQUAL;
+        let seen = Seen::of(report, self.margin, !self.differed);
         self.calm = if seen.sign.is_none() { self.calm + 1 } else { 0 };
         self.recent.push_back(seen);
         if self.recent.len() > STEPS {
@@ -123,6 +133,17 @@ impl Guard {
     fn say(&self, sign: Collapse, config: &Config, rate: f32) -> String {
         let mean = |of: fn(&Seen) -> f32| self.recent.iter().map(of).sum::<f32>() / self.recent.len().max(1) as f32;
         let what = match sign {
+            Collapse::Equal => {
+                let weights = if config.init.is_some() {
+                    ", or the weights of `init` give one embedding for all of them"
+                } else {
+                    ""
+                };
+                return format!(
+                    "the images do not differ: since the first step the embeddings of different people have been equal; look \
+                     at the images that a batch holds{weights}"
+                );
+            }
             Collapse::Point => format!(
                 "the embeddings fall onto one point: for {STEPS} steps images of different people were only {:.1e} apart, \
                  and the mean embedding had the length {:.4}",
@@ -184,9 +205,24 @@ mod tests {
         }
         // Semi-hard mining has no loss there and is not advised to those who use it.
         let config = Config::default();
-        let gentle = said(&config, std::iter::repeat_n(report(0.0, 100.0, 0.0, 1.0), 500));
+        let gentle = said(&config, std::iter::repeat_n(report(0.0, 100.0, 1e-6, 1.0), 500));
         assert_eq!(gentle.len(), 1);
         assert!(!gentle[0].1.contains("`mining`"), "{}", gentle[0].1);
+    }
+
+    #[test]
+    fn images_that_do_not_differ_are_not_blamed_on_the_learning_rate() {
+        let equal = report(0.0, 100.0, 0.0, 1.0);
+        let told = said(&Config::default(), std::iter::repeat_n(equal, 500));
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].0, STEPS);
+        assert!(told[0].1.starts_with("the images do not differ"), "{}", told[0].1);
+        assert!(!told[0].1.contains("learning_rate"), "{}", told[0].1);
+        let init = Config { init: Some("m.safetensors".into()), ..Config::default() };
+        assert!(said(&init, std::iter::repeat_n(equal, 60))[0].1.contains("the weights of `init`"));
+        // Embeddings that differed once have collapsed since.
+        let collapsed = std::iter::once(report(0.1, 40.0, 0.5, 0.7)).chain(std::iter::repeat_n(equal, 60));
+        assert!(said(&Config::default(), collapsed)[0].1.contains("fall onto one point"));
     }
 
     #[test]
@@ -253,7 +289,7 @@ mod tests {
     fn calm_is_counted_from_the_last_sign_and_from_a_new_start() {
         let config = Config::default();
         let mut guard = Guard::new(config.margin);
-        let (good, bad) = (report(0.1, 40.0, 0.5, 0.7), report(0.2, 100.0, 0.0, 1.0));
+        let (good, bad) = (report(0.1, 40.0, 0.5, 0.7), report(0.2, 100.0, 1e-6, 1.0));
         let calm = |guard: &mut Guard, report| {
             guard.step(report, &config, 0.1);
             guard.calm_steps()

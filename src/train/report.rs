@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::collapse::EQUAL;
 use super::{Baselines, Versions};
 use crate::data::faces::FaceSet;
 use crate::eval::verification::Accuracy;
@@ -164,6 +165,13 @@ pub struct EpochReport {
     pub data_wait: f64,
     /// Seconds since training began.
     pub seconds: f64,
+}
+
+impl EpochReport {
+    /// Embeddings of different people were equal but for rounding in all steps.
+    pub fn all_equal(&self) -> bool {
+        self.d_different <= f64::from(EQUAL)
+    }
 }
 
 /// What will be trained on, known once the data is split and the baselines are measured.

@@ -94,6 +94,10 @@ impl Console {
             return;
         }
         self.told_inactive = true;
+        if r.all_equal() {
+            hint!("warning: no triplet is active in epoch {}: all embeddings are equal; look at the images", r.epoch);
+            return;
+        }
         hint!(
             "warning: no triplet is active in epoch {}: every negative is farther than its positive by the margin, so nothing \
              is learned; more people in a batch (-P), --negatives, a larger --margin or --mining hard give harder ones",
