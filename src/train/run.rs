@@ -158,6 +158,13 @@ impl<'a> Run<'a> {
         let closed = self.done.saturating_sub(epoch.steps());
         if self.done > parts.steps || epoch.steps() > parts.epoch_steps || !closed.is_multiple_of(parts.epoch_steps) {
             let (steps, epoch_steps) = (parts.steps, parts.epoch_steps);
+            if self.done > steps && epoch.steps() <= epoch_steps && closed.is_multiple_of(epoch_steps) {
+                return Err(Error::Setting(format!(
+                    "`epochs` asks for {steps} steps, {epoch_steps} an epoch, and {} are done already; give at least {} epochs",
+                    self.done,
+                    self.done.div_ceil(epoch_steps)
+                )));
+            }
             return Err(Error::Data(format!(
                 "the training state is that of step {}, {} steps into an epoch, which this run does not have ({steps} steps, \
                  {epoch_steps} an epoch): the settings or the data differ",

@@ -105,6 +105,13 @@ fn an_ended_run_is_prolonged_and_says_what_may_not_change() {
     run(dir.path(), "train --resume short --epochs 2 --margin 0.2").success();
     assert_same(&short, &long);
     assert!(fs::read_to_string(short.join("args.toml")).unwrap().contains("epochs = 2"));
+    refused(
+        run(dir.path(), "train --resume short --epochs 1"),
+        2,
+        &["--epochs asks for 20 steps", "give at least 2 epochs"],
+    );
+    assert!(fs::read_to_string(short.join("args.toml")).unwrap().contains("epochs = 2"), "a refusal changes nothing");
+    run(dir.path(), "train --resume short").success();
     // The settings of one run are those of another one.
     run(dir.path(), "train --config runs/train/short/args.toml --epochs 1 --name third").success();
     let third = dir.path().join("runs/train/third");

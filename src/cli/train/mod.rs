@@ -184,6 +184,7 @@ impl Train {
 impl Job {
     /// Trains into `folder`, from the state on that it has, if there is one.
     fn execute(self, mut folder: RunFolder, new: bool) -> Result<ExitCode> {
+        let before = if new { None } else { Arguments::load(&folder.path().join("args.toml")).ok() };
         let summary = match self.train(&mut folder, new) {
             Ok(summary) if summary.steps == 0 => {
                 Err(Error::Interrupted("stopped before the first step; nothing was written".into()))
@@ -195,6 +196,9 @@ impl Job {
             Err(e) => {
                 if new {
                     folder.discard_if_empty();
+                } else if let (Some(before), Error::Setting(_) | Error::Data(_)) = (&before, &e) {
+                    // Settings that are refused must not be in the way of the next try.
+                    folder.write_args(before)?;
                 }
                 return Err(e);
             }
