@@ -6,10 +6,11 @@
     python benches/loop_vs_pytorch.py FACES --device gpu --workers 12 --epochs 20      # the same with Vulkan and CUDA
 
 Both read and decode JPEG files, mirror and shift them, make batches of 16 people x 4 images, compute the semi-hard
-triplet loss, clip the gradient and step with Adam, for about as many steps. PyTorch has a DataLoader with two workers (`--workers`),
-channels last, and the loss as tensor operations, as its users write it. Speed is that of the steps after the first ones,
-evaluations apart. Memory is the operating system's peak of the process; PyTorch's is also given without what the process
-held after importing torch, and what its workers have for themselves comes on top. The programs run in turn, so that a busy machine is busy for both.
+triplet loss, clip the gradient and step with Adam, for about as many steps. PyTorch has a DataLoader with two workers
+(`--workers`), channels last, full float32 (no TF32), and the loss as tensor operations, as its users write it. Speed is
+that of the steps after the first ones, and of our epochs after the first, evaluations apart. Memory is the operating
+system's peak of the process; PyTorch's is also given without what the process held after importing torch, and what its
+workers have for themselves comes on top. The programs run in turn, so that a busy machine is busy for both.
 """
 
 import argparse

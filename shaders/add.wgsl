@@ -12,7 +12,8 @@
 // needs      nothing beyond default limits; no barrier
 // order      no sums beyond a + scale * b
 // uses       index.wgsl: ITEMS, Invocation, item_index
-// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, rectified
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       rectified.wgsl: rectified
 
 struct Params {
     len: u32,

@@ -17,7 +17,8 @@
 // order      no sums
 // uses       finite.wgsl: is_finite
 // uses       index.wgsl: ITEMS, Invocation, item_index, part_start
-// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, rectified
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       rectified.wgsl: rectified
 
 struct Params {
     rows: u32,

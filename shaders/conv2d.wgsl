@@ -13,8 +13,9 @@
 // overrides  RELU
 // needs      nothing beyond default limits; barriers in uniform control flow
 // order      sums r, s, i in that order, then adds b
-// uses       conv2d.wgsl: View, p, read_origin, rectified, view_dx, view_forward, write_origin
+// uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
 // uses       index.wgsl: group_index
+// uses       rectified.wgsl: rectified
 
 // One workgroup computes 64 pixels of 64 channels, 4 x 4 per invocation. Sixteen positions of the sum at a time pass
 // through workgroup memory; neighbouring invocations load neighbouring channels.

@@ -15,7 +15,8 @@
 // order      sums r, s in that order, then adds b
 // uses       conv2d_grouped.wgsl: OUTSIDE, input_pixel, next_place, output_pixel, p, part_of, place_of
 // uses       index.wgsl: ITEMS, Invocation, item_index
-// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, rectified
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES
+// uses       rectified.wgsl: rectified
 
 override RELU: bool = false;
 override ACCUMULATE: bool = false;

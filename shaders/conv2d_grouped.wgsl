@@ -16,7 +16,8 @@
 // order      sums r, s, i in that order, then adds b
 // uses       conv2d_grouped.wgsl: OUTSIDE, input_pixel, next_place, output_pixel, p, part_of, place_of
 // uses       index.wgsl: ITEMS, Invocation, item_index
-// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, float_of, rectified
+// uses       lanes1.wgsl or lanes4.wgsl: F, LANES, float_of
+// uses       rectified.wgsl: rectified
 
 // LANES channels of the output that lie side by side belong to one group: it has a multiple of LANES of them.
 

@@ -7,6 +7,7 @@ use crate::cpu::{CpuExecutor, available_memory};
 use crate::executor::{Executor, Options};
 use crate::gpu::{AdapterChoice, DeviceKind, Gpu, adapters};
 use crate::plan::{Plan, assign_slots_except};
+use crate::text::counted;
 use crate::{Error, Result};
 
 /// Which device to use: `auto`, `gpu`, `gpu:NUMBER`, `gpu:NAME`, `cpu` or `cpu-f64`.
@@ -135,14 +136,11 @@ impl Engine {
 
     /// The device in words, for banners and reports.
     pub fn describe(&self) -> String {
+        let threads = || counted(rayon::current_num_threads(), "thread");
         match self {
             Self::Gpu(gpu) => gpu.info().describe(),
-            Self::Cpu => {
-                let threads = rayon::current_num_threads();
-                let plural = if threads == 1 { "" } else { "s" };
-                format!("CPU ({threads} thread{plural}, {})", crate::cpu::instruction_set())
-            }
-            Self::CpuF64 => format!("CPU in f64 ({} threads)", rayon::current_num_threads()),
+            Self::Cpu => format!("CPU ({}, {})", threads(), crate::cpu::instruction_set()),
+            Self::CpuF64 => format!("CPU in f64 ({})", threads()),
         }
     }
 

@@ -54,6 +54,11 @@ pub(crate) fn count(n: u64) -> String {
     text
 }
 
+/// A count of things: `1 epoch`, `2,000 epochs`.
+pub(crate) fn counted(n: usize, what: &str) -> String {
+    format!("{} {what}{}", count(n as u64), if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +86,6 @@ mod tests {
     #[test]
     fn counts_are_grouped_by_thousands() {
         assert_eq!([count(7), count(1234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
+        assert_eq!([0, 1, 2000].map(|n| counted(n, "step")), ["0 steps", "1 step", "2,000 steps"]);
     }
 }

@@ -113,8 +113,3 @@ fn write_origin(v: View, m: u32) -> u32 {
     let b = m - ab * v.w;
     return ((image * v.h_to + a * v.step_to + v.y_to) * v.w_to + b * v.step_to + v.x_to) * v.cols;
 }
-
-// max(x, 0) that leaves a NaN one; see lanes4.wgsl.
-fn rectified(x: vec4<f32>) -> vec4<f32> {
-    return select(x, vec4(0.0), bitcast<vec4<u32>>(x) - 0x80000001u <= vec4(0x7F7FFFFFu));
-}

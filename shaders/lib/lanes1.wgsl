@@ -16,8 +16,3 @@ fn float_of(item: F, number: u32) -> f32 {
 fn own(four: vec4<u32>, i: u32) -> U {
     return four[i % 4u];
 }
-
-// max(x, 0) that leaves a NaN one. Asks the bits: with comparisons, drivers make it the maximum, which drops the NaN.
-fn rectified(x: F) -> F {
-    return select(x, F(0.0), bitcast<U>(x) - U(0x80000001u) <= U(0x7F7FFFFFu));
-}

@@ -17,6 +17,7 @@ use crate::eval::pairs_file::{NamedPair, PairsFile};
 use crate::eval::rates::{AtFar, val_at_far};
 use crate::eval::roc::Roc;
 use crate::eval::verification::{Pair, cross_validated, squared_distance, verification_accuracy};
+use crate::text::counted;
 use crate::weights::write_whole;
 use crate::{Error, Result, Session};
 
@@ -158,11 +159,10 @@ impl Eval {
         let used: Vec<&Measured<'_>> = all.iter().flatten().collect();
         let same = used.iter().filter(|m| m.pair.same).count();
         say!(
-            "pairs     {} of {} in {} set{}, of {} images: {} of one person, {} of different people",
+            "pairs     {} of {} in {}, of {} images: {} of one person, {} of different people",
             table::count(used.len() as u64),
             table::count(wanted as u64),
-            all.len(),
-            if all.len() == 1 { "" } else { "s" },
+            counted(all.len(), "set"),
             table::count(images as u64),
             table::count(same as u64),
             table::count((used.len() - same) as u64)

@@ -52,8 +52,9 @@ params! {
     }
 }
 
-static ADD: Wide = kernel!(wide, "add", ["add.wgsl"], AddParams, |p, w| w.floats(p.len), add);
-static ADD_DX: Wide = kernel!(wide, "add_dx", ["add.wgsl"], AddParams, |p, w| w.floats(p.len), add_dx);
+static ADD: Wide = kernel!(wide, "add", ["add.wgsl", "rectified.wgsl"], AddParams, |p, w| w.floats(p.len), add);
+static ADD_DX: Wide =
+    kernel!(wide, "add_dx", ["add.wgsl", "rectified.wgsl"], AddParams, |p, w| w.floats(p.len), add_dx);
 
 pub(super) static ENTRY: Entry = Entry { name: "add", kernels: &[&ADD, &ADD_DX], cases, bench_cases };
 

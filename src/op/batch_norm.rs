@@ -90,7 +90,7 @@ params! {
 static BATCH_NORM: Wide = kernel!(
     wide,
     "batch_norm",
-    ["batch_norm.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c * p.rows.div_ceil(w.constant("ROWS"))),
     twins::forward
@@ -99,7 +99,7 @@ static BATCH_NORM: Wide = kernel!(
 static MOMENTS: Wide = kernel!(
     wide,
     "batch_norm_moments",
-    ["batch_norm.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.splits * p.c),
     twins::moments
@@ -108,7 +108,7 @@ static MOMENTS: Wide = kernel!(
 static MERGE: Wide = kernel!(
     wide,
     "batch_norm_merge",
-    ["batch_norm.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c),
     twins::merge
@@ -117,7 +117,7 @@ static MERGE: Wide = kernel!(
 static UPDATE: Wide = kernel!(
     wide,
     "batch_norm_update",
-    ["batch_norm.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c),
     twins::update
@@ -126,7 +126,7 @@ static UPDATE: Wide = kernel!(
 static SUMS: Wide = kernel!(
     wide,
     "batch_norm_sums",
-    ["batch_norm.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.splits * p.c),
     twins::sums
@@ -135,7 +135,7 @@ static SUMS: Wide = kernel!(
 static DW: Wide = kernel!(
     wide,
     "batch_norm_dw",
-    ["batch_norm.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c),
     twins::dw
@@ -144,7 +144,7 @@ static DW: Wide = kernel!(
 static DX: Wide = kernel!(
     wide,
     "batch_norm_dx",
-    ["batch_norm.wgsl", "finite.wgsl"],
+    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
     BatchNormParams,
     |p, w| w.floats(p.c * p.rows.div_ceil(w.constant("ROWS"))),
     twins::dx

@@ -11,10 +11,12 @@ use crate::plan::{Buf, Wide};
 #[derive(Debug, Clone, Copy)]
 pub struct Relu;
 
-static RELU: Wide = kernel!(wide, "relu", ["relu.wgsl"], Elements, |p, w| w.floats(p.len), relu);
-static RELU_DX: Wide = kernel!(wide, "relu_dx", ["relu.wgsl"], Elements, |p, w| w.floats(p.len), relu_dx);
+static RELU: Wide = kernel!(wide, "relu", ["relu.wgsl", "rectified.wgsl"], Elements, |p, w| w.floats(p.len), relu);
+static RELU_DX: Wide =
+    kernel!(wide, "relu_dx", ["relu.wgsl", "rectified.wgsl"], Elements, |p, w| w.floats(p.len), relu_dx);
 /// Buffers `out`, `dz`.
-static RELU_DY: Wide = kernel!(wide, "relu_dy", ["relu.wgsl"], Elements, |p, w| w.floats(p.len), relu_dy);
+static RELU_DY: Wide =
+    kernel!(wide, "relu_dy", ["relu.wgsl", "rectified.wgsl"], Elements, |p, w| w.floats(p.len), relu_dy);
 
 /// Masks the gradient `dy` of an op with a fused ReLU and the output `y` in place.
 pub(super) fn mask_dy(r: &mut Recorder<'_>, y: Buf, dy: Buf, len: u32) {

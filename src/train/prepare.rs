@@ -42,6 +42,29 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Checks that the run has the step that a state was saved at.
+    ///
+    /// # Errors
+    /// It has fewer steps, or epochs of another length.
+    pub(super) fn check_state(&self, state: &TrainingState) -> Result<()> {
+        let &Self { steps, epoch_steps, .. } = self;
+        let done = usize::try_from(state.progress.step).unwrap_or(usize::MAX);
+        let begun = state.run.steps_of_epoch();
+        if begun > epoch_steps || !done.saturating_sub(begun).is_multiple_of(epoch_steps) {
+            return Err(Error::Data(format!(
+                "the training state is that of step {done}, {begun} steps into an epoch, which this run does not have ({steps} steps, \
+                 {epoch_steps} an epoch): the settings or the data differ"
+            )));
+        }
+        if done > steps {
+            return Err(Error::Setting(format!(
+                "`epochs` asks for {steps} steps, {epoch_steps} an epoch, and {done} are done already; give at least {} epochs",
+                done.div_ceil(epoch_steps)
+            )));
+        }
+        Ok(())
+    }
+
     /// Splits the people, puts the model with its starting weights on the device and measures the baselines, unless `state`,
     /// from which the run goes on, has them. `None` if `stop` was set before that was done.
     ///

@@ -54,6 +54,10 @@ pub fn train(
         return Ok(Summary::stopped_before_the_first_step());
     };
     let model = &model.clone().with_preprocess(set.preprocess().clone())?;
+    if let Some(state) = &state {
+        // Before anything is written.
+        prepared.check_state(state)?;
+    }
     let Prepared { held_out, config: used, first_batch, .. } = &prepared;
     output.begin(&Begun { set, held_out, config: used, first_batch })?;
     let mut run = Run::new(model, set, prepared, output, observer);
@@ -155,23 +159,6 @@ impl<'a> Run<'a> {
         let RunState { rate_scale, rescues, best, best_epoch, versions, seconds, offline, epoch, guard, baselines: _ } =
             state.run;
         self.done = usize::try_from(state.progress.step).unwrap_or(usize::MAX);
-        let closed = self.done.saturating_sub(epoch.steps());
-        if self.done > parts.steps || epoch.steps() > parts.epoch_steps || !closed.is_multiple_of(parts.epoch_steps) {
-            let (steps, epoch_steps) = (parts.steps, parts.epoch_steps);
-            if self.done > steps && epoch.steps() <= epoch_steps && closed.is_multiple_of(epoch_steps) {
-                return Err(Error::Setting(format!(
-                    "`epochs` asks for {steps} steps, {epoch_steps} an epoch, and {} are done already; give at least {} epochs",
-                    self.done,
-                    self.done.div_ceil(epoch_steps)
-                )));
-            }
-            return Err(Error::Data(format!(
-                "the training state is that of step {}, {} steps into an epoch, which this run does not have ({steps} steps, \
-                 {epoch_steps} an epoch): the settings or the data differ",
-                self.done,
-                epoch.steps()
-            )));
-        }
         if let (Some(own), Some(state)) = (&parts.offline, &offline)
             && !own.due(self.done)
         {

@@ -11,6 +11,7 @@ use crate::cli::table;
 use crate::cli::words::with_flags;
 use crate::eval::verification::Accuracy;
 use crate::model::Model;
+use crate::text::counted;
 use crate::train::{
     Baselines, Config, End, EpochReport, LossKind, Observer, Pace, RunFolder, SelectionReport, Setup, StepReport,
     Summary,
@@ -39,11 +40,6 @@ pub(super) fn bar(len: usize, template: &str) -> ProgressBar {
 
 fn percent(part: f64) -> String {
     format!("{:.1} %", part * 100.0)
-}
-
-/// "1 epoch", "2 epochs".
-fn counted(n: usize, what: &str) -> String {
-    format!("{} {what}{}", table::count(n as u64), if n == 1 { "" } else { "s" })
 }
 
 /// Prints what happens: one updating line on a terminal, plain lines elsewhere.

@@ -184,7 +184,6 @@ impl Train {
 impl Job {
     /// Trains into `folder`, from the state on that it has, if there is one.
     fn execute(self, mut folder: RunFolder, new: bool) -> Result<ExitCode> {
-        let before = if new { None } else { Arguments::load(&folder.path().join("args.toml")).ok() };
         let summary = match self.train(&mut folder, new) {
             Ok(summary) if summary.steps == 0 => {
                 Err(Error::Interrupted("stopped before the first step; nothing was written".into()))
@@ -196,9 +195,6 @@ impl Job {
             Err(e) => {
                 if new {
                     folder.discard_if_empty();
-                } else if let (Some(before), Error::Setting(_) | Error::Data(_)) = (&before, &e) {
-                    // Settings that are refused must not be in the way of the next try.
-                    folder.write_args(before)?;
                 }
                 return Err(e);
             }
@@ -221,8 +217,9 @@ impl Job {
     /// Everything that happens once there is a run folder.
     fn train(&self, folder: &mut RunFolder, new: bool) -> Result<Summary> {
         let Self { arguments, model, engine, set } = self;
-        folder.write_args(arguments)?;
+        folder.set_args(arguments);
         if new {
+            folder.write_args()?;
             folder.write_env(&Environment::now(engine, &arguments.source, set)?)?;
             folder.write_augment(set, &arguments.config)?;
         }

@@ -57,8 +57,8 @@ macro_rules! product {
         kernel!(
             $entry,
             {
-                Subgroup8: ["conv2d_subgroup.wgsl", $left, $right, "conv2d.wgsl", "index.wgsl"],
-                Portable: ["conv2d.wgsl", "conv2d.wgsl", "index.wgsl"],
+                Subgroup8: ["conv2d_subgroup.wgsl", $left, $right, "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"],
+                Portable: ["conv2d.wgsl", "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"],
             },
             Conv2dParams,
             |p, w| $tiles(&p, tile(w)),

@@ -36,7 +36,14 @@ const fn len_w(p: &GroupedParams) -> u32 {
 
 macro_rules! grouped {
     ($name:literal, $file:literal, |$p:ident| $floats:expr, $twin:path) => {
-        kernel!(wide, $name, [$file, "conv2d_grouped.wgsl"], GroupedParams, |$p, w| w.floats($floats), $twin)
+        kernel!(
+            wide,
+            $name,
+            [$file, "conv2d_grouped.wgsl", "rectified.wgsl"],
+            GroupedParams,
+            |$p, w| w.floats($floats),
+            $twin
+        )
     };
 }
 
@@ -45,7 +52,7 @@ macro_rules! grouped_dx {
     ($lanes:literal) => {
         kernel!(
             "conv2d_grouped_dx",
-            ["conv2d_grouped.wgsl", "conv2d_grouped.wgsl", $lanes, "index.wgsl"],
+            ["conv2d_grouped.wgsl", "conv2d_grouped.wgsl", $lanes, "rectified.wgsl", "index.wgsl"],
             GroupedParams,
             |p, w| w.items(len_in(&p)),
             grouped_dx

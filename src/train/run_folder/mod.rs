@@ -61,6 +61,8 @@ pub struct RunFolder {
     path: PathBuf,
     /// Locked until it is dropped, or the program ends however it ends.
     _lock: File,
+    /// Settings that are not written yet.
+    args: Option<String>,
     /// What the run goes on from.
     state: Option<TrainingState>,
     history: Vec<EpochReport>,
@@ -134,6 +136,7 @@ impl RunFolder {
         Ok(Self {
             path,
             _lock: lock,
+            args: None,
             state: None,
             history: Vec::new(),
             curves: Curves::default(),
@@ -272,13 +275,18 @@ impl RunFolder {
         Ok((reached, troubles))
     }
 
-    /// Writes the settings.
+    /// Sets what `args.toml` is to hold. It is written when the run begins, at the latest, so that settings that are refused
+    /// before are not in the way of a next try.
+    pub fn set_args(&mut self, args: &impl Serialize) {
+        self.args = Some(toml::to_string(args).expect("settings are plain data"));
+    }
+
+    /// Writes the settings, if there are any that are not written yet.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write_args(&self, args: &impl Serialize) -> Result<()> {
-        let text = toml::to_string(args).expect("settings are plain data");
-        write_whole(&self.path.join("args.toml"), text.as_bytes())
+    pub fn write_args(&mut self) -> Result<()> {
+        self.args.take().map_or(Ok(()), |text| write_whole(&self.path.join("args.toml"), text.as_bytes()))
     }
 
     /// Writes where and with what the run is made.
@@ -371,6 +379,7 @@ struct VersionsFile {
 
 impl Output for RunFolder {
     fn begin(&mut self, begun: &Begun<'_>) -> Result<()> {
+        self.write_args()?;
         let Begun { set, held_out, config, .. } = *begun;
         data_list::write(&self.path.join("data.csv"), set, held_out)?;
         let first = self.state.as_ref().map_or(0, |state| usize::try_from(state.progress.step).unwrap_or(usize::MAX));
