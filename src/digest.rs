@@ -1,6 +1,39 @@
 //! SHA-256 of content that comes piece by piece.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
 use sha2::Sha256;
+
+use crate::{Error, Result};
+
+/// SHA-256 of a file's content.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read.
+pub(crate) fn sha256_of(path: &Path) -> Result<[u8; 32]> {
+    let mut hasher = Sha256::default();
+    let mut read = || -> std::io::Result<()> {
+        let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
+        loop {
+            let bytes = reader.fill_buf()?;
+            let count = bytes.len();
+            if count == 0 {
+                return Ok(());
+            }
+            sha2::Digest::update(&mut hasher, bytes);
+            reader.consume(count);
+        }
+    };
+    read().map_err(Error::io("read", path))?;
+    Ok(sha2::Digest::finalize(hasher).into())
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// A digest in the making.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +53,7 @@ impl Digest {
 
     /// The digest as it stands in files.
     pub(crate) fn finish(self) -> String {
-        let hex: String = sha2::Digest::finalize(self.0).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        format!("sha256:{}", hex(&sha2::Digest::finalize(self.0)))
     }
 }
 

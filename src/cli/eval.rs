@@ -191,16 +191,22 @@ impl Eval {
                 let pairs: Vec<Pair> = set.iter().map(|m| m.indices).collect();
                 let accuracy = |scored: &[(f32, bool)]| {
                     let distances: Vec<f32> = scored.iter().map(|s| s.0).collect();
-                    verification_accuracy(&pairs, &distances, self.seed)
+                    verification_accuracy(&pairs, &distances, |image| image, self.seed)
                 };
                 let (model, raw) = (accuracy(&distances[0])?, accuracy(&pixels[0])?);
-                let half = percent(model.half_interval());
+                let [low, high] = model.interval().map(percent);
                 say!("protocol  threshold chosen on one half of the pairs, applied to the other, both ways");
-                say!("accuracy  {:.1} ±{half:.1} % at threshold {:.3}", percent(model.accuracy), model.threshold);
-                say!("baseline  raw pixels {:.1} %", percent(raw.accuracy));
+                say!(
+                    "accuracy  {:.1} % ({low:.1} to {high:.1}) at threshold {:.3}",
+                    percent(model.accuracy),
+                    model.threshold
+                );
+                let [low, high] = raw.interval().map(percent);
+                say!("baseline  raw pixels {:.1} % ({low:.1} to {high:.1})", percent(raw.accuracy));
                 json!({
-                    "protocol": "halves", "accuracy": model.accuracy, "half_interval": model.half_interval(),
-                    "threshold": model.threshold, "raw_pixels_accuracy": raw.accuracy,
+                    "protocol": "halves", "accuracy": model.accuracy, "interval": model.interval(),
+                    "threshold": output::number(model.threshold), "raw_pixels_accuracy": raw.accuracy,
+                    "raw_pixels_interval": raw.interval(),
                 })
             }
             _ => {
@@ -222,7 +228,7 @@ impl Eval {
                 json!({
                     "protocol": "cross-validation", "sets": sets.len(), "accuracy": model.accuracy,
                     "standard_error": model.standard_error, "standard_deviation": model.standard_deviation,
-                    "thresholds": model.thresholds, "raw_pixels_accuracy": raw.accuracy,
+                    "thresholds": model.thresholds.iter().map(|&t| output::number(t)).collect::<Vec<_>>(), "raw_pixels_accuracy": raw.accuracy,
                 })
             }
         };
@@ -242,7 +248,7 @@ impl Eval {
                 percent(val),
                 table::count(false_accepts as u64)
             );
-            rates.push(json!({ "wanted_far": wanted, "far": far, "val": val, "threshold": threshold }));
+            rates.push(json!({ "wanted_far": wanted, "far": far, "val": val, "threshold": output::number(threshold) }));
         }
         told["pairs"] = together.len().into();
         told["auc"] = auc.into();

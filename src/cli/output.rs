@@ -43,6 +43,20 @@ pub(super) fn json(value: &serde_json::Value) {
     }
 }
 
+/// A number with the digits that it has as `f32`.
+pub(super) fn number(value: f32) -> f64 {
+    value.to_string().parse().expect("it was a number")
+}
+
+/// A row as a JSON object, whose numbers have as many digits as their types.
+pub(super) fn row(row: &impl serde::Serialize, event: &str) -> serde_json::Value {
+    // Through text: as a value, an f32 becomes an f64 with all its digits.
+    let text = serde_json::to_string(row).expect("a row is plain data");
+    let mut value: serde_json::Value = serde_json::from_str(&text).expect("it was written just now");
+    value["event"] = event.into();
+    value
+}
+
 /// The first reason why something could not be printed.
 static FAILURE: OnceLock<io::Error> = OnceLock::new();
 

@@ -32,7 +32,7 @@ pub enum Preset {
 #[non_exhaustive]
 pub struct Augment {
     /// Random changes of training images; the flags below set single ones.
-    #[cfg_attr(feature = "program", arg(id = "augment.preset", long = "augment", value_enum,
+    #[cfg_attr(feature = "program", arg(id = "augment.preset", long = "augment", value_enum, value_name = "PRESET",
                                         default_value_t = Self::TRAINING.preset))]
     pub preset: Preset,
 
@@ -137,6 +137,30 @@ impl Augment {
     /// Whether images are mirrored.
     fn flip(&self) -> bool {
         self.preset != Preset::None && !self.no_flip
+    }
+
+    /// Which changes there are, in words.
+    pub fn in_words(&self) -> String {
+        let (shift, [rotate, zoom, light, blur, jpeg, erase, grey]) = self.values();
+        let mut words = Vec::new();
+        if self.flip() {
+            words.push("mirrored".to_string());
+        }
+        for (value, text) in [
+            (shift, format!("shifted by up to {shift} pixels")),
+            (rotate, format!("turned by up to {rotate} degrees")),
+            (zoom, format!("scaled by up to {zoom} %")),
+            (light, format!("lit otherwise by up to {light} %")),
+            (blur, format!("{blur} % blurred")),
+            (jpeg, format!("{jpeg} % compressed")),
+            (erase, format!("{erase} % partly erased")),
+            (grey, format!("{grey} % without colour")),
+        ] {
+            if value > 0 {
+                words.push(text);
+            }
+        }
+        if words.is_empty() { "none".to_string() } else { words.join(", ") }
     }
 
     /// The value of each setting: shift, then rotate, zoom, light, blur, jpeg, erase, grey.

@@ -14,6 +14,7 @@ use super::decode::decode_face;
 use super::folder::FaceFolder;
 use super::preprocess::{Face, Preprocess};
 use super::skipped::SkippedImage;
+use crate::digest::sha256_of;
 use crate::{Error, Result};
 
 /// Bytes of pixels that [`FaceSet::load`] keeps in memory unless told otherwise: 2 GiB.
@@ -46,6 +47,8 @@ pub struct FaceSet {
     owners: Vec<usize>,
     /// File of each face; empty for generated faces.
     paths: Vec<PathBuf>,
+    /// SHA-256 of each file's content; empty for generated faces.
+    contents: Vec<[u8; 32]>,
     store: Store,
     skipped: Vec<SkippedImage>,
     /// People all of whose images were left out.
@@ -89,28 +92,35 @@ impl FaceSet {
         let done = AtomicUsize::new(0);
         let total = jobs.len();
         let decode = |path: &Path| {
-            let face = decode_face(path, preprocess);
+            let face = decode_face(path, preprocess).and_then(|face| Ok((face, sha256_of(path)?)));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             face
         };
         let mut pixels = vec![0; if in_memory { total * len } else { 0 }];
-        let outcomes: Vec<Result<()>> = if in_memory {
+        let outcomes: Vec<Result<[u8; 32]>> = if in_memory {
             let slots = pixels.par_chunks_exact_mut(len).zip(&jobs);
-            slots.map(|(slot, &(_, path))| decode(path).map(|face| slot.copy_from_slice(&face))).collect()
+            let keep = |(slot, &(_, path)): (&mut [u8], &(usize, &Path))| {
+                let (face, content) = decode(path)?;
+                slot.copy_from_slice(&face);
+                Ok(content)
+            };
+            slots.map(keep).collect()
         } else {
-            jobs.par_iter().map(|&(_, path)| decode(path).map(drop)).collect()
+            jobs.par_iter().map(|&(_, path)| decode(path).map(|(_, content)| content)).collect()
         };
 
         let mut people: Vec<Person> =
             folder.people.iter().map(|p| Person { name: p.name.clone(), faces: Vec::new() }).collect();
-        let (mut paths, mut skipped) = (Vec::with_capacity(total), folder.skipped.clone());
+        let (mut paths, mut contents) = (Vec::with_capacity(total), Vec::with_capacity(total));
+        let mut skipped = folder.skipped.clone();
         for (job, outcome) in outcomes.into_iter().enumerate() {
             let (person, path) = jobs[job];
             match outcome {
-                Ok(()) => {
+                Ok(content) => {
                     let index = paths.len();
                     people[person].faces.push(index);
                     paths.push(path.to_path_buf());
+                    contents.push(content);
                     if in_memory && index < job {
                         pixels.copy_within(job * len..(job + 1) * len, index * len);
                     }
@@ -141,6 +151,7 @@ impl FaceSet {
             owners: owners(&people),
             people,
             paths,
+            contents,
             store,
             skipped,
             lost,
@@ -173,6 +184,7 @@ impl FaceSet {
             people,
             owners,
             paths: Vec::new(),
+            contents: Vec::new(),
             store,
             skipped: Vec::new(),
             lost: Vec::new(),
@@ -229,6 +241,11 @@ impl FaceSet {
         self.paths.get(index).map(PathBuf::as_path)
     }
 
+    /// SHA-256 of the content of face `index`'s file when it was loaded; none for a generated face.
+    pub fn content(&self, index: usize) -> Option<[u8; 32]> {
+        self.contents.get(index).copied()
+    }
+
     /// Whether the pixels are in memory, so that [`Self::face`] cannot fail.
     pub fn is_in_memory(&self) -> bool {
         matches!(self.store, Store::Memory(_))
@@ -264,13 +281,18 @@ impl FaceSet {
         let Some(face) = behind.into_iter().chain(before).find_map(|other| self.face(other).ok()) else {
             return Err(error);
         };
+        self.lose(index, error, "another image of the person took its place");
+        Ok(face)
+    }
+
+    /// Notes that the file of face `index` can no longer be read, and what was done about it; [`Self::vanished`] tells it once.
+    pub(crate) fn lose(&self, index: usize, error: Error, instead: &str) {
         let path = self.paths[index].clone();
         let mut vanished = self.vanished.lock().unwrap_or_else(PoisonError::into_inner);
         if vanished.iter().all(|v| v.row.path != path) {
-            let reason = format!("{}; another image of the person took its place", reason(error));
+            let reason = format!("{}; {instead}", reason(error));
             vanished.push(Vanished { row: SkippedImage { path, reason }, told: false });
         }
-        Ok(face)
     }
 
     /// Files that could no longer be read since this was asked last.

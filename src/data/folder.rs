@@ -14,7 +14,7 @@ pub use self::layout::Layout;
 use self::tree::Tree;
 pub(crate) use self::tree::is_readable;
 use super::skipped::SkippedImage;
-use crate::text::listed;
+use crate::text::{counted, listed, shown};
 use crate::{Error, Result};
 
 /// One person's images.
@@ -36,8 +36,8 @@ pub struct FaceFolder {
     /// Images and folders that were left out: images that lie beside people's folders and so belong to no one, formats
     /// that cannot be read, folders without permission, links to folders that were read already.
     pub skipped: Vec<SkippedImage>,
-    /// Number of files that are no images.
-    pub ignored: usize,
+    /// Files that are no images.
+    pub ignored: Vec<PathBuf>,
     /// What the folders were taken for, with examples, unless each folder right below the root is a person.
     pub understood: Option<String>,
     /// Folders that hold files but gave nobody, by their paths below the root.
@@ -107,7 +107,7 @@ impl FaceFolder {
         self.people.extend(new);
         self.people.sort_by(|a, b| a.name.cmp(&b.name));
         self.skipped.extend(other.skipped);
-        self.ignored += other.ignored;
+        self.ignored.extend(other.ignored);
         self.nobody.extend(other.nobody);
         Ok(twice)
     }
@@ -120,10 +120,13 @@ impl FaceFolder {
     /// What a user should know of the folder, a sentence each.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
-        if self.ignored > 0 {
-            remarks.push(match self.ignored {
-                1 => "1 file is no image and was left out".to_string(),
-                files => format!("{files} files are no images and were left out"),
+        if !self.ignored.is_empty() {
+            let below = |path: &PathBuf| path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
+            let mut files: Vec<String> = self.ignored.iter().map(below).collect();
+            files.sort();
+            remarks.push(match &files[..] {
+                [file] => format!("1 file is no image and was left out: {}", shown(file)),
+                files => format!("{} files are no images and were left out: {}", files.len(), listed(files)),
             });
         }
         if !self.nobody.is_empty() {
@@ -141,8 +144,8 @@ impl FaceFolder {
             format!("holds {strays} images directly, so it is not known who is on them")
         } else if let Some(row) = self.skipped.first() {
             format!("holds no image that can be read ({} {})", row.path.display(), row.reason)
-        } else if self.ignored > 0 {
-            format!("holds no images, only {} other files", self.ignored)
+        } else if !self.ignored.is_empty() {
+            format!("holds no images, only {}", counted(self.ignored.len(), "other file"))
         } else {
             "is empty".to_owned()
         };
@@ -233,7 +236,7 @@ mod tests {
         let dir = tree(&["ann/1.jpg", "ann/._1.jpg", ".git/x.png", "__MACOSX/ann/1.jpg", "ann/Thumbs.db", "ann/n.txt"]);
         let folder = FaceFolder::scan(dir.path()).unwrap();
         assert_eq!(people(dir.path(), &folder), ["ann: ann/1.jpg"]);
-        assert_eq!((folder.ignored, folder.skipped.len()), (1, 0));
+        assert_eq!((folder.ignored.len(), folder.skipped.len()), (1, 0));
     }
 
     #[test]
@@ -276,6 +279,16 @@ mod tests {
             let text = refusal(files);
             assert!(text.contains(found) && text.contains("one folder per person"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pgm_without_an_extension_is_an_image_and_a_text_that_begins_like_one_is_none() {
+        let dir = tree(&["ann/1.jpg"]);
+        std::fs::write(dir.path().join("ann/x"), b"P5\n8 8\n255\n".iter().copied().chain([7; 64]).collect::<Vec<u8>>()).unwrap();
+        std::fs::write(dir.path().join("ann/notes"), "P5 is a format of images\n").unwrap();
+        let folder = FaceFolder::scan(dir.path()).unwrap();
+        assert_eq!(people(dir.path(), &folder), ["ann: ann/1.jpg ann/x"]);
+        assert_eq!(folder.ignored.len(), 1);
     }
 
     #[test]

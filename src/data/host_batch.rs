@@ -89,10 +89,11 @@ impl HostBatch {
     }
 }
 
-/// Reads and augments the images of `batch`, in parallel.
+/// Reads and augments the images of `batch`, in parallel. Where no image of a person can be read any more, another person's
+/// of the batch takes its place, with its label; [`FaceSet::vanished`] tells of it, and triplets with it are left out.
 ///
 /// # Errors
-/// Those of [`FaceSet::face_or_other`]; the first image in the batch's order decides.
+/// Those of [`FaceSet::face_or_other`], where no image of the batch can be read.
 pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
     let preprocess = set.preprocess();
     let len = preprocess.face_len();
@@ -110,14 +111,20 @@ pub fn host_batch(set: &FaceSet, batch: &Batch) -> Result<HostBatch> {
             Ok(())
         })
         .collect();
-    outcomes.into_iter().collect::<Result<()>>()?;
-    Ok(HostBatch {
-        images: Images::Bytes { faces, preprocess: preprocess.clone() },
-        labels: batch.labels.clone(),
-        indices: batch.images.clone(),
-        views: batch.views.clone(),
-        triplets: batch.triplets.clone(),
-    })
+    let Batch { images: mut indices, mut labels, mut views, mut triplets } = batch.clone();
+    let read: Vec<usize> = (0..outcomes.len()).filter(|&row| outcomes[row].is_ok()).collect();
+    for (row, outcome) in outcomes.into_iter().enumerate() {
+        let Err(error) = outcome else { continue };
+        // The one behind it, or the first.
+        let Some(&other) = read.get(read.partition_point(|&other| other < row)).or(read.first()) else {
+            return Err(error);
+        };
+        set.lose(indices[row], error, "nor can another image of the person; another person took its place");
+        faces.copy_within(other * len..(other + 1) * len, row * len);
+        (indices[row], labels[row], views[row]) = (indices[other], labels[other], views[other]);
+        triplets.retain(|triplet| triplet.iter().all(|&place| place as usize != row));
+    }
+    Ok(HostBatch { images: Images::Bytes { faces, preprocess: preprocess.clone() }, labels, indices, views, triplets })
 }
 
 #[cfg(test)]

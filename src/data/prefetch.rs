@@ -184,15 +184,23 @@ mod tests {
     }
 
     #[test]
-    fn a_person_whose_images_all_vanish_reaches_the_consumer_as_an_error() {
+    fn another_person_takes_the_place_of_one_whose_images_all_vanish() {
         let dir = tempfile::tempdir().unwrap();
         write_people(dir.path(), &[2, 2]);
         let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None };
         let set = FaceSet::load(&FaceFolder::scan(dir.path()).unwrap(), &preprocess, 0, &|_, _| {}).unwrap();
         std::fs::remove_dir_all(dir.path().join("p1")).unwrap();
-        let batches = vec![batch(&[0, 1]), batch(&[1, 2]), batch(&[0])];
-        let mut prefetcher = Prefetcher::start(Arc::new(set), batches, 2).unwrap();
+        let with_triplets = Batch { triplets: vec![[0, 2, 1], [0, 2, 0]], ..batch(&[1, 2, 0]) };
+        let batches = vec![batch(&[0, 1]), with_triplets, batch(&[2, 3]), batch(&[0])];
+        let set = Arc::new(set);
+        let mut prefetcher = Prefetcher::start(set.clone(), batches, 2).unwrap();
         assert!(prefetcher.next_batch().unwrap().is_ok());
+        let filled = prefetcher.next_batch().unwrap().unwrap();
+        assert_eq!((filled.indices, filled.labels), (vec![1, 0, 0], vec![1, 0, 0]));
+        assert_eq!(filled.triplets, [[0, 2, 0]], "a triplet with the lost image is left out");
+        let told = set.vanished();
+        assert!(told[0].path.ends_with("p1/0.png") && told[0].reason.contains("another person took its place"), "{told:?}");
+        // A batch of which nothing is left ends it.
         let text = prefetcher.next_batch().unwrap().unwrap_err().to_string();
         assert!(text.starts_with("cannot read") && text.contains("p1/0.png"), "{text}");
         assert!(prefetcher.next_batch().is_none());

@@ -1,6 +1,7 @@
 //! Measuring how well embeddings tell people apart.
 
 pub mod images;
+pub mod interval;
 pub mod pairs_file;
 pub mod rates;
 pub mod roc;

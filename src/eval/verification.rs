@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::interval::{effective_pairs, wilson};
 use super::rates::mean_and_deviation;
 use crate::data::faces::FaceSet;
 use crate::{Error, Result};
@@ -35,18 +36,15 @@ pub struct Accuracy {
     pub half_thresholds: [f32; 2],
     /// Number of pairs.
     pub pairs: usize,
+    /// Number of independent pairs that would tell as much, which the number of people limits: see [`effective_pairs`].
+    pub effective_pairs: f64,
 }
 
 impl Accuracy {
-    /// Half of the width of the 95 % confidence interval (Wilson, 1927) of the accuracy, 0 to 1. It counts pairs as if they
-    /// were independent; those of few people are not, and the true interval is wider.
-    pub fn half_interval(&self) -> f64 {
-        const Z: f64 = 1.96;
-        let (n, p) = (self.pairs as f64, self.accuracy);
-        if n == 0.0 {
-            return 0.5;
-        }
-        Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt()
+    /// Ends of the 95 % confidence interval of the accuracy, 0 to 1: that of Wilson (1927) with
+    /// [`effective_pairs`](Self::effective_pairs).
+    pub fn interval(&self) -> [f64; 2] {
+        wilson(self.accuracy, self.effective_pairs)
     }
 }
 
@@ -102,7 +100,8 @@ pub fn balanced_pairs(people: &[Vec<usize>], seed: u64, max: usize) -> Result<Ve
     Ok(pairs)
 }
 
-/// Measures `distances[i]` of `pairs[i]`. The rule: pairs of the same person and pairs of different people are shuffled
+/// Measures `distances[i]` of `pairs[i]`, whose images are of the people that `person_of` says; where that is not known, the
+/// image itself stands for its person. The rule: pairs of the same person and pairs of different people are shuffled
 /// by `seed`, each kind by itself, and dealt alternately to two halves. Each half chooses the threshold that classifies
 /// most of its own pairs rightly, exactly, among the middles between neighbouring distances and both ends, the smallest
 /// of equals; the other half is then classified with it. The accuracy is the mean of both. The halves share people,
@@ -111,7 +110,12 @@ pub fn balanced_pairs(people: &[Vec<usize>], seed: u64, max: usize) -> Result<Ve
 /// # Errors
 /// [`Error::Shape`] where the lengths differ, [`Error::Data`] where there are fewer than two pairs of either kind,
 /// [`Error::NotFinite`] where a distance is NaN or infinite.
-pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Result<Accuracy> {
+pub fn verification_accuracy(
+    pairs: &[Pair],
+    distances: &[f32],
+    person_of: impl Fn(usize) -> usize,
+    seed: u64,
+) -> Result<Accuracy> {
     if pairs.len() != distances.len() {
         let message = format!("{} distances for {} pairs", distances.len(), pairs.len());
         return Err(Error::shape("verification_accuracy", message));
@@ -122,8 +126,7 @@ pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Re
             pairs[at].a, pairs[at].b, distances[at]
         )));
     }
-    let scored = || pairs.iter().zip(distances).map(|(pair, &distance)| (distance, pair.same));
-    let (mut same, mut different): (Vec<_>, Vec<_>) = scored().partition(|&(_, same)| same);
+    let (mut same, mut different): (Vec<usize>, Vec<usize>) = (0..pairs.len()).partition(|&pair| pairs[pair].same);
     if same.len() < 2 || different.len() < 2 {
         return Err(Error::Data(format!(
             "{} pairs of the same person and {} of different people are too few to measure accuracy; two of each are \
@@ -135,13 +138,23 @@ pub fn verification_accuracy(pairs: &[Pair], distances: &[f32], seed: u64) -> Re
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     same.shuffle(&mut rng);
     different.shuffle(&mut rng);
+    let scored = |pair: usize| (distances[pair], pairs[pair].same);
     // One kind after the other, so that an odd pair of each kind do not fall into the same half.
     let dealt = || same.iter().chain(&different).copied();
-    let halves: [Vec<(f32, bool)>; 2] = [dealt().step_by(2).collect(), dealt().skip(1).step_by(2).collect()];
-    let half_thresholds = [best_threshold(&halves[0]), best_threshold(&halves[1])];
-    let accuracy = (right(&halves[0], half_thresholds[1]) + right(&halves[1], half_thresholds[0])) / 2.0;
-    let threshold = best_threshold(&scored().collect::<Vec<_>>());
-    Ok(Accuracy { accuracy, threshold, half_thresholds, pairs: pairs.len() })
+    let halves: [Vec<usize>; 2] = [dealt().step_by(2).collect(), dealt().skip(1).step_by(2).collect()];
+    let of_half = |half: usize| -> Vec<(f32, bool)> { halves[half].iter().map(|&pair| scored(pair)).collect() };
+    let half_thresholds = [best_threshold(&of_half(0)), best_threshold(&of_half(1))];
+    let accuracy = (right(&of_half(0), half_thresholds[1]) + right(&of_half(1), half_thresholds[0])) / 2.0;
+    let threshold = best_threshold(&(0..pairs.len()).map(scored).collect::<Vec<_>>());
+    let judged = [0, 1].into_iter().flat_map(|half| {
+        let (person_of, other) = (&person_of, half_thresholds[1 - half]);
+        halves[half].iter().map(move |&at| {
+            let Pair { a, b, same } = pairs[at];
+            ([person_of(a), person_of(b)], (distances[at] < other) == same)
+        })
+    });
+    let effective_pairs = effective_pairs(&judged.collect::<Vec<_>>());
+    Ok(Accuracy { accuracy, threshold, half_thresholds, pairs: pairs.len(), effective_pairs })
 }
 
 /// Accuracy over several sets of pairs, as LFW's View 2 asks for it.

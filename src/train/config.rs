@@ -147,7 +147,8 @@ pub struct Config {
     pub epochs: u32,
 
     /// Time that training may take, such as 90m or 6h; the weights are measured and saved at its end.
-    #[cfg_attr(feature = "program", arg(long, value_name = "TIME", value_parser = flags::duration))]
+    #[cfg_attr(feature = "program", arg(long, value_name = "TIME", value_parser = flags::duration,
+                                        allow_hyphen_values = true))]
     pub time: Option<Seconds>,
 
     /// End after so many epochs that are no better than the best one.
@@ -274,7 +275,8 @@ pub struct Config {
     pub augment: Augment,
 
     /// Decides about everything random; the same seed on the same device gives the same weights, byte for byte.
-    #[cfg_attr(feature = "program", arg(long, value_name = "SEED", default_value_t = Self::default().seed))]
+    #[cfg_attr(feature = "program", arg(long, value_name = "SEED", default_value_t = Self::default().seed,
+                                        value_parser = flags::seed))]
     pub seed: u64,
 
     /// Images that go through the network at a time: a number, or auto, the whole batch if there is memory for it.

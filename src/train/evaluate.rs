@@ -1,7 +1,8 @@
 //! How well held-out people are told apart, beside two baselines measured the same way.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -75,8 +76,9 @@ pub struct Measured {
     pub accuracy: Option<Accuracy>,
     /// Accuracy within and across versions; `None` without an old network or held-out people.
     pub versions: Option<Versions>,
-    /// Accuracy on pairs of other images, at the threshold of the held-out people; `None` without such pairs.
-    pub on_pairs: Option<f64>,
+    /// Accuracy on pairs of other images, at the threshold of the held-out people, with the ends of its 95 % confidence
+    /// interval; `None` without such pairs.
+    pub on_pairs: Option<(f64, [f64; 2])>,
 }
 
 impl Evaluator {
@@ -147,7 +149,7 @@ impl Evaluator {
             return Ok(None);
         }
         let distances = raw_pixel_distances(&self.set, &self.pairs)?;
-        let pixels = verification_accuracy(&self.pairs, &distances, self.seed)?;
+        let pixels = self.accuracy(&distances)?;
         let measured = self.measure(None, stop, observer)?.and_then(|measured| measured.accuracy);
         Ok(measured.map(|untrained| Baselines { pixels, untrained }))
     }
@@ -213,12 +215,28 @@ impl Evaluator {
 
     fn accuracy_of(&self, distance: impl Fn(&Pair) -> f32) -> Result<Accuracy> {
         let distances: Vec<f32> = self.pairs.iter().map(distance).collect();
-        verification_accuracy(&self.pairs, &distances, self.seed)
+        self.accuracy(&distances)
     }
 
-    /// The embeddings of all images in question, in the order of `rows`; `None` if `stop` was set meanwhile.
+    fn accuracy(&self, distances: &[f32]) -> Result<Accuracy> {
+        verification_accuracy(&self.pairs, distances, |image| self.set.person_of(image), self.seed)
+    }
+
+    /// The embeddings of all images in question, in the order of `rows`; `None` if `stop` was set meanwhile. A person of whom
+    /// no image can be read any more leaves the pairs.
     fn embed(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Option<Embeddings>> {
         let images: Vec<usize> = self.rows.keys().copied().collect();
-        embed(&mut self.session, &images, |image| self.set.face_or_other(image), "measuring", stop, observer)
+        let (set, lost) = (&self.set, Mutex::new(BTreeSet::new()));
+        let face = |image: usize| {
+            set.face_or_other(image).or_else(|error| {
+                set.lose(image, error, "nor can another image of the person; its pairs are left out");
+                lost.lock().unwrap_or_else(PoisonError::into_inner).insert(set.person_of(image));
+                Ok(Cow::Owned(vec![0; set.preprocess().face_len()]))
+            })
+        };
+        let embeddings = embed(&mut self.session, &images, face, "measuring", stop, observer)?;
+        let lost = lost.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.pairs.retain(|pair| [pair.a, pair.b].iter().all(|&image| !lost.contains(&self.set.person_of(image))));
+        Ok(embeddings)
     }
 }

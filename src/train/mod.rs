@@ -44,7 +44,7 @@ pub use offline::Offline;
 pub use output::{Begun, InMemory, Output};
 pub use ready::check_data;
 pub use recipe::Recipe;
-pub use report::{End, EpochReport, Observer, Pace, SelectionReport, Setup, StepReport, Summary};
+pub use report::{End, EpochReport, Observer, Pace, SelectionReport, Setup, StepReport, Summary, Verdict};
 pub use run::train;
 #[cfg(feature = "program")]
 pub use run_folder::{ReportFacts, RunFolder, numbered};

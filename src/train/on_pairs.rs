@@ -12,6 +12,7 @@ use crate::data::decode::decode_face;
 use crate::data::preprocess::{Face, Preprocess};
 use crate::eval::images::{ImageName, Images};
 use crate::eval::pairs_file::PairsFile;
+use crate::eval::interval::{effective_pairs, wilson};
 use crate::eval::verification::{Pair, squared_distance};
 use crate::session::Session;
 use crate::{Error, Result};
@@ -70,7 +71,8 @@ impl OnPairs {
         self.pairs.len()
     }
 
-    /// Part of the pairs that `threshold` classifies rightly; `None` if `stop` was set meanwhile.
+    /// Part of the pairs that `threshold` classifies rightly, with the ends of its 95 % confidence interval, which takes the
+    /// images for independent; `None` if `stop` was set meanwhile.
     ///
     /// # Errors
     /// The device is lost, or an embedding is NaN or Inf.
@@ -80,12 +82,14 @@ impl OnPairs {
         threshold: f32,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
-    ) -> Result<Option<f64>> {
+    ) -> Result<Option<(f64, [f64; 2])>> {
         let images: Vec<usize> = (0..self.faces.len()).collect();
         let found = embed(session, &images, |image| Ok(&self.faces[image]), "measuring pairs", stop, observer)?;
         let Some(rows) = found else { return Ok(None) };
-        let right = |pair: &&Pair| (squared_distance(rows.row(pair.a), rows.row(pair.b)) < threshold) == pair.same;
-        Ok(Some(self.pairs.iter().filter(right).count() as f64 / self.pairs.len() as f64))
+        let right = |pair: &Pair| (squared_distance(rows.row(pair.a), rows.row(pair.b)) < threshold) == pair.same;
+        let judged: Vec<_> = self.pairs.iter().map(|pair| ([pair.a, pair.b], right(pair))).collect();
+        let accuracy = judged.iter().filter(|(_, right)| *right).count() as f64 / judged.len() as f64;
+        Ok(Some((accuracy, wilson(accuracy, effective_pairs(&judged)))))
     }
 }
 
@@ -119,7 +123,7 @@ mod tests {
         let mut session = Session::new(&crate::Engine::Cpu, model, &weights, "start").unwrap();
         let mut at = |threshold| {
             let stop = AtomicBool::new(false);
-            on_pairs.measure(&mut session, threshold, &stop, &mut Silent).unwrap().unwrap()
+            on_pairs.measure(&mut session, threshold, &stop, &mut Silent).unwrap().unwrap().0
         };
         // Everybody is one person, nobody is, and in between equal images are and the others are not.
         assert_eq!((at(5.0), at(0.0), at(1e-6)), (1.0 / 3.0, 2.0 / 3.0, 1.0));

@@ -151,10 +151,18 @@ pub struct EpochReport {
     pub offline: f64,
     /// Verification accuracy on held-out people, 0 to 1; empty without any.
     pub accuracy: Option<f64>,
+    /// Lower end of its 95 % confidence interval.
+    pub accuracy_low: Option<f64>,
+    /// Upper end.
+    pub accuracy_high: Option<f64>,
     /// Threshold that suits all pairs best; empty without held-out people.
     pub threshold: Option<f32>,
     /// Accuracy on pairs of other images, at that threshold, 0 to 1; empty without any.
     pub pairs_accuracy: Option<f64>,
+    /// Lower end of its 95 % confidence interval.
+    pub pairs_accuracy_low: Option<f64>,
+    /// Upper end.
+    pub pairs_accuracy_high: Option<f64>,
     /// No epoch before was better.
     pub best: bool,
     /// Learning rate of the last step.
@@ -252,6 +260,19 @@ pub enum End {
     NoBetter(u32),
 }
 
+/// Whether training has helped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The accuracy is above both baselines, and so is its whole confidence interval.
+    Better,
+    /// It is above both, and its confidence interval is not: more held-out people would tell.
+    Unclear,
+    /// It is not above both.
+    #[serde(rename = "not better")]
+    NotBetter,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -266,6 +287,8 @@ pub struct Summary {
     pub baselines: Option<Baselines>,
     /// Accuracy within and across versions, of the best weights; `None` unless they are to stay comparable.
     pub versions: Option<Versions>,
+    /// The embeddings of different people were equal in the last epoch: the images do not differ.
+    pub all_equal: bool,
     /// Why it ended.
     pub end: End,
     /// Seconds, evaluations and the time before a break included.
@@ -275,13 +298,19 @@ pub struct Summary {
 impl Summary {
     /// Nothing was trained.
     pub(super) fn stopped_before_the_first_step() -> Self {
-        Self { steps: 0, epochs: 0, best: None, baselines: None, versions: None, end: End::Stopped, seconds: 0.0 }
+        let (best, baselines, versions) = (None, None, None);
+        Self { steps: 0, epochs: 0, best, baselines, versions, all_equal: false, end: End::Stopped, seconds: 0.0 }
     }
 
-    /// Whether the best weights are no better than raw pixels and the starting weights, as far as the pairs tell.
-    pub fn is_useless(&self) -> bool {
-        let (Some(best), Some(baselines)) = (&self.best, &self.baselines) else { return false };
-        best.accuracy - best.half_interval() <= baselines.pixels.accuracy.max(baselines.untrained.accuracy)
+    /// What the accuracy of the best weights says beside the better of both baselines; `None` where nothing was measured.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let (best, baselines) = (self.best?, self.baselines?);
+        let baseline = baselines.pixels.accuracy.max(baselines.untrained.accuracy);
+        Some(match best.interval() {
+            _ if best.accuracy <= baseline => Verdict::NotBetter,
+            [low, _] if low <= baseline => Verdict::Unclear,
+            _ => Verdict::Better,
+        })
     }
 
     /// Whether the caller asked to stop early.

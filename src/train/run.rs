@@ -112,6 +112,8 @@ struct Run<'a> {
     versions: Option<Versions>,
     /// The triplets that were chosen offline last.
     offline: Option<OfflineState>,
+    /// The embeddings of different people were equal in the last epoch.
+    all_equal: bool,
     /// Times that the run has returned to older weights because the loss was NaN or Inf.
     rescues: u32,
     /// Times that the chunk was halved because the device lacked memory.
@@ -147,6 +149,7 @@ impl<'a> Run<'a> {
             best_epoch: 0,
             versions: None,
             offline: None,
+            all_equal: false,
             rescues: 0,
             halved: 0,
         }
@@ -164,6 +167,7 @@ impl<'a> Run<'a> {
         {
             parts.batches = own.batches(state, self.done)?.0;
         }
+        self.saving = Saving::go_on();
         self.rate.go_on(rate_scale);
         (self.best, self.best_epoch, self.versions) = (best, best_epoch, versions);
         (self.sums, self.guard, self.offline, self.rescues) = (epoch, guard, offline, rescues);
@@ -223,13 +227,17 @@ impl<'a> Run<'a> {
         let accuracy = measured.accuracy;
         let better = match (accuracy, self.best) {
             (Some(now), Some(best)) => now.accuracy > best.accuracy,
-            // Nobody is held out: the latest weights count as the best.
+            // Where nobody is held out, no epoch is worse than another.
             (Some(_), None) | (None, _) => true,
         };
         let report = EpochReport {
             accuracy: accuracy.map(|a| a.accuracy),
+            accuracy_low: accuracy.map(|a| a.interval()[0]),
+            accuracy_high: accuracy.map(|a| a.interval()[1]),
             threshold: accuracy.map(|a| a.threshold),
-            pairs_accuracy: measured.on_pairs,
+            pairs_accuracy: measured.on_pairs.map(|(accuracy, _)| accuracy),
+            pairs_accuracy_low: measured.on_pairs.map(|(_, [low, _])| low),
+            pairs_accuracy_high: measured.on_pairs.map(|(_, [_, high])| high),
             best: better,
             seconds: self.seconds(),
             ..self.sums.report(epoch, self.done, self.parts.batch_size)
@@ -238,7 +246,7 @@ impl<'a> Run<'a> {
         let baselines = self.parts.baselines;
         self.row(|output| output.epoch(&report, baselines.as_ref()));
         let weights = self.stamped(weights, epoch, accuracy);
-        self.save_weights(&weights, better)?;
+        self.save_weights(&weights, better && accuracy.is_some())?;
         if better {
             self.best = accuracy.or(self.best);
             self.parts.evaluator.keep_best();
@@ -249,6 +257,7 @@ impl<'a> Run<'a> {
             self.sums = EpochSums::default();
         }
         self.save_state()?;
+        self.all_equal = report.all_equal();
         self.observer.epoch(&report);
         Ok(match self.config().patience {
             _ if self.time_is_over() && self.done < self.parts.steps => Some(End::TimeOver),
@@ -292,6 +301,7 @@ impl<'a> Run<'a> {
             best: self.best,
             baselines: self.parts.baselines,
             versions: self.versions,
+            all_equal: self.all_equal,
             end,
             seconds: self.seconds(),
         })

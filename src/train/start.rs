@@ -19,7 +19,7 @@ pub(super) struct Start {
 /// Draws the weights of `model` from `seed`, and takes over what the file `init` has under the same name with the same sizes.
 ///
 /// # Errors
-/// The file cannot be used, or less than half of the model's values are in it.
+/// The file cannot be used, or is of another network and has less than half of the model's values.
 pub(super) fn start(model: &Model, metadata: Metadata, seed: u64, init: Option<&Path>) -> Result<Start> {
     let mut weights = initial_weights(model, metadata, seed);
     let Some(path) = init else { return Ok(Start { weights, said: None }) };
@@ -40,7 +40,8 @@ pub(super) fn start(model: &Model, metadata: Metadata, seed: u64, init: Option<&
         }
     }
     let all: usize = weights.tensors.iter().map(|(.., data)| data.len()).sum();
-    if 2 * values < all {
+    // Of the same network, other sizes are meant: what depends on them is drawn.
+    if 2 * values < all && (values == 0 || given.metadata.network != model.name()) {
         return Err(Error::Setting(format!(
             "`init` {}: it holds weights of {}, and only {values} of the {all} values of {} are among them; give weights of \
              the same network, or its name as `network`",

@@ -17,7 +17,7 @@ use crate::weights::{Floats, check_digest, check_fields, explain, info, save};
 use crate::{Error, Result};
 
 /// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.
-const FORMAT: &str = "facenet-gpu-state/2";
+const FORMAT: &str = "facenet-gpu-state/3";
 
 /// A training run at the end of a step, as a value. Training that is restored from it goes on byte for byte as the run that
 /// it was taken from, on the same device.
@@ -209,6 +209,7 @@ mod tests {
             run: RunState {
                 rate_scale: 0.1,
                 best: Some(Accuracy {
+                    effective_pairs: 12.5,
                     accuracy: 0.1 + 0.2,
                     threshold: 1.1,
                     half_thresholds: [f32::MIN_POSITIVE, 1e-45],

@@ -138,9 +138,18 @@ fn what_cannot_be_resumed_is_refused_with_the_reason() {
     let faces = dir.path().join("faces");
     fs::rename(faces.join("person_0001/0001.png"), faces.join("person_0001/new.png")).unwrap();
     let said =
-        ["the data has changed", "1 images are new (person_0001/new.png)", "1 images are missing (person_0001/0001"];
+        ["the data has changed", "1 image is new (person_0001/new.png)", "1 image is missing (person_0001/0001"];
     refused(run(dir.path(), "train --resume run --epochs 2"), 1, &said);
     fs::rename(faces.join("person_0001/new.png"), faces.join("person_0001/0001.png")).unwrap();
+    // A file of as many bytes, and one that is cut short.
+    let (one, other) = (faces.join("person_0001/0001.png"), faces.join("person_0002/0001.png"));
+    let (first, second) = (fs::read(&one).unwrap(), fs::read(&other).unwrap());
+    fs::write(&one, [&second[..], &[0][..]].concat()).unwrap();
+    fs::write(&other, &second[..second.len() / 2]).unwrap();
+    let said = ["1 image has another content (person_0001/0001", "1 image can no longer be read (person_0002/0001"];
+    refused(run(dir.path(), "train --resume run --epochs 2"), 1, &said);
+    fs::write(&one, first).unwrap();
+    fs::write(&other, second).unwrap();
     fs::rename(&faces, dir.path().join("moved")).unwrap();
     refused(run(dir.path(), "train --resume run --epochs 2"), 1, &["cannot read", "faces"]);
     let said = run(dir.path(), "train --resume run --epochs 2 --data moved").success();
@@ -155,6 +164,12 @@ fn what_cannot_be_resumed_is_refused_with_the_reason() {
     let said = said.stderr(predicate::str::contains("warning: ").and(predicate::str::contains("is cut short")));
     said.stdout(predicate::str::contains("after step 32"));
     assert!(weights == tensors(&folder, "last"), "the same steps lead to the same weights");
+
+    // Without its states a run would begin anew and overwrite its weights.
+    fs::remove_dir_all(folder.join("state")).unwrap();
+    let said = ["has weights and no training state", "--init runs/train/run/weights/last.safetensors"];
+    refused(run(dir.path(), "train --resume run --data moved"), 1, &said);
+    assert!(weights == tensors(&folder, "last"));
 }
 
 #[test]
@@ -178,7 +193,7 @@ fn a_run_ends_when_its_time_is_over_or_nothing_gets_better() {
     let training = weights.metadata.training.unwrap();
     assert!(training.accuracy.is_some() && training.threshold.is_some() && training.step > 0);
     let said = run(dir.path(), &format!("{endless} --patience 1")).success();
-    said.stdout(predicate::str::contains("1 epoch were no better than the best"));
+    said.stdout(predicate::str::contains("nothing better for 1 epoch"));
     for time in ["0s", "many", "-1"] {
         run(dir.path(), &format!("train --time={time}")).code(2);
     }

@@ -3,9 +3,11 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::columns::fitted;
 use crate::cli::output::{self, Audience};
 use crate::cli::table;
 use crate::cli::words::with_flags;
@@ -14,7 +16,7 @@ use crate::model::Model;
 use crate::text::counted;
 use crate::train::{
     Baselines, Config, End, EpochReport, LossKind, Observer, Pace, RunFolder, SelectionReport, Setup, StepReport,
-    Summary,
+    Summary, Verdict,
 };
 
 /// Fewer pairs than this are few: the interval of an accuracy is four points to either side.
@@ -77,11 +79,6 @@ impl Console {
             baselines: None,
             told_inactive: false,
         }
-    }
-
-    /// Half of the confidence interval of an accuracy on the held-out pairs.
-    fn interval(&self, accuracy: f64) -> f64 {
-        self.baselines.map_or(0.0, |baselines| Accuracy { accuracy, ..baselines.pixels }.half_interval())
     }
 
     /// Tells once that there is nothing to learn from, after an epoch of steps without an active triplet.
@@ -153,20 +150,33 @@ impl Observer for Console {
         };
         say!("chunk     {chunk}, {:.0} MiB on the device", s.bytes as f64 / f64::from(1 << 20));
         self.say_loss(s.train_images);
+        say!("recipe    {}", self.config.recipe_in_words());
+        say!("augment   {}", self.config.augment.in_words());
+        if self.config.warm_up() as usize >= s.steps {
+            hint!(
+                "warning: the warm-up of {} steps is not shorter than the run of {}: the learning rate of {} is never reached; give \
+                 more --epochs or a shorter --warm-up",
+                self.config.warm_up(),
+                s.steps,
+                self.config.learning_rate()
+            );
+        }
         self.baselines = s.baselines;
         match &s.baselines {
-            Some(f) => say!(
-                "baseline  raw pixels {}, {} {}",
-                percent(f.pixels.accuracy),
-                start_of(&self.config),
-                percent(f.untrained.accuracy)
-            ),
+            Some(f) => {
+                say!(
+                    "baseline  raw pixels {}, {} {}",
+                    with_interval(&f.pixels),
+                    start_of(&self.config),
+                    with_interval(&f.untrained)
+                );
+            }
             None if s.held_out.is_empty() => say!("baseline  nobody is held out, so nothing is measured"),
             None => {}
         }
         if let Some(few) = s.baselines.filter(|f| f.pixels.pairs < FEW_PAIRS) {
-            let (pairs, half) = (few.pixels.pairs, 100.0 * few.untrained.half_interval());
-            say!("          every accuracy rests on {pairs} pairs, and is known to about {half:.0} points either way");
+            let pairs = few.pixels.pairs;
+            say!("          every accuracy rests on {pairs} pairs; its 95 % confidence interval stands behind it");
         }
         say!("training  {}, {}", counted(self.config.epochs as usize, "epoch"), counted(s.steps, "step"));
         output::json(&json!({
@@ -175,7 +185,10 @@ impl Observer for Console {
             "parameters": s.params, "batch": batch, "chunk": s.chunk, "bytes": s.bytes, "first_step": s.first,
             "steps": s.steps, "epochs": self.config.epochs,
             "raw_pixels_accuracy": s.baselines.map(|b| b.pixels.accuracy),
+            "raw_pixels_interval": s.baselines.map(|b| b.pixels.interval()),
             "untrained_accuracy": s.baselines.map(|b| b.untrained.accuracy),
+            "untrained_interval": s.baselines.map(|b| b.untrained.interval()),
+            "recipe": self.config.recipe_in_words(), "augment": self.config.augment.in_words(),
         }));
         if self.terminal {
             self.bar.finish_and_clear();
@@ -227,8 +240,7 @@ impl Observer for Console {
         let left = self.begin.elapsed().as_secs_f64() / (r.step - self.first) as f64
             * self.steps.saturating_sub(r.step) as f64;
         if output::audience() == Audience::Programs && self.last_line.elapsed() >= JSON_EVERY {
-            let mut row = serde_json::to_value(r).expect("a row is plain data");
-            row["event"] = "step".into();
+            let mut row = output::row(r, "step");
             row["images_per_second"] = pace.images_per_second.into();
             row["data_wait"] = pace.data_wait.into();
             row["seconds_left"] = left.into();
@@ -240,21 +252,20 @@ impl Observer for Console {
             LossKind::Triplet => ("active", part),
             LossKind::Softmax | LossKind::ArcFace => ("right", f64::from(r.class_accuracy)),
         };
-        let line = format!(
-            "epoch {}/{}  step {}/{}  loss {:.4}  {what} {}  d(a,p) {:.3}  d(a,n) {:.3}  lr {:.1e}  {:.0} images/s  \
-             wait {}  {} left",
-            r.epoch,
-            self.config.epochs,
-            r.step,
-            self.steps,
-            r.loss_all,
-            percent(part),
-            r.d_ap,
-            r.d_an,
-            r.learning_rate,
-            pace.images_per_second,
-            percent(pace.data_wait),
-            table::duration(left)
+        let line = fitted(
+            &[
+                format!("epoch {}/{}", r.epoch, self.config.epochs),
+                format!("step {}/{}", r.step, self.steps),
+                format!("{} left", table::duration(left)),
+                format!("loss {:.4}", r.loss_all),
+                format!("{what} {}", percent(part)),
+                format!("d(a,p) {:.3}", r.d_ap),
+                format!("d(a,n) {}", distance_to_negative(f64::from(r.d_an))),
+                format!("lr {:.1e}", r.learning_rate),
+                format!("{:.0} images/s", pace.images_per_second),
+                format!("wait {}", percent(pace.data_wait)),
+            ],
+            &Term::stderr(),
         );
         if self.terminal {
             self.bar.set_position(r.step as u64);
@@ -266,36 +277,36 @@ impl Observer for Console {
     }
 
     fn epoch(&mut self, r: &EpochReport) {
-        let accuracy = match r.accuracy {
-            Some(a) => {
-                let half = self.interval(a);
-                format!("  held-out {:.1} ±{:.1} %{}", 100.0 * a, 100.0 * half, if r.best { " (best)" } else { "" })
-            }
-            None => String::new(),
-        };
-        let accuracy = match r.pairs_accuracy {
-            Some(pairs) => format!("{accuracy}  pairs {}", percent(pairs)),
-            None => accuracy,
-        };
         let (what, part) = match self.config.loss {
             LossKind::Triplet => ("active", r.active),
             LossKind::Softmax | LossKind::ArcFace => ("right", r.class_accuracy),
         };
-        let line = format!(
-            "epoch {:>width$}/{}  loss {:.4}  {what} {:>7}  d(a,p) {:.3}  d(a,n) {:.3}  {:>4.0} images/s{accuracy}",
-            r.epoch,
-            self.config.epochs,
-            r.loss_all,
-            percent(part),
-            r.d_ap,
-            r.d_an,
-            r.images_per_second,
-            width = self.config.epochs.to_string().len()
+        let within = |accuracy: Option<f64>, low: Option<f64>, high: Option<f64>| {
+            let ends = accuracy.zip(low.zip(high));
+            ends.map(|(accuracy, (low, high))| ranged(accuracy, [low, high]))
+        };
+        let held_out = within(r.accuracy, r.accuracy_low, r.accuracy_high);
+        let on_pairs = within(r.pairs_accuracy, r.pairs_accuracy_low, r.pairs_accuracy_high);
+        let line = fitted(
+            &[
+                format!(
+                    "epoch {:>width$}/{}",
+                    r.epoch,
+                    self.config.epochs,
+                    width = self.config.epochs.to_string().len()
+                ),
+                format!("loss {:.4}", r.loss_all),
+                held_out.map_or(String::new(), |a| format!("held-out {a}{}", if r.best { " best" } else { "     " })),
+                on_pairs.map_or(String::new(), |a| format!("pairs {a}")),
+                format!("{what} {:>7}", percent(part)),
+                format!("d(a,p) {:.3}", r.d_ap),
+                format!("d(a,n) {}", distance_to_negative(r.d_an)),
+                format!("{:>4.0} images/s", r.images_per_second),
+            ],
+            &Term::stdout(),
         );
         self.bar.suspend(|| say!("{line}"));
-        let mut row = serde_json::to_value(r).expect("a row is plain data");
-        row["event"] = "epoch".into();
-        output::json(&row);
+        output::json(&output::row(r, "epoch"));
         self.bar.clone().suspend(|| self.watch_active(r));
         self.last_line = Instant::now();
     }
@@ -304,6 +315,46 @@ impl Observer for Console {
 /// What the network was before training.
 fn start_of(config: &Config) -> &'static str {
     if config.init.is_some() { "starting weights" } else { "untrained network" }
+}
+
+/// An accuracy with its confidence interval.
+fn with_interval(accuracy: &Accuracy) -> String {
+    ranged(accuracy.accuracy, accuracy.interval())
+}
+
+/// A part with the ends of its confidence interval.
+fn ranged(part: f64, [low, high]: [f64; 2]) -> String {
+    format!("{} ({:.1} to {:.1})", percent(part), 100.0 * low, 100.0 * high)
+}
+
+/// The distance of anchors to their negatives, where there are any.
+fn distance_to_negative(distance: f64) -> String {
+    if distance > 0.0 { format!("{distance:.3}") } else { "-    ".to_string() }
+}
+
+/// Says what to think of weights that are not clearly better than what is reached without training.
+fn judge(summary: &Summary, baselines: &Baselines, config: &Config) {
+    let pixels = baselines.pixels.accuracy >= baselines.untrained.accuracy;
+    match (summary.verdict(), &config.init) {
+        (Some(Verdict::NotBetter), _) if summary.all_equal => {
+            hint!("warning: all embeddings are equal: these weights are of no use; look at the images");
+        }
+        (Some(Verdict::NotBetter), Some(init)) if !pixels => hint!(
+            "warning: not better than the starting weights, {}; go on with those, or try a lower --learning-rate or --freeze",
+            init.display()
+        ),
+        (Some(Verdict::NotBetter), _) => hint!(
+            "warning: not better than {}: these weights are of no use; try another --learning-rate, more --epochs, or more \
+             people and images",
+            if pixels { "raw pixels" } else { "the untrained network" }
+        ),
+        (Some(Verdict::Unclear), _) => hint!(
+            "warning: not clearly better than {}, whose accuracy lies in the confidence interval; measuring on more people \
+             would tell",
+            if pixels { "raw pixels" } else { start_of(config) }
+        ),
+        (Some(Verdict::Better) | None, _) => {}
+    }
 }
 
 /// The end of a run for programs.
@@ -318,9 +369,9 @@ fn farewell_to_programs(summary: &Summary, folder: &RunFolder) {
     output::json(&json!({
         "event": "end", "end": end, "steps": summary.steps, "epochs": summary.epochs, "seconds": summary.seconds,
         "accuracy": summary.best.map(|best| best.accuracy),
-        "half_interval": summary.best.map(|best| best.half_interval()),
-        "threshold": summary.best.map(|best| best.threshold),
-        "better_than_baselines": summary.best.map(|_| !summary.is_useless()),
+        "interval": summary.best.map(|best| best.interval()),
+        "threshold": summary.best.map(|best| output::number(best.threshold)),
+        "verdict": summary.verdict(),
         "best": weights(folder.best()), "last": weights(folder.last()), "run": folder.path().display().to_string(),
     }));
 }
@@ -335,27 +386,18 @@ pub(super) fn farewell(summary: &Summary, config: &Config, folder: &RunFolder) {
         End::Stopped => say!("stopped   after {steps}, {time}"),
         End::TimeOver => say!("done      the time is over after {steps}, {time}"),
         End::NoBetter(epochs) => {
-            say!("done      {steps} in {time}; {} were no better than the best", counted(epochs as usize, "epoch"));
+            say!("done      {steps} in {time}; nothing better for {}", counted(epochs as usize, "epoch"));
         }
     }
     if let (Some(best), Some(baselines)) = (&summary.best, &summary.baselines) {
+        say!("accuracy  {} on held-out people, threshold {:.3}", with_interval(best), best.threshold);
         say!(
-            "accuracy  {:.1} ±{:.1} % on held-out people (raw pixels {}, {} {}), threshold {:.3}",
-            100.0 * best.accuracy,
-            100.0 * best.half_interval(),
-            percent(baselines.pixels.accuracy),
+            "          without training: raw pixels {}, {} {}",
+            with_interval(&baselines.pixels),
             start_of(config),
-            percent(baselines.untrained.accuracy),
-            best.threshold
+            with_interval(&baselines.untrained)
         );
-        let (pixels, untrained) = (baselines.pixels.accuracy, baselines.untrained.accuracy);
-        if summary.is_useless() {
-            let what = if untrained > pixels { "the starting weights" } else { "raw pixels" };
-            say!(
-                "          not better than {what}: these weights are of no use; try another --learning-rate, more --epochs, \
-                 or more people and images"
-            );
-        }
+        judge(summary, baselines, config);
     }
     if let Some(v) = &summary.versions {
         say!(
@@ -366,16 +408,21 @@ pub(super) fn farewell(summary: &Summary, config: &Config, folder: &RunFolder) {
             v.across.threshold
         );
     }
-    if folder.best().exists() {
-        say!("weights   {}", folder.best().display());
-    } else {
-        say!("weights   {} (as they were at the end, not measured)", folder.last().display());
+    match summary.best {
+        Some(_) if folder.best().exists() => say!("weights   {}", folder.best().display()),
+        Some(_) => say!("weights   {} (as they were at the end; the best are gone)", folder.last().display()),
+        None => say!("weights   {} (as they were at the end, not measured)", folder.last().display()),
     }
     if summary.stopped() && folder.best().exists() {
         say!("          {} (as they were at the end)", folder.last().display());
     }
     say!("run       {} ({})", folder.path().display(), folder.files().join(", "));
-    if summary.stopped() {
-        say!("resume    facenet-gpu train --resume {}", folder.path().display());
+    match summary.end {
+        End::Stopped => say!("resume    facenet-gpu train --resume {}", folder.path().display()),
+        End::TimeOver => say!(
+            "resume    facenet-gpu train --resume {} --time TIME, with more than the {time} that it has taken",
+            folder.path().display()
+        ),
+        End::Done | End::NoBetter(_) => {}
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn find_lr(job: &Job, steps: usize, runs: &Path, name: &str) -> Resul
     tell(&found, config.learning_rate());
     say!("plot      {}", folder.join("rates.png").display());
     output::json(&json!({
-        "event": "end", "steepest": found.steepest, "lowest": found.lowest, "learning_rate": config.learning_rate(),
+        "event": "end", "steepest": found.steepest, "lowest": found.lowest, "learning_rate": output::number(config.learning_rate()),
         "plot": folder.join("rates.png").display().to_string(),
     }));
     Ok(ExitCode::SUCCESS)

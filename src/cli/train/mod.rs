@@ -2,10 +2,12 @@
 
 mod arguments;
 mod batch;
+mod columns;
 mod console;
 mod find_lr;
 mod flags;
 mod source;
+mod unused;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::data::preprocess::{Normalise, Preprocess};
 use crate::model::{Model, REFERENCE_BATCH, derive_plan};
 use crate::net;
 use crate::plan::Role;
+use crate::text::count;
 use crate::train::{Config, OptimiserKind, ReportFacts, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
@@ -89,6 +92,9 @@ impl Train {
         let model = network.sized(config.input, config.embedding)?;
         if self.plan {
             return print_plan(&model, &config);
+        }
+        for idle in unused::unused(&config, |flag| self.settings.given(flag)) {
+            hint!("warning: {idle}");
         }
         if let Some(old) = &config.compatible_with {
             weights::from_user(old, Weights::load(old))?;
@@ -193,7 +199,9 @@ impl Job {
         let summary = match summary {
             Ok(summary) => summary,
             Err(e) => {
-                if new {
+                if folder.can_resume() {
+                    hint!("what was saved stays: facenet-gpu train --resume {} goes on from it", folder.path().display());
+                } else if new {
                     folder.discard_if_empty();
                 }
                 return Err(e);
@@ -243,8 +251,9 @@ fn check_memory(engine: &Engine, model: &Model, config: &Config, source: &Source
     let drawn = source.drawn_images() * u64::from(height) * u64::from(width) * 3;
     if let Some(free) = budget.total.filter(|&free| drawn > free) {
         return Err(Error::Setting(format!(
-            "`synth_people` x `synth_images` of {height}x{width} take {:.1} GiB, and {:.1} GiB may be used; give smaller \
-             numbers",
+            "{} synthetic images of {height}x{width} take {:.1} GiB, and {:.1} GiB may be used; give a smaller \
+             `synth_people` or `synth_images`",
+            count(source.drawn_images()),
             gib(drawn),
             gib(free)
         )));

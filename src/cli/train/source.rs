@@ -97,6 +97,9 @@ impl Source {
             let set = set?;
             set.lost_people().iter().for_each(|lost| hint!("warning: {lost}"));
             set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
+            if let Some((width, height)) = set.smaller_than_crop() {
+                hint!("warning: the images have about {width}x{height} pixels, so that --crop takes nothing off");
+            }
             if let Some((width, height)) = set.much_larger_images() {
                 hint!(
                     "hint: the images have about {width}x{height} pixels and the network sees {}x{}: where faces fill only a \

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::FaceSet;
 use crate::Result;
 use crate::data::decode::dimensions;
-use crate::text::{count, listed};
+use crate::text::{counted, listed};
 
 /// Examples that a sentence gives.
 const EXAMPLES: usize = 3;
@@ -23,16 +23,24 @@ impl FaceSet {
     /// Width and height of the image of medium size, where they are much larger than what the network sees and no crop is
     /// taken: the faces may be small in them. `None` otherwise, and for generated faces.
     pub fn much_larger_images(&self) -> Option<(u32, u32)> {
-        if self.preprocess.crop.is_some() || self.paths.is_empty() {
-            return None;
-        }
-        let chosen = self.paths.iter().step_by(self.paths.len().div_ceil(SAMPLE));
-        let mut sizes: Vec<(u32, u32)> = chosen.filter_map(|path| dimensions(path)).collect();
-        sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
-        let (width, height) = *sizes.get(sizes.len() / 2)?;
+        let (width, height) = self.medium_size().filter(|_| self.preprocess.crop.is_none())?;
         let times = |side: u32, input: u32| f64::from(side) / f64::from(input);
         let much = times(width, self.preprocess.width).min(times(height, self.preprocess.height)) >= MUCH;
         much.then_some((width, height))
+    }
+
+    /// Width and height of the image of medium size, where a crop is to be taken that is larger in both: nothing is cut off.
+    pub fn smaller_than_crop(&self) -> Option<(u32, u32)> {
+        let crop = self.preprocess.crop?;
+        self.medium_size().filter(|&(width, height)| crop.width > width && crop.height > height)
+    }
+
+    /// Width and height of the image of medium size among some; `None` for generated faces.
+    fn medium_size(&self) -> Option<(u32, u32)> {
+        let chosen = self.paths.iter().step_by(self.paths.len().div_ceil(SAMPLE).max(1));
+        let mut sizes: Vec<(u32, u32)> = chosen.filter_map(|path| dimensions(path)).collect();
+        sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
+        sizes.get(sizes.len() / 2).copied()
     }
 
     /// Sentences about images that spoil training: equal ones under two people, and images that do not differ at all.
@@ -72,13 +80,15 @@ impl FaceSet {
             let examples: Vec<String> =
                 across.iter().take(EXAMPLES).map(|&(a, b)| format!("{} = {}", name(a), name(b))).collect();
             remarks.push(format!(
-                "{} images are also under another person ({}); training would push equal images apart: remove one of each",
-                count(across.len() as u64),
+                "{} {} also under another person ({}); training would push equal images apart: remove one of each",
+                counted(across.len(), "image"),
+                if across.len() == 1 { "is" } else { "are" },
                 examples.join(", ")
             ));
         }
         if within > 0 {
-            remarks.push(format!("{} images are there twice under the same person", count(within as u64)));
+            let (images, verb) = (counted(within, "image"), if within == 1 { "is" } else { "are" });
+            remarks.push(format!("{images} {verb} there twice under the same person"));
         }
         Ok(remarks)
     }
@@ -130,8 +140,8 @@ mod tests {
             ("eve".to_string(), vec![face(3)]),
         ];
         let remarks = set(people).remarks().unwrap();
-        assert!(remarks[0].starts_with("1 images are also under another person (ada = bob)"), "{remarks:?}");
-        assert!(remarks[1].starts_with("1 images are there twice"), "{remarks:?}");
+        assert!(remarks[0].starts_with("1 image is also under another person (ada = bob)"), "{remarks:?}");
+        assert!(remarks[1].starts_with("1 image is there twice"), "{remarks:?}");
         assert_eq!(noise_faces(&[3, 3], 8).remarks().unwrap(), [""; 0]);
     }
 
@@ -159,5 +169,12 @@ mod tests {
         };
         assert_eq!(told(32, None), Some((90, 90)));
         assert_eq!((told(40, None), told(32, Some(Crop { height: 60, width: 60 }))), (None, None));
+        let crop = |side: u32| {
+            let crop = Some(Crop { height: side, width: side });
+            let preprocess = Preprocess { height: 32, width: 32, normalise: Normalise::Unit, crop };
+            let folder = FaceFolder::scan(dir.path()).unwrap();
+            FaceSet::load(&folder, &preprocess, u64::MAX, &|_, _| {}).unwrap().smaller_than_crop()
+        };
+        assert_eq!((crop(90), crop(91)), (None, Some((90, 90))));
     }
 }

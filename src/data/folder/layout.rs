@@ -106,12 +106,21 @@ fn is_part(name: &str) -> bool {
 
 /// A name such as `2019`, `s1`, `session_2`, `frontal`.
 fn is_session(name: &str) -> bool {
+    is_numbered(name) || SESSIONS.contains(&name.to_lowercase().as_str())
+}
+
+/// A name such as `2019`, `001`, `s1`, `session_2`: a number tells a session as well as a person.
+fn is_numbered(name: &str) -> bool {
     let lower = name.to_lowercase();
     let word = lower.trim_end_matches(|c: char| c.is_ascii_digit() || "-_. ".contains(c));
     word.is_empty()
         || ["s", "session", "shot", "set", "cam", "camera", "v", "video", "seq"].contains(&word) && word != lower
-        || SESSIONS.contains(&lower.as_str())
 }
+
+/// Folders below a folder from which on, on average, they are more likely people than sessions of one person.
+const MANY: usize = 8;
+/// Most folders that are containers of numbered people.
+const CONTAINERS: usize = 5;
 
 impl Read {
     fn person(&mut self, name: &str, folder: &Tree) {
@@ -134,7 +143,10 @@ impl Read {
         }
         let inner: Vec<Found<'_>> = others.iter().flat_map(Found::below).collect();
         let named: Vec<&str> = others.iter().map(|found| found.folder.name.as_str()).collect();
-        if !named.iter().all(|name| is_part(name)) && are_sessions(&others, &inner) {
+        let parts = named.iter().all(|name| is_part(name));
+        // Beside people with images of their own, the other folders are most likely people, too.
+        let siblings = own.len() >= others.len() && inner.len() < MANY * others.len();
+        if !parts && (siblings || are_sessions(&others, &inner)) {
             let examples = others.iter().take(2).map(|found| {
                 let sessions: Vec<String> = found.below().iter().take(2).map(|f| f.path.clone()).collect();
                 format!("{} ({})", found.path, sessions.join(", "))
@@ -151,7 +163,9 @@ impl Read {
         self.strays.append(&mut within.strays);
         let mut merged: BTreeMap<String, (Vec<String>, Vec<PathBuf>)> = BTreeMap::new();
         for person in within.people {
-            let name = person.name.rsplit('/').next().unwrap_or_default().to_string();
+            let last = person.name.rsplit('/').next().unwrap_or_default();
+            // male/001 and female/001 are two people, train/001 and val/001 are one.
+            let name = if parts || !is_numbered(last) { last.to_string() } else { person.name.clone() };
             let entry = merged.entry(name).or_default();
             entry.0.push(person.name);
             entry.1.extend(person.images);
@@ -159,17 +173,17 @@ impl Read {
         let mut several = merged.iter().filter(|(_, (paths, _))| paths.len() > 1);
         let examples: Vec<String> =
             several.by_ref().take(2).map(|(name, (paths, _))| format!("{name} ({})", paths.join(", "))).collect();
-        let parts: BTreeSet<&str> = named.into_iter().collect();
+        let names: BTreeSet<&str> = named.into_iter().collect();
         let of_part = |parts: &[&str], path: &str| path.split('/').any(|p| parts.contains(&p.to_lowercase().as_str()));
-        let trains = parts.iter().any(|part| of_part(&FOR_TRAINING, part));
+        let trains = names.iter().any(|part| of_part(&FOR_TRAINING, part));
         if examples.is_empty() && trains && own.is_empty() {
             let measuring = merged.iter().filter(|(_, (paths, _))| {
                 paths.iter().any(|path| of_part(&FOR_MEASURING, path.rsplit_once('/').map_or("", |(above, _)| above)))
             });
             self.reserved = measuring.map(|(name, _)| name.clone()).collect();
         }
-        let parts: Vec<&str> = parts.into_iter().collect();
-        let parts = crate::text::listed(&parts);
+        let names: Vec<&str> = names.into_iter().collect();
+        let parts = crate::text::listed(&names);
         let what = match examples.is_empty() {
             true if !self.reserved.is_empty() => {
                 let held_out = crate::text::listed(&self.reserved);
@@ -197,7 +211,8 @@ impl Read {
 fn are_sessions(outer: &[Found<'_>], inner: &[Found<'_>]) -> bool {
     let names: BTreeSet<&str> = inner.iter().map(|found| found.folder.name.as_str()).collect();
     if names.iter().all(|name| is_session(name)) {
-        return true;
+        let many = outer.len() <= CONTAINERS && inner.len() >= MANY * outer.len();
+        return !(many && names.iter().all(|name| is_numbered(name)));
     }
     // The same few names below many folders, as in 500 times "morning" and "evening".
     outer.len() > 1 && 2 * inner.len() >= 3 * names.len() && names.len() <= outer.len()
@@ -246,6 +261,29 @@ mod tests {
         }
         let both = ["train/ada/s1/1.jpg", "train/ada/s2/1.jpg", "train/bob/s1/1.jpg", "val/ada/s3/1.jpg"];
         assert_eq!(read(&both, Layout::Auto).0, ["ada: 3", "bob: 1"]);
+    }
+
+    #[test]
+    fn few_folders_with_many_numbered_ones_are_containers_and_their_numbers_are_people_of_their_own() {
+        let files: Vec<String> = ["female", "male"]
+            .iter()
+            .flat_map(|part| (1..=8).flat_map(move |person| [1, 2].map(|i| format!("{part}/{person:03}/{i}.jpg"))))
+            .collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let (people, understood, _) = read(&files, Layout::Auto);
+        assert_eq!((people.len(), people[0].as_str(), people[8].as_str()), (16, "female/001: 2", "male/001: 2"));
+        assert!(understood.unwrap().contains("such as female/001"));
+        let halves: Vec<String> = (1..=16).map(|s| format!("{}/s{s}/1.jpg", if s < 9 { "a-m" } else { "n-z" })).collect();
+        let halves: Vec<&str> = halves.iter().map(String::as_str).collect();
+        assert_eq!(read(&halves, Layout::Auto).0.len(), 16);
+    }
+
+    #[test]
+    fn folders_beside_people_are_people_too() {
+        let files = ["ada/1.jpg", "bob/1.jpg", "eve/beach/1.jpg", "eve/party/1.jpg"];
+        let (people, understood, _) = read(&files, Layout::Auto);
+        assert_eq!(people, ["ada: 1", "bob: 1", "eve: 2"]);
+        assert!(understood.unwrap().contains("are sessions: eve (eve/beach, eve/party)"));
     }
 
     #[test]

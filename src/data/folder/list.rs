@@ -73,7 +73,7 @@ pub(super) fn read(path: &Path) -> Result<FaceFolder> {
         root: folder.to_path_buf(),
         people: people.collect(),
         skipped,
-        ignored: 0,
+        ignored: Vec::new(),
         understood: None,
         nobody,
         reserved,

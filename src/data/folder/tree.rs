@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::super::skipped::SkippedImage;
+use crate::data::decode::dimensions;
+use crate::data::skipped::SkippedImage;
 use crate::{Error, Result};
 
 /// Extensions of the formats that can be read, in lower case. The content decides about the format later.
@@ -33,10 +34,10 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Reads a folder and everything below it. Returns what was left out, and how many files are no images.
-    pub(super) fn read(root: &Path, real: PathBuf) -> Result<(Self, Vec<SkippedImage>, usize)> {
+    /// Reads a folder and everything below it. Returns what was left out, and the files that are no images.
+    pub(super) fn read(root: &Path, real: PathBuf) -> Result<(Self, Vec<SkippedImage>, Vec<PathBuf>)> {
         let listing = std::fs::read_dir(root).map_err(Error::io("read", root))?;
-        let mut scan = Scan { real, seen: HashSet::new(), skipped: Vec::new(), ignored: 0 };
+        let mut scan = Scan { real, seen: HashSet::new(), skipped: Vec::new(), ignored: Vec::new() };
         let tree = scan.visit(root, listing);
         Ok((tree.unwrap_or_default(), scan.skipped, scan.ignored))
     }
@@ -74,7 +75,7 @@ struct Scan {
     /// Folders that were read, with all links resolved: a loop of links ends here.
     seen: HashSet<PathBuf>,
     skipped: Vec<SkippedImage>,
-    ignored: usize,
+    ignored: Vec<PathBuf>,
 }
 
 impl Scan {
@@ -117,7 +118,7 @@ impl Scan {
                 }
                 Ok(_) => {
                     tree.others = true;
-                    self.ignored += 1;
+                    self.ignored.push(path);
                 }
                 Err(error) => self.skip(&path, format!("cannot be read: {error}")),
             }
@@ -149,10 +150,15 @@ fn has_extension(path: &Path, list: &[&str]) -> bool {
     list.contains(&extension.as_str())
 }
 
-/// Whether a file without a known extension begins as an image that can be read. PNM begins like a text might.
+/// Whether a file without a known extension begins as an image that can be read. PNM begins like a text might, so that its
+/// whole header must be there.
 fn looks_readable(path: &Path) -> bool {
-    use image::ImageFormat::{Bmp, Jpeg, Png, WebP};
+    use image::ImageFormat::{Bmp, Jpeg, Png, Pnm, WebP};
     let mut magic = Vec::with_capacity(MAGIC);
     let read = std::fs::File::open(path).and_then(|file| file.take(MAGIC as u64).read_to_end(&mut magic));
-    read.is_ok() && image::guess_format(&magic).is_ok_and(|format| [Jpeg, Png, WebP, Bmp].contains(&format))
+    match image::guess_format(&magic) {
+        Ok(Pnm) => dimensions(path).is_some(),
+        Ok(format) => read.is_ok() && [Jpeg, Png, WebP, Bmp].contains(&format),
+        Err(_) => false,
+    }
 }

@@ -71,7 +71,7 @@ fn people_without_pairs_are_refused_in_a_sentence() {
 #[test]
 fn separable_distances_are_always_right_and_the_threshold_is_the_middle_of_the_gap() {
     let (pairs, distances) = scored(&[(1.0, true), (4.0, false), (2.0, true), (6.0, false), (1.5, true), (5.0, false)]);
-    let accuracy = verification_accuracy(&pairs, &distances, 1).unwrap();
+    let accuracy = verification_accuracy(&pairs, &distances, |image| image, 1).unwrap();
     assert_eq!((accuracy.accuracy, accuracy.threshold, accuracy.pairs), (1.0, 3.0, 6));
 }
 
@@ -95,7 +95,7 @@ fn a_half_is_classified_with_the_threshold_of_the_other_half() {
     // Dealt as (1, 2) and (5, 6) each half has a perfect threshold of its own; dealt as (1, 6) and (5, 2) one has.
     let (pairs, distances) = scored(&[(1.0, true), (2.0, false), (5.0, true), (6.0, false)]);
     for seed in 0..20 {
-        let accuracy = verification_accuracy(&pairs, &distances, seed).unwrap();
+        let accuracy = verification_accuracy(&pairs, &distances, |image| image, seed).unwrap();
         let mut thresholds = accuracy.half_thresholds;
         thresholds.sort_by(f32::total_cmp);
         assert!(thresholds == [1.5, 5.5] || thresholds == [2.0, 3.5], "{accuracy:?}");
@@ -109,18 +109,18 @@ fn random_distances_are_near_chance_and_not_above_it_by_choice_of_threshold() {
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let list: Vec<(f32, bool)> = (0..4000).map(|i| (rng.random_range(0.0..1.0), i % 2 == 0)).collect();
     let (pairs, distances) = scored(&list);
-    let accuracy = verification_accuracy(&pairs, &distances, 1).unwrap().accuracy;
+    let accuracy = verification_accuracy(&pairs, &distances, |image| image, 1).unwrap().accuracy;
     assert!((0.47..0.53).contains(&accuracy), "{accuracy}");
 }
 
 #[test]
 fn impossible_measurements_are_refused_in_a_sentence() {
     let (pairs, distances) = scored(&[(1.0, true), (2.0, true), (3.0, false), (4.0, false)]);
-    let text = verification_accuracy(&pairs, &distances[..3], 1).unwrap_err().to_string();
+    let text = verification_accuracy(&pairs, &distances[..3], |image| image, 1).unwrap_err().to_string();
     assert!(text.contains("3 distances for 4 pairs"), "{text}");
-    let text = verification_accuracy(&pairs[..3], &distances[..3], 1).unwrap_err().to_string();
+    let text = verification_accuracy(&pairs[..3], &distances[..3], |image| image, 1).unwrap_err().to_string();
     assert!(text.contains("2 pairs of the same person and 1 of different people are too few"), "{text}");
-    let text = verification_accuracy(&pairs, &[1.0, f32::NAN, 0.0, 0.0], 1).unwrap_err().to_string();
+    let text = verification_accuracy(&pairs, &[1.0, f32::NAN, 0.0, 0.0], |image| image, 1).unwrap_err().to_string();
     assert!(text.contains("the distance of images 1 and 2 is NaN"), "{text}");
 }
 
@@ -134,10 +134,16 @@ fn distances_are_squared_and_pixels_are_scaled_to_one() {
 }
 
 #[test]
-fn the_interval_of_an_accuracy_is_that_of_wilson() {
-    let half =
-        |accuracy, pairs| Accuracy { accuracy, threshold: 1.0, half_thresholds: [1.0; 2], pairs }.half_interval();
-    // 81 of 100: 0.7222 to 0.8749.
-    assert!((half(0.81, 100) - 0.07635).abs() < 1e-4, "{}", half(0.81, 100));
-    assert!(half(0.9, 6000) < 0.008 && half(1.0, 10) > 0.1 && half(0.5, 0) == 0.5);
+fn the_interval_is_as_wide_as_the_number_of_people_makes_it() {
+    // Six people; the pairs of one of them are all wrong.
+    let list: Vec<(f32, bool)> = (0..600).map(|i| (if (i % 2 == 0) == (i / 100 == 5) { 2.0 } else { 1.0 }, i % 2 == 0)).collect();
+    let (pairs, distances) = scored(&list);
+    let pairs: Vec<Pair> = (0..).zip(pairs).map(|(i, pair)| Pair { a: 2 * i, b: 2 * i + 1, ..pair }).collect();
+    let of_people = verification_accuracy(&pairs, &distances, |image| image / 200, 1).unwrap();
+    let of_images = verification_accuracy(&pairs, &distances, |image| image, 1).unwrap();
+    assert_eq!(of_people.accuracy, of_images.accuracy);
+    assert!((of_images.effective_pairs - 600.0).abs() < 1.0, "{of_images:?}");
+    assert!(of_people.effective_pairs < 10.0, "{of_people:?}");
+    let ([low, high], [lower, higher]) = (of_images.interval(), of_people.interval());
+    assert!(lower < low && low < of_images.accuracy && high < higher && higher <= 1.0, "{of_people:?}");
 }

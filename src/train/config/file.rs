@@ -21,19 +21,25 @@ impl Config {
     /// It is not TOML, a setting has the wrong type, or there is none of that name; the message says what is nearest.
     pub fn from_toml(text: &str) -> Result<Self> {
         let fail = |e: toml::de::Error| {
-            let line = e.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|&b| b == b'\n').count());
             // What it sets in backticks is a key of the file.
             let message = e.message().trim().replace('\n', " ").replace('`', "\"");
-            Error::Data(format!("line {line}: {message}"))
+            let Some(span) = e.span() else { return Error::Data(message) };
+            let line = line_of(text, span.start);
+            let key = text.lines().nth(line - 1).and_then(|line| Some(line.split_once('=')?.0.trim()));
+            // A message about the form of the file is about no setting.
+            match key.filter(|_| message.starts_with("invalid") || message.starts_with("unknown variant")) {
+                Some(key) => Error::Data(format!("line {line}: \"{key}\": {message}")),
+                None => Error::Data(format!("line {line}: {message}")),
+            }
         };
         let mut table = DeTable::parse(text).map_err(fail)?;
         for key in OF_THE_RUN {
             table.get_mut().remove(key);
         }
-        known(table.get_ref(), "", fields::<Self>())?;
+        known(text, table.get_ref(), "", fields::<Self>())?;
         for (key, fields) in [("augment", fields::<Augment>()), ("offline", fields::<Offline>())] {
             if let Some(DeValue::Table(inner)) = table.get_ref().get(key).map(|value| value.get_ref()) {
-                known(inner, &format!("{key}."), fields)?;
+                known(text, inner, &format!("{key}."), fields)?;
             }
         }
         Self::deserialize(toml::Deserializer::from(table)).map_err(fail)
@@ -50,14 +56,21 @@ impl Config {
     }
 }
 
+/// The line, from 1, of a place in a text.
+fn line_of(text: &str, place: usize) -> usize {
+    1 + text.bytes().take(place).filter(|&b| b == b'\n').count()
+}
+
 /// Refuses keys that are no setting.
-fn known(table: &DeTable<'_>, prefix: &str, fields: &[&str]) -> Result<()> {
-    let mut keys = table.keys().map(|key| key.get_ref().as_ref());
-    let Some(key) = keys.find(|key| !fields.contains(key)) else { return Ok(()) };
+fn known(text: &str, table: &DeTable<'_>, prefix: &str, fields: &[&str]) -> Result<()> {
+    let unknown = table.keys().filter(|key| !fields.contains(&key.get_ref().as_ref()));
+    let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
+    let line = line_of(text, key.span().start);
+    let key = key.get_ref().as_ref();
     let likeness = |field: &str| strsim::jaro_winkler(key, field);
     let nearest = fields.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let nearest = nearest.map_or_else(String::new, |field| format!("; the nearest is \"{prefix}{field}\""));
-    Err(Error::Data(format!("there is no setting \"{prefix}{key}\"{nearest}")))
+    Err(Error::Data(format!("line {line}: there is no setting \"{prefix}{key}\"{nearest}")))
 }
 
 /// The names of a struct's fields, as serde reads them.

@@ -27,6 +27,11 @@ pub(super) fn duration(text: &str) -> Result<Seconds, String> {
     time.map(|time| Seconds(time.as_secs())).ok_or_else(|| "give a time such as 90m, 6h or 2days".to_string())
 }
 
+/// What random numbers begin with.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("give a whole number from 0 to {}", u64::MAX))
+}
+
 /// A number of epochs; none at all is for [`Config::check`](super::Config::check) to refuse.
 pub(super) fn epochs(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "give a whole number, at least 1".to_string())

@@ -1,8 +1,9 @@
 //! The optimiser of a run, from the settings and from what suits the network.
 
-use super::{Config, OptimiserKind};
+use super::{Config, OptimiserKind, Schedule};
 use crate::graph::Optimiser;
 use crate::optim::{AdaGrad, Adam, Averaged, Clipped, RmsProp, Sgd};
+use crate::text::{counted, listed};
 use crate::train::Recipe;
 use crate::{Error, Result};
 
@@ -63,6 +64,47 @@ impl Config {
             optimiser = Box::new(Averaged { optimiser, decay: self.ema });
         }
         optimiser
+    }
+
+    /// The optimiser, its rate and how that changes, and what else decides about updates, in words.
+    pub fn recipe_in_words(&self) -> String {
+        let kind = match self.optimiser_kind() {
+            OptimiserKind::AdaGrad => "AdaGrad",
+            OptimiserKind::Sgd => "SGD",
+            OptimiserKind::RmsProp => "RMSProp",
+            OptimiserKind::Adam => "Adam",
+            OptimiserKind::AdamW => "AdamW",
+        };
+        let schedule = match self.schedule {
+            _ if !self.rates.is_empty() => "rates of a file".to_string(),
+            Schedule::Constant => "constant".to_string(),
+            Schedule::Cosine => "cosine to 0".to_string(),
+            Schedule::Step => format!("times {} every {}", self.decay, counted(self.decay_every as usize, "epoch")),
+            Schedule::Exponential => {
+                format!("falling to {} of itself in {}", self.decay, counted(self.decay_every as usize, "epoch"))
+            }
+        };
+        let mut words = format!("{kind}, learning rate {}, {schedule}", self.learning_rate());
+        match self.warm_up() {
+            0 => words += ", no warm-up",
+            steps => words += &format!(", warm-up of {}", counted(steps as usize, "step")),
+        }
+        if let Some(most) = self.clip_norm() {
+            words += &format!(", gradient clipped to {most}");
+        }
+        if self.weight_decay > 0.0 {
+            words += &format!(", weight decay {}", self.weight_decay);
+        }
+        if self.ema > 0.0 {
+            words += &format!(", weights averaged ({})", self.ema);
+        }
+        if !self.freeze.is_empty() {
+            words += &format!(", frozen {}", listed(&self.freeze));
+        }
+        if !self.rate_of.is_empty() {
+            words += &format!(", rates of layers {}", listed(&self.rate_of));
+        }
+        words
     }
 
     fn unclipped(&self) -> Box<dyn Optimiser> {

@@ -92,13 +92,13 @@ fn a_file_of_a_few_settings_leaves_the_others_at_their_defaults() {
 #[test]
 fn what_is_no_setting_is_refused_with_the_nearest_one() {
     for (text, parts) in [
-        ("marign = 0.3", ["no setting \"marign\"", "nearest is \"margin\""]),
+        ("marign = 0.3", ["line 1: there is no setting \"marign\"", "nearest is \"margin\""]),
         ("optimizer = \"sgd\"", ["no setting \"optimizer\"", "nearest is \"optimiser\""]),
-        ("[augment]\nshifts = 3", ["no setting \"augment.shifts\"", "nearest is \"augment.shift\""]),
+        ("[augment]\nshifts = 3", ["line 2: there is no setting \"augment.shifts\"", "nearest is \"augment.shift\""]),
         ("[offline]\nevry = 3", ["no setting \"offline.evry\"", "nearest is \"offline.every\""]),
-        ("margin = \"wide\"", ["expected f32", "line 1"]),
-        ("seed = 1\npeople = -1", ["-1", "line 2"]),
-        ("mining = \"easy\"", ["easy", "semi-hard"]),
+        ("margin = \"wide\"", ["expected f32", "line 1: \"margin\": "]),
+        ("seed = 1\npeople = -1", ["-1", "line 2: \"people\": "]),
+        ("mining = \"easy\"", ["line 1: \"mining\": ", "semi-hard"]),
         ("[offline]\nevery = 3", ["missing field", "subset"]),
         ("seed = 1\nmargin = = 2", ["line 2: ", ""]),
     ] {

@@ -16,6 +16,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct Saving {
     last: Instant,
+    /// Something was saved.
+    any: bool,
     /// Moments in a row at which something could not be written.
     failures: u32,
     /// The step of the last of them.
@@ -32,6 +34,7 @@ impl Default for Saving {
     fn default() -> Self {
         Self {
             last: Instant::now(),
+            any: false,
             failures: 0,
             failed_at: None,
             last_missing: false,
@@ -42,6 +45,11 @@ impl Default for Saving {
 }
 
 impl Saving {
+    /// That of a run that goes on from what was saved.
+    pub(super) fn go_on() -> Self {
+        Self { any: true, ..Self::default() }
+    }
+
     /// Whether the state is to be saved after step `done`, in the middle of an epoch: every so many steps, or every few
     /// minutes.
     pub(super) fn due(&self, done: usize, every: Option<usize>) -> bool {
@@ -109,7 +117,10 @@ impl Run<'_> {
 
     /// Tells what could not be written, or hands the error on if that has happened too often.
     fn attempt(&mut self, saved: Result<()>) -> Result<()> {
-        let Err(e) = saved else { return Ok(()) };
+        let Err(e) = saved else {
+            self.saving.any = true;
+            return Ok(());
+        };
         if self.saving.failed_at != Some(self.done) {
             self.saving.failed_at = Some(self.done);
             self.saving.failures += 1;
@@ -117,11 +128,13 @@ impl Run<'_> {
         if self.saving.failures >= PATIENCE || !matches!(e, Error::Io { .. }) {
             return Err(e);
         }
-        let place = self.output.last_place();
-        self.observer.warning(&format!(
-            "step {}: {e}; what was saved before stays ({place}), training goes on, and this will be tried again",
-            self.done
-        ));
+        let before = match self.saving.any {
+            true => format!("what was saved before stays ({})", self.output.last_place()),
+            false => "nothing has been saved yet".to_string(),
+        };
+        let step = self.done;
+        self.observer
+            .warning(&format!("step {step}: {e}; {before}, training goes on, and this will be tried again"));
         Ok(())
     }
 

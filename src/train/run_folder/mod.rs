@@ -248,13 +248,25 @@ impl RunFolder {
         self.path.join("state")
     }
 
+    /// Whether there is a state to go on from.
+    pub fn can_resume(&self) -> bool {
+        states::any(&self.states())
+    }
+
     /// Makes the run go on from the latest training state that can be read. Returns its step, or `None` if the run has saved
     /// no state, and what is wrong with later states. The tables lose the rows of later steps, which will be made again.
     ///
     /// # Errors
-    /// There are states and none can be read, or a table cannot be written.
+    /// There are states and none can be read, there is none though there are weights, or a table cannot be written.
     pub fn go_on(&mut self) -> Result<(Option<u64>, Vec<String>)> {
         let (state, troubles) = states::latest(&self.states())?;
+        if state.is_none() && (self.last().exists() || self.best().exists()) {
+            return Err(Error::Data(format!(
+                "{} has weights and no training state to go on from; begin a new run from the weights with `init` {}",
+                self.path.display(),
+                [self.last(), self.best()].into_iter().find(|path| path.exists()).unwrap_or_default().display()
+            )));
+        }
         let (step, closed) = state.as_ref().map_or((0, 0), |state| {
             let step = usize::try_from(state.progress.step).unwrap_or(usize::MAX);
             (step, step - state.run.steps_of_epoch().min(step))

@@ -7,7 +7,6 @@ use crate::Result;
 use crate::chart::colours::{BLUE, GREEN, GREY, ORANGE, RED};
 use crate::chart::{Chart, Series, Style};
 use crate::eval::roc::Roc;
-use crate::eval::verification::Accuracy;
 use crate::train::{Baselines, Config, EpochReport, HeldOutPairs, LossKind};
 use crate::weights::write_whole;
 
@@ -103,8 +102,9 @@ fn accuracy(dir: &Path, history: &[EpochReport], baselines: &Baselines) -> Resul
     let epochs = history.iter().filter_map(|r| Some((r.step as f64, r.accuracy?)));
     let measured: Vec<(f64, f64)> = std::iter::once((0.0, baselines.untrained.accuracy)).chain(epochs).collect();
     let last = measured.last().map_or(0.0, |&(step, _)| step);
-    let half = |accuracy: f64| Accuracy { accuracy, ..baselines.pixels }.half_interval();
-    let interval = measured.iter().map(|&(step, a)| (step, a - half(a), (a + half(a)).min(1.0))).collect();
+    let [low, high] = baselines.untrained.interval();
+    let intervals = history.iter().filter_map(|r| Some((r.step as f64, r.accuracy_low?, r.accuracy_high?)));
+    let interval = std::iter::once((0.0, low, high)).chain(intervals).collect();
     let on_pairs: Vec<(f64, f64)> = history.iter().filter_map(|r| Some((r.step as f64, r.pairs_accuracy?))).collect();
     let level = |accuracy: f64| Style::Dashed(vec![(0.0, accuracy), (last, accuracy)]);
     let mut all = vec![

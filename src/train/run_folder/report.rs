@@ -5,8 +5,9 @@ use std::path::Path;
 use base64::prelude::*;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::text::{count, shown};
-use crate::train::{Config, End, EpochReport, Summary};
+use crate::eval::verification::Accuracy;
+use crate::text::{count, counted, shown};
+use crate::train::{Config, End, EpochReport, Summary, Verdict};
 
 /// What the page tells beside what the run folder knows.
 #[derive(Debug)]
@@ -76,6 +77,12 @@ fn percent(part: f64) -> String {
     format!("{:.1} %", 100.0 * part)
 }
 
+/// The confidence interval of an accuracy.
+fn interval(accuracy: &Accuracy) -> String {
+    let [low, high] = accuracy.interval().map(|end| 100.0 * end);
+    format!("{low:.1} to {high:.1} %")
+}
+
 /// The page of the run in `dir`.
 pub(super) fn page(dir: &Path, history: &[EpochReport], facts: &ReportFacts<'_>) -> String {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
@@ -111,14 +118,16 @@ fn result(facts: &ReportFacts<'_>) -> Markup {
     };
     let before = if facts.config.init.is_some() { "the starting weights" } else { "the untrained network" };
     html! {
-        p.result { (format!("{:.1} ±{:.1} %", 100.0 * best.accuracy, 100.0 * best.half_interval())) }
+        p.result { (percent(best.accuracy)) }
         p {
-            "Accuracy on " (count(best.pairs as u64)) " pairs of held-out people, of the best epoch. Raw pixels reach "
-            (percent(baselines.pixels.accuracy)) ", " (before) " " (percent(baselines.untrained.accuracy))
-            "; guessing gives 50 %. Squared distances below " (format!("{:.3}", best.threshold)) " mean one person."
+            "Accuracy on " (count(best.pairs as u64)) " pairs of held-out people, of the best epoch; its 95 % confidence interval is "
+            (interval(best)) ". Raw pixels reach " (percent(baselines.pixels.accuracy)) " (" (interval(&baselines.pixels)) "), "
+            (before) " " (percent(baselines.untrained.accuracy)) " (" (interval(&baselines.untrained)) "); guessing gives 50 %. Squared distances below " (format!("{:.3}", best.threshold)) " mean one person."
         }
-        @if facts.summary.is_useless() {
-            p.bad { "Not better than without training: these weights are of no use." }
+        @match facts.summary.verdict() {
+            Some(Verdict::NotBetter) => p.bad { "Not better than without training." },
+            Some(Verdict::Unclear) => p.bad { "Whether training has helped is not clear: more held-out people would tell." },
+            Some(Verdict::Better) | None => {}
         }
     }
 }
@@ -129,7 +138,7 @@ fn facts_table(dir: &Path, facts: &ReportFacts<'_>) -> Markup {
         End::Done => "all epochs are done".to_string(),
         End::Stopped => "stopped by the user".to_string(),
         End::TimeOver => "its time was over".to_string(),
-        End::NoBetter(epochs) => format!("{epochs} epochs were no better than the best one"),
+        End::NoBetter(epochs) => format!("nothing better for {}", counted(*epochs as usize, "epoch")),
     };
     let config = facts.config;
     let sizes = format!(
@@ -138,14 +147,14 @@ fn facts_table(dir: &Path, facts: &ReportFacts<'_>) -> Markup {
         config.input.map_or(String::new(), |[h, w]| format!("{h}x{w} pixels, ")),
         config.embedding.map_or(String::new(), |d| format!("{d} dimensions"))
     );
-    let optimiser = format!("{:?} at {}", config.optimiser_kind(), config.learning_rate());
     let rows = [
         ("command", shown_whole(&facts.command)),
         ("folder", shown_whole(&dir.display().to_string())),
         ("data", shown_whole(&facts.data)),
         ("network", sizes),
         ("batch", format!("{} people with {} images each", config.people, config.images)),
-        ("optimiser", optimiser),
+        ("optimiser", config.recipe_in_words()),
+        ("augmentation", config.augment.in_words()),
         ("seed", config.seed.to_string()),
         ("device", facts.device.clone()),
         ("length", format!("{} steps, {epochs} epochs, {}", count(*steps as u64), time(*seconds))),
@@ -183,7 +192,7 @@ fn epochs(history: &[EpochReport]) -> Markup {
         div.wide { table {
             tr {
                 th.n { "epoch" } th.n { "step" } th.n { "loss" } th.n { "active" } th.n { "d(a,p)" } th.n { "d(a,n)" }
-                th.n { "learning rate" } th.n { "images/s" } th.n { "held-out" }
+                th.n { "learning rate" } th.n { "images/s" } th.n { "held-out" } th.n { "95 % interval" }
             }
             @for r in chosen {
                 tr {
@@ -191,6 +200,11 @@ fn epochs(history: &[EpochReport]) -> Markup {
                     td.n { (number(r.d_ap)) } td.n { (number(r.d_an)) } td.n { (format!("{:.2e}", r.learning_rate)) }
                     td.n { (format!("{:.0}", r.images_per_second)) }
                     td.n { @if let Some(a) = r.accuracy { @if r.best { strong { (percent(a)) } } @else { (percent(a)) } } }
+                    td.n {
+                        @if let (Some(low), Some(high)) = (r.accuracy_low, r.accuracy_high) {
+                            (format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high))
+                        }
+                    }
                 }
             }
         } }
@@ -206,10 +220,10 @@ mod tests {
     fn summary() -> Summary {
         let pair = |same| crate::eval::verification::Pair { a: 0, b: 1, same };
         let pairs = [true, true, false, false].map(pair);
-        let accuracy = verification_accuracy(&pairs, &[0.1, 0.2, 1.0, 1.1], 0).unwrap();
+        let accuracy = verification_accuracy(&pairs, &[0.1, 0.2, 1.0, 1.1], |image| image, 0).unwrap();
         let baselines = Baselines { pixels: accuracy, untrained: accuracy };
         let (best, baselines) = (Some(accuracy), Some(baselines));
-        Summary { steps: 1, epochs: 1, best, baselines, versions: None, end: End::Done, seconds: 61.0 }
+        Summary { steps: 1, epochs: 1, best, baselines, versions: None, all_equal: false, end: End::Done, seconds: 61.0 }
     }
 
     #[test]
@@ -225,6 +239,6 @@ mod tests {
         assert!(page.contains("&lt;script&gt;") && page.contains("&lt;b&gt;run") && page.contains("train &amp; go"));
         assert!(!page.contains('\u{1b}') && !page.contains("<script>"));
         assert!(!page.contains("http"), "the page needs the network");
-        assert!(page.contains("75.0 %") && page.contains("of no use"), "{page}");
+        assert!(page.contains("75.0 %") && page.contains("Not better than without training"), "{page}");
     }
 }

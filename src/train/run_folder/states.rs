@@ -25,6 +25,11 @@ fn files(folder: &Path) -> Vec<(u64, PathBuf)> {
     found
 }
 
+/// Whether there is a state, readable or not.
+pub(super) fn any(folder: &Path) -> bool {
+    !files(folder).is_empty()
+}
+
 /// Writes a state and removes those that are no longer needed.
 ///
 /// # Errors
