@@ -100,6 +100,15 @@ impl Error {
         Self::Shape { op: op.into(), message: message.into() }
     }
 
+    /// The message of an error about one image, for a table whose rows name the image.
+    pub fn without_path(self) -> String {
+        match self {
+            Self::Image { message, .. } => message,
+            Self::Io { source, .. } => format!("cannot be read: {}", explain(&source)),
+            other => other.to_string(),
+        }
+    }
+
     /// A setting or an argument that makes no sense.
     pub fn setting(message: impl Into<String>) -> Self {
         Self::Setting(message.into())

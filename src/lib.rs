@@ -15,7 +15,7 @@
 //! ```
 //!
 //! [`Engine`] is a device, [`Model`] a network as a value, [`Weights`] its trained tensors, [`Session`] all three together.
-//! [`train`](mod@train) trains, [`eval`] measures, [`data`] reads faces, [`search`] finds nearest neighbours, [`weights`] exchanges
+//! [`train`](mod@train) trains, [`eval`] measures, [`embed`](mod@embed) embeds whole folders, [`data`] reads faces, [`search`] finds nearest neighbours, [`weights`] exchanges
 //! weights with other programs. Your own networks are built from [`net::Blocks`], or from [`graph`] and [`op`].
 //! `ARCHITECTURE.md` shows the layers and the life of a training step.
 //!
@@ -33,6 +33,7 @@ pub mod cli;
 pub mod cpu;
 pub mod data;
 mod digest;
+pub mod embed;
 mod engine;
 mod error;
 pub mod eval;

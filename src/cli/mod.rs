@@ -5,6 +5,7 @@ mod output;
 
 mod bench;
 mod diff;
+mod embed;
 mod eval;
 mod exchange;
 mod info;
@@ -12,7 +13,9 @@ mod signals;
 mod summary;
 mod synth;
 mod table;
+mod threshold;
 mod train;
+mod verify;
 mod weights;
 mod words;
 
@@ -34,6 +37,8 @@ struct Cli {
 enum Verb {
     Train(Box<train::Train>),
     Bench(bench::Bench),
+    Embed(embed::Embed),
+    Verify(verify::Verify),
     Eval(eval::Eval),
     Diff(diff::Diff),
     Synth(synth::Synth),
@@ -88,6 +93,8 @@ impl Cli {
         match self.verb {
             Verb::Train(verb) => verb.run(),
             Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Embed(verb) => verb.run(),
+            Verb::Verify(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Eval(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Diff(verb) => verb.run(),
             Verb::Synth(verb) => verb.run().map(|()| ExitCode::SUCCESS),

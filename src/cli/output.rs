@@ -57,6 +57,11 @@ pub(super) fn row(row: &impl serde::Serialize, event: &str) -> serde_json::Value
     value
 }
 
+/// Writes rows to the standard output, whoever it is for.
+pub(super) fn bytes(bytes: &[u8]) {
+    keep(io::stdout().write_all(bytes));
+}
+
 /// The first reason why something could not be printed.
 static FAILURE: OnceLock<io::Error> = OnceLock::new();
 

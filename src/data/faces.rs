@@ -125,7 +125,7 @@ impl FaceSet {
                         pixels.copy_within(job * len..(job + 1) * len, index * len);
                     }
                 }
-                Err(error) => skipped.push(SkippedImage { path: path.to_path_buf(), reason: reason(error) }),
+                Err(error) => skipped.push(SkippedImage { path: path.to_path_buf(), reason: error.without_path() }),
             }
         }
         let lost = people.iter().filter(|p| p.faces.is_empty()).map(|p| p.name.clone()).collect();
@@ -290,7 +290,7 @@ impl FaceSet {
         let path = self.paths[index].clone();
         let mut vanished = self.vanished.lock().unwrap_or_else(PoisonError::into_inner);
         if vanished.iter().all(|v| v.row.path != path) {
-            let reason = format!("{}; {instead}", reason(error));
+            let reason = format!("{}; {instead}", error.without_path());
             vanished.push(Vanished { row: SkippedImage { path, reason }, told: false });
         }
     }
@@ -345,15 +345,6 @@ fn count(number: usize, what: &str) -> String {
 
 fn owners(people: &[Person]) -> Vec<usize> {
     people.iter().enumerate().flat_map(|(person, p)| p.faces.iter().map(move |_| person)).collect()
-}
-
-/// The message without the path, which has its own column.
-fn reason(error: Error) -> String {
-    match error {
-        Error::Image { message, .. } => message,
-        Error::Io { source, .. } => format!("cannot be read: {source}"),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,16 @@ use super::skipped::SkippedImage;
 use crate::text::{counted, listed, shown};
 use crate::{Error, Result};
 
+/// All images in a folder and below, sorted, and what was left out because it cannot be read.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(crate) fn files_below(root: &Path) -> Result<(Vec<PathBuf>, Vec<SkippedImage>)> {
+    let real = root.canonicalize().map_err(Error::io("read", root))?;
+    let (tree, skipped, _) = Tree::read(root, real)?;
+    Ok((tree.all_images(), skipped))
+}
+
 /// One person's images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonFolder {
@@ -284,7 +294,8 @@ mod tests {
     #[test]
     fn a_pgm_without_an_extension_is_an_image_and_a_text_that_begins_like_one_is_none() {
         let dir = tree(&["ann/1.jpg"]);
-        std::fs::write(dir.path().join("ann/x"), b"P5\n8 8\n255\n".iter().copied().chain([7; 64]).collect::<Vec<u8>>()).unwrap();
+        std::fs::write(dir.path().join("ann/x"), b"P5\n8 8\n255\n".iter().copied().chain([7; 64]).collect::<Vec<u8>>())
+            .unwrap();
         std::fs::write(dir.path().join("ann/notes"), "P5 is a format of images\n").unwrap();
         let folder = FaceFolder::scan(dir.path()).unwrap();
         assert_eq!(people(dir.path(), &folder), ["ann: ann/1.jpg ann/x"]);

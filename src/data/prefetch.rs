@@ -199,7 +199,10 @@ mod tests {
         assert_eq!((filled.indices, filled.labels), (vec![1, 0, 0], vec![1, 0, 0]));
         assert_eq!(filled.triplets, [[0, 2, 0]], "a triplet with the lost image is left out");
         let told = set.vanished();
-        assert!(told[0].path.ends_with("p1/0.png") && told[0].reason.contains("another person took its place"), "{told:?}");
+        assert!(
+            told[0].path.ends_with("p1/0.png") && told[0].reason.contains("another person took its place"),
+            "{told:?}"
+        );
         // A batch of which nothing is left ends it.
         let text = prefetcher.next_batch().unwrap().unwrap_err().to_string();
         assert!(text.starts_with("cannot read") && text.contains("p1/0.png"), "{text}");

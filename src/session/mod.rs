@@ -268,25 +268,29 @@ impl Session {
 /// Refuses embeddings that tell nothing: NaN, Inf, or of another length than 1.
 pub(crate) fn unit_rows(embeddings: Embeddings) -> Result<Embeddings> {
     for (i, row) in embeddings.rows().enumerate() {
-        let square: f32 = row.iter().map(|x| x * x).sum();
-        if (square - 1.0).abs() <= UNIT {
-            continue;
+        if let Some(fault) = fault_of(row) {
+            return Err(Error::NotFinite(format!("the embedding of image {} {fault}", embeddings.id(i))));
         }
-        let id = embeddings.id(i);
-        return Err(Error::NotFinite(if row.iter().any(|x| !x.is_finite()) {
-            format!(
-                "the embedding of image {id} holds NaN or Inf: the weights hold such values, or values so large that the \
-                 network overflows; use other weights"
-            )
-        } else {
-            format!(
-                "the embedding of image {id} has the length {:.3} instead of 1: the network gives nothing for this image, as \
-                 with weights that are all zero; use other weights",
-                square.sqrt()
-            )
-        }));
     }
     Ok(embeddings)
+}
+
+/// Why an embedding tells nothing, if it does not.
+pub(crate) fn fault_of(row: &[f32]) -> Option<String> {
+    let square: f32 = row.iter().map(|x| x * x).sum();
+    if (square - 1.0).abs() <= UNIT {
+        return None;
+    }
+    Some(if row.iter().any(|x| !x.is_finite()) {
+        "holds NaN or Inf: the weights hold such values, or values so large that the network overflows; use other weights"
+            .to_string()
+    } else {
+        format!(
+            "has the length {:.3} instead of 1: the network gives nothing for this image, as with weights that are all \
+             zero; use other weights",
+            square.sqrt()
+        )
+    })
 }
 
 #[cfg(test)]

@@ -45,8 +45,15 @@ pub fn import(path: &Path, network: &Network, origin: Origin) -> Result<Imported
     };
     let version = env!("CARGO_PKG_VERSION").to_string();
     let preprocess = contract(&dict, network, family)?;
-    let metadata =
-        Metadata { network: network.name.to_string(), embedding, preprocess, version, origin, training: None };
+    let metadata = Metadata {
+        network: network.name.to_string(),
+        embedding,
+        preprocess,
+        version,
+        origin,
+        training: None,
+        calibration: None,
+    };
     Ok(Imported { weights: Weights { metadata, tensors }, program: family.name(), ignored })
 }
 

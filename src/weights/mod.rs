@@ -2,6 +2,7 @@
 //! images must be prepared, and where they come from. [`import()`] and [`export()`] exchange weights with other
 //! programs.
 
+mod calibration;
 mod container;
 mod entry;
 mod export;
@@ -23,11 +24,13 @@ use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::data::preprocess::Preprocess;
+use crate::digest::Digest;
 use crate::model::Model;
 use crate::plan::Shape;
 use crate::text::{printable, shown};
 use crate::{Error, Result};
 
+pub use calibration::{Calibration, CurvePoint, Far};
 pub(crate) use container::{Floats, check_digest, check_fields, explain, info, save};
 pub use export::{Exported, export};
 #[cfg(feature = "program")]
@@ -40,8 +43,18 @@ const FORMAT: &str = "facenet-gpu/2";
 const OLDER_FORMAT: &str = "facenet-gpu/1";
 
 /// Every metadata field.
-const FIELDS: [&str; 9] =
-    ["format", "network", "embedding", "preprocess", "version", "provenance", "license", "dataset", "training"];
+const FIELDS: [&str; 10] = [
+    "format",
+    "network",
+    "embedding",
+    "preprocess",
+    "version",
+    "provenance",
+    "license",
+    "dataset",
+    "training",
+    "calibration",
+];
 
 /// What messages call weights that come from no file.
 const UNNAMED: &str = "weights";
@@ -61,6 +74,8 @@ pub struct Metadata {
     pub origin: Origin,
     /// What training had reached when they were saved; `None` if they were not trained by this crate.
     pub training: Option<Trained>,
+    /// A threshold that was measured for use; `None` if none was.
+    pub calibration: Option<Calibration>,
 }
 
 /// The moment of a training run from which weights are.
@@ -106,6 +121,7 @@ impl Metadata {
             version: env!("CARGO_PKG_VERSION").to_string(),
             origin: Origin::default(),
             training: None,
+            calibration: None,
         })
     }
 }
@@ -156,6 +172,9 @@ impl Weights {
         info.extend(fields.into_iter().map(|(k, v)| (k.to_string(), v)));
         if let Some(training) = &m.training {
             info.insert("training".to_string(), serde_json::to_string(training).expect("it is plain data"));
+        }
+        if let Some(calibration) = &m.calibration {
+            info.insert("calibration".to_string(), serde_json::to_string(calibration).expect("it is plain data"));
         }
         let floats = self.tensors.iter().map(|(name, shape, data)| (name.clone(), Floats { dims: shape.dims(), data }));
         let tensors: BTreeMap<String, Floats<'_>> = floats.collect();
@@ -215,6 +234,8 @@ impl Weights {
         }
         let broken = |name: &str| fail(format!("has a broken metadata field \"{name}\""));
         let training = info.get("training").map(|text| serde_json::from_str(text).map_err(|_| broken("training")));
+        let calibration =
+            info.get("calibration").map(|text| serde_json::from_str(text).map_err(|_| broken("calibration")));
         let metadata = Metadata {
             network: field("network")?,
             embedding: field("embedding")?.parse().map_err(|_| broken("embedding"))?,
@@ -226,6 +247,7 @@ impl Weights {
                 dataset: info.get("dataset").cloned(),
             },
             training: training.transpose()?,
+            calibration: calibration.transpose()?,
         };
         let file = SafeTensors::deserialize(bytes).map_err(|e| explain(path, bytes, e))?;
         let mut tensors = Vec::with_capacity(file.len());
@@ -241,6 +263,22 @@ impl Weights {
         }
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(Self { metadata, tensors })
+    }
+
+    /// What tells the embeddings of these weights from those of others: SHA-256 over the network, the preprocessing and all
+    /// tensors. What else the metadata say, such as a calibration, does not change it.
+    pub fn model_id(&self) -> String {
+        let mut digest = Digest::default();
+        digest.text(&self.metadata.network);
+        digest.text(&self.metadata.preprocess.json());
+        let mut tensors: Vec<_> = self.tensors.iter().collect();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, shape, data) in tensors {
+            digest.text(name);
+            digest.text(&shape.to_string());
+            digest.bytes(bytemuck::cast_slice(data));
+        }
+        digest.finish()
     }
 
     /// Whether no value is NaN or Inf.
@@ -296,6 +334,7 @@ mod tests {
                     threshold: Some(0.7),
                     ..Trained::default()
                 }),
+                calibration: None,
             },
             tensors: vec![("a/w".into(), Shape::new(&[2, 2]).unwrap(), vec![1.0, -2.0, 3.0, 0.5])],
         }

@@ -360,7 +360,7 @@ fn settings_that_make_no_sense_are_wrong_usage() {
         ("--freeze cnov1", "means no layer of the network; near it are conv1"),
         ("--rate-of conv1=fast", "is no pattern and factor"),
         ("--loss arcface --offline-every 5", "need --loss triplet"),
-        ("--synth-people 100000 --synth-images 10000", "GiB may be used; give smaller numbers"),
+        ("--synth-people 100000 --synth-images 10000", "give a smaller --synth-people"),
         ("--learning-rate -1", "--learning-rate must be"),
         ("--learning-rate inf", "--learning-rate must be"),
         ("--optimiser sgd --momentum 1", "--momentum must be"),

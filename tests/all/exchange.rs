@@ -18,6 +18,7 @@ fn weights(network: &Network, normalise: Normalise) -> Weights {
         version: env!("CARGO_PKG_VERSION").into(),
         origin: Origin::default(),
         training: None,
+        calibration: None,
     };
     let mut weights = initial_weights(&network.model().unwrap(), metadata, 1);
     for (i, (name, _, data)) in weights.tensors.iter_mut().enumerate() {

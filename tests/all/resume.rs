@@ -137,8 +137,7 @@ fn what_cannot_be_resumed_is_refused_with_the_reason() {
     // The data has changed.
     let faces = dir.path().join("faces");
     fs::rename(faces.join("person_0001/0001.png"), faces.join("person_0001/new.png")).unwrap();
-    let said =
-        ["the data has changed", "1 image is new (person_0001/new.png)", "1 image is missing (person_0001/0001"];
+    let said = ["the data has changed", "1 image is new (person_0001/new.png)", "1 image is missing (person_0001/0001"];
     refused(run(dir.path(), "train --resume run --epochs 2"), 1, &said);
     fs::rename(faces.join("person_0001/new.png"), faces.join("person_0001/0001.png")).unwrap();
     // A file of as many bytes, and one that is cut short.

@@ -332,28 +332,27 @@ fn distance_to_negative(distance: f64) -> String {
     if distance > 0.0 { format!("{distance:.3}") } else { "-    ".to_string() }
 }
 
-/// Says what to think of weights that are not clearly better than what is reached without training.
-fn judge(summary: &Summary, baselines: &Baselines, config: &Config) {
+/// What to think of weights that are not clearly better than what is reached without training.
+fn judgement(summary: &Summary, baselines: &Baselines, config: &Config) -> Option<String> {
     let pixels = baselines.pixels.accuracy >= baselines.untrained.accuracy;
-    match (summary.verdict(), &config.init) {
-        (Some(Verdict::NotBetter), _) if summary.all_equal => {
-            hint!("warning: all embeddings are equal: these weights are of no use; look at the images");
+    let baseline = if pixels { "raw pixels" } else { start_of(config) };
+    match (summary.verdict()?, &config.init) {
+        (Verdict::NotBetter, _) if summary.all_equal => {
+            Some("all embeddings are equal: these weights are of no use; look at the images".to_string())
         }
-        (Some(Verdict::NotBetter), Some(init)) if !pixels => hint!(
-            "warning: not better than the starting weights, {}; go on with those, or try a lower --learning-rate or --freeze",
+        (Verdict::NotBetter, Some(init)) if !pixels => Some(format!(
+            "not better than the starting weights, {}; go on with those, or try a lower --learning-rate or --freeze",
             init.display()
-        ),
-        (Some(Verdict::NotBetter), _) => hint!(
-            "warning: not better than {}: these weights are of no use; try another --learning-rate, more --epochs, or more \
-             people and images",
-            if pixels { "raw pixels" } else { "the untrained network" }
-        ),
-        (Some(Verdict::Unclear), _) => hint!(
-            "warning: not clearly better than {}, whose accuracy lies in the confidence interval; measuring on more people \
-             would tell",
-            if pixels { "raw pixels" } else { start_of(config) }
-        ),
-        (Some(Verdict::Better) | None, _) => {}
+        )),
+        (Verdict::NotBetter, _) => Some(format!(
+            "not better than {baseline}: these weights are of no use; try another --learning-rate, more --epochs, or more \
+             people and images"
+        )),
+        (Verdict::Unclear, _) => Some(format!(
+            "not clearly better than {baseline}, whose accuracy lies in the confidence interval; measuring on more people \
+             would tell"
+        )),
+        (Verdict::Better, _) => None,
     }
 }
 
@@ -397,7 +396,11 @@ pub(super) fn farewell(summary: &Summary, config: &Config, folder: &RunFolder) {
             start_of(config),
             with_interval(&baselines.untrained)
         );
-        judge(summary, baselines, config);
+        match (judgement(summary, baselines, config), output::audience()) {
+            (Some(judgement), Audience::Nobody) => hint!("warning: {judgement}"),
+            (Some(judgement), _) => say!("          {judgement}"),
+            (None, _) => {}
+        }
     }
     if let Some(v) = &summary.versions {
         say!(

@@ -199,9 +199,13 @@ impl Job {
         let summary = match summary {
             Ok(summary) => summary,
             Err(e) => {
-                if folder.can_resume() {
-                    hint!("what was saved stays: facenet-gpu train --resume {} goes on from it", folder.path().display());
-                } else if new {
+                let passes = matches!(e, Error::Io { .. } | Error::Device(_) | Error::Memory(_) | Error::Image { .. });
+                if passes && folder.can_resume() {
+                    hint!(
+                        "what was saved stays: facenet-gpu train --resume {} goes on from it",
+                        folder.path().display()
+                    );
+                } else if new && !folder.can_resume() {
                     folder.discard_if_empty();
                 }
                 return Err(e);

@@ -273,7 +273,8 @@ mod tests {
         let (people, understood, _) = read(&files, Layout::Auto);
         assert_eq!((people.len(), people[0].as_str(), people[8].as_str()), (16, "female/001: 2", "male/001: 2"));
         assert!(understood.unwrap().contains("such as female/001"));
-        let halves: Vec<String> = (1..=16).map(|s| format!("{}/s{s}/1.jpg", if s < 9 { "a-m" } else { "n-z" })).collect();
+        let halves: Vec<String> =
+            (1..=16).map(|s| format!("{}/s{s}/1.jpg", if s < 9 { "a-m" } else { "n-z" })).collect();
         let halves: Vec<&str> = halves.iter().map(String::as_str).collect();
         assert_eq!(read(&halves, Layout::Auto).0.len(), 16);
     }

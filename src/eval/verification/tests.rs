@@ -136,7 +136,8 @@ fn distances_are_squared_and_pixels_are_scaled_to_one() {
 #[test]
 fn the_interval_is_as_wide_as_the_number_of_people_makes_it() {
     // Six people; the pairs of one of them are all wrong.
-    let list: Vec<(f32, bool)> = (0..600).map(|i| (if (i % 2 == 0) == (i / 100 == 5) { 2.0 } else { 1.0 }, i % 2 == 0)).collect();
+    let list: Vec<(f32, bool)> =
+        (0..600).map(|i| (if (i % 2 == 0) == (i / 100 == 5) { 2.0 } else { 1.0 }, i % 2 == 0)).collect();
     let (pairs, distances) = scored(&list);
     let pairs: Vec<Pair> = (0..).zip(pairs).map(|(i, pair)| Pair { a: 2 * i, b: 2 * i + 1, ..pair }).collect();
     let of_people = verification_accuracy(&pairs, &distances, |image| image / 200, 1).unwrap();

@@ -133,8 +133,7 @@ impl Run<'_> {
             false => "nothing has been saved yet".to_string(),
         };
         let step = self.done;
-        self.observer
-            .warning(&format!("step {step}: {e}; {before}, training goes on, and this will be tried again"));
+        self.observer.warning(&format!("step {step}: {e}; {before}, training goes on, and this will be tried again"));
         Ok(())
     }
 

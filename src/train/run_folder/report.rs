@@ -223,7 +223,16 @@ mod tests {
         let accuracy = verification_accuracy(&pairs, &[0.1, 0.2, 1.0, 1.1], |image| image, 0).unwrap();
         let baselines = Baselines { pixels: accuracy, untrained: accuracy };
         let (best, baselines) = (Some(accuracy), Some(baselines));
-        Summary { steps: 1, epochs: 1, best, baselines, versions: None, all_equal: false, end: End::Done, seconds: 61.0 }
+        Summary {
+            steps: 1,
+            epochs: 1,
+            best,
+            baselines,
+            versions: None,
+            all_equal: false,
+            end: End::Done,
+            seconds: 61.0,
+        }
     }
 
     #[test]

@@ -223,8 +223,15 @@ fn what_is_exported_is_imported_and_has_a_counter_for_each_batch_normalisation()
     let out = dir.path().join("theirs.safetensors");
     let origin = Origin { license: Some("MIT".into()), ..Origin::default() };
     let preprocess = Preprocess { height: 1, width: 1, normalise: Normalise::Fixed, crop: None };
-    let metadata =
-        Metadata { network: "tiny".into(), embedding: 3, preprocess, version: "0".into(), origin, training: None };
+    let metadata = Metadata {
+        network: "tiny".into(),
+        embedding: 3,
+        preprocess,
+        version: "0".into(),
+        origin,
+        training: None,
+        calibration: None,
+    };
     let weights = Weights { metadata, tensors: expected() };
     let exported = export::write(&weights, Path::new("w"), Family::FacenetPytorch, &network(3).unwrap(), &out).unwrap();
     assert_eq!(exported, export::Exported { program: "facenet-pytorch", tensors: 9, prepares_alike: true });

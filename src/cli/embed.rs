@@ -1,0 +1,167 @@
+//! `facenet-gpu embed`: images in, a table of embeddings out.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::output::{self, Audience};
+use super::signals::stop_on_signals;
+use super::{DeviceFlag, INTERRUPTED, table, weights};
+use crate::embed::table::{About, Format, TableWriter};
+use crate::embed::{Embedded, Input, Row, collect, embed_files, read_list};
+use crate::{Error, Result, Session, Weights};
+
+/// Embed images: a row of numbers for each file
+#[derive(Debug, Args)]
+pub(super) struct Embed {
+    /// Weights file
+    weights: PathBuf,
+
+    /// Images, and folders with images in them and below
+    #[arg(value_name = "IMAGE|FOLDER", required_unless_present = "list")]
+    inputs: Vec<PathBuf>,
+
+    /// A list of images, a path a line; - is the standard input. May be given several times
+    #[arg(long, value_name = "FILE")]
+    list: Vec<PathBuf>,
+
+    /// Table to write: .npy, .csv, .jsonl or .safetensors [default: CSV to the standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Format of the table [default: that of the name]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
+    /// Replace a table that is there
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+
+    /// Print nothing but warnings and errors
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
+
+    /// Print what was done as one JSON object
+    #[arg(long, requires = "out")]
+    json: bool,
+
+    #[command(flatten)]
+    device: DeviceFlag,
+}
+
+impl Embed {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        // Without a file the rows are the output.
+        output::speak_to(match (self.quiet || self.out.is_none(), self.json) {
+            (true, _) => Audience::Nobody,
+            (_, true) => Audience::Programs,
+            _ => Audience::People,
+        });
+        let format = match (self.format, &self.out) {
+            (Some(format), _) => format,
+            (None, Some(out)) => Format::of(out)?,
+            (None, None) => Format::Csv,
+        };
+        if self.out.is_none() && format.text_header(1).is_none() {
+            return Err(Error::Setting("only csv and jsonl go to the standard output; give `out` for a file".into()));
+        }
+        let weights = weights::from_user(&self.weights, Weights::load(&self.weights))?;
+        let mut paths = self.inputs.clone();
+        for list in &self.list {
+            paths.extend(read_list(list)?);
+        }
+        let inputs = collect(&paths)?;
+        if inputs.is_empty() {
+            return Err(Error::Data("there are no images in what was given".to_string()));
+        }
+        let mut writer = match &self.out {
+            Some(out) => Some(TableWriter::open(out, format, About::new(&weights, &inputs), self.overwrite)?),
+            None => None,
+        };
+        let (engine, reason) = self.device.open()?;
+        say!("device    {}", engine.describe());
+        say!("          {reason}");
+        let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
+        let dim = session.model().dimensions()? as usize;
+        let first = writer.as_ref().map_or(0, TableWriter::rows);
+        say!("images    {}", table::count(inputs.len() as u64));
+        if first > 0 {
+            say!("resume    {} rows are there already", table::count(first as u64));
+        }
+        if let (None, Some(header)) = (&writer, format.text_header(dim)) {
+            output::bytes(&header);
+        }
+        let stop = stop_on_signals("stopping: the rows that are done are kept (Ctrl-C again to end at once)");
+        let bar = progress(inputs.len(), first);
+        let mut take = |rows: &[Row<'_>]| {
+            bar.inc(rows.len() as u64);
+            match &mut writer {
+                Some(writer) => writer.add(rows),
+                None => {
+                    output::bytes(&format.text(rows, dim));
+                    Ok(())
+                }
+            }
+        };
+        let done = embed_files(&mut session, &inputs, first, &stop, &mut take);
+        bar.finish_and_clear();
+        let done = done?;
+        self.report(&inputs, first, done, writer)
+    }
+
+    /// Says what was done, and completes the table if all of it was.
+    fn report(&self, inputs: &[Input], first: usize, done: Embedded, writer: Option<TableWriter>) -> Result<ExitCode> {
+        let failed = match &writer {
+            Some(writer) => writer.failed()?,
+            None => done.failed,
+        };
+        let rows = first + done.rows;
+        let complete = rows == inputs.len();
+        let seconds = done.time.as_secs_f64();
+        let (rate, waited) = (done.rows as f64 / seconds, done.waited.as_secs_f64() / seconds);
+        if let Some(writer) = writer.filter(|_| complete) {
+            writer.finish(failed)?;
+        }
+        let count = |n: usize| table::count(n as u64);
+        say!(
+            "done      {} of {} in {}, {rate:.0} images/s, {:.1} % of the time spent waiting for images",
+            count(rows),
+            count(inputs.len()),
+            table::duration(seconds),
+            100.0 * waited
+        );
+        let out = self.out.as_ref().map(|out| out.display().to_string());
+        if failed > 0 {
+            let (verb, images) = if failed == 1 { ("has", "image") } else { ("have", "images") };
+            let place = if out.is_some() { ": the rows say why" } else { "" };
+            hint!("warning: {} {images} {verb} no embedding{place}", count(failed));
+        }
+        if let Some(out) = &out {
+            match complete {
+                true => say!("table     {out}"),
+                false => say!("resume    the same command goes on from row {}", count(rows)),
+            }
+        }
+        output::json(&json!({
+            "event": "end", "images": inputs.len(), "rows": rows, "failed": failed, "complete": complete,
+            "seconds": seconds, "images_per_second": rate, "data_wait": waited, "table": out,
+        }));
+        if done.stopped {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        Ok(if failed == inputs.len() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// A progress bar where people watch standard error, which is free also where the rows go to the standard output.
+fn progress(len: usize, first: usize) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("embedding {bar:30} {human_pos}/{human_len} images  {per_sec}  {eta} left");
+    let bar = ProgressBar::with_draw_target(Some(len as u64), ProgressDrawTarget::stderr());
+    bar.set_position(first as u64);
+    bar.reset_eta();
+    bar.with_style(style.expect("the template is valid"))
+}

@@ -1,0 +1,93 @@
+//! `facenet-gpu verify`: are two images of one person?
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::{self, Audience};
+use super::threshold::{Source, ThresholdFlag};
+use super::{DeviceFlag, table, weights};
+use crate::weights::Far;
+use crate::{Result, Session};
+
+/// Say whether two images show one person
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Weights file
+    weights: PathBuf,
+
+    /// One image
+    a: PathBuf,
+
+    /// The other image
+    b: PathBuf,
+
+    #[command(flatten)]
+    threshold: ThresholdFlag,
+
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    device: DeviceFlag,
+}
+
+impl Verify {
+    pub(super) fn run(self) -> Result<()> {
+        if self.json {
+            output::speak_to(Audience::Programs);
+        }
+        let (engine, _) = self.device.open()?;
+        let mut session = weights::from_user(&self.weights, Session::open(&engine, &self.weights))?;
+        let metadata = session.metadata().clone();
+        let threshold = self.threshold.of(&metadata)?;
+        let distance = session.embed_files(&[&self.a, &self.b])?.squared_distance(0, 1);
+        let same = threshold.accepts(distance);
+        say!("distance  {distance:.3} (squared, 0 to 4)");
+        say!(
+            "decision  {}: the threshold is {:.3}, {}",
+            if same { "one person" } else { "different people" },
+            threshold.value,
+            threshold.origin()
+        );
+        let calibration = metadata.calibration.as_ref();
+        let far = calibration.map(|calibration| calibration.far_at(distance));
+        if let (Some(far), Some(calibration)) = (far, calibration) {
+            let rate = match far {
+                Far::About(rate) => format!("about {}", percent(rate)),
+                Far::Below(rate) => format!("less than {}", percent(rate)),
+                Far::Above(rate) => format!("more than {}", percent(rate)),
+            };
+            say!(
+                "rate      {rate} of the pairs of different people are this close (FAR), by {} pairs of {}",
+                table::count(calibration.different),
+                calibration.data
+            );
+        } else if threshold.source != Source::Flag {
+            say!("rate      not known: how often different people are this close is what calibrate measures");
+        }
+        let (about, bound) = match far {
+            Some(Far::About(rate)) => (Some(rate), "about"),
+            Some(Far::Below(rate)) => (Some(rate), "below"),
+            Some(Far::Above(rate)) => (Some(rate), "above"),
+            None => (None, "unknown"),
+        };
+        output::json(&json!({
+            "a": self.a.display().to_string(), "b": self.b.display().to_string(),
+            "distance": output::number(distance), "same": same, "threshold": output::number(threshold.value),
+            "threshold_source": threshold.source(), "far": about, "far_is": bound,
+        }));
+        Ok(())
+    }
+}
+
+/// A rate, which may be small.
+fn percent(rate: f64) -> String {
+    match 100.0 * rate {
+        p if p >= 1.0 => format!("{p:.0} %"),
+        p if p >= 0.1 => format!("{p:.1} %"),
+        p => format!("{p:.1e} %"),
+    }
+}
