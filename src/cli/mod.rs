@@ -4,6 +4,7 @@
 mod output;
 
 mod bench;
+mod calibrate;
 mod diff;
 mod embed;
 mod eval;
@@ -39,6 +40,7 @@ enum Verb {
     Bench(bench::Bench),
     Embed(embed::Embed),
     Verify(verify::Verify),
+    Calibrate(calibrate::Calibrate),
     Eval(eval::Eval),
     Diff(diff::Diff),
     Synth(synth::Synth),
@@ -95,6 +97,7 @@ impl Cli {
             Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Embed(verb) => verb.run(),
             Verb::Verify(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Calibrate(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Eval(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Diff(verb) => verb.run(),
             Verb::Synth(verb) => verb.run().map(|()| ExitCode::SUCCESS),

@@ -1,6 +1,6 @@
 //! How certain a proportion is, such as an accuracy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// 95 % of a normal distribution lie within so many standard deviations of its mean.
 const Z: f64 = 1.96;
@@ -20,8 +20,8 @@ pub fn wilson(proportion: f64, n: f64) -> [f64; 2] {
 /// classified rightly. Pairs that share a person go wrong together, so that the number of people limits what many pairs tell.
 ///
 /// The variance is the cluster-robust one for dyadic data (Aronow, Samii & Assenova, 2015), with the factor
-/// `people / (people - 1)` of small samples. Where all pairs are right, or all are wrong, nothing varies, and each person
-/// counts as one pair.
+/// `people / (people - 1)` of small samples. Where all pairs are right, or all are wrong, nothing varies, and all pairs of
+/// the same two people count as one.
 pub fn effective_pairs(pairs: &[([usize; 2], bool)]) -> f64 {
     let n = pairs.len() as f64;
     let mean = pairs.iter().filter(|(_, right)| *right).count() as f64 / n.max(1.0);
@@ -32,20 +32,43 @@ pub fn effective_pairs(pairs: &[([usize; 2], bool)]) -> f64 {
         *sums.entry(a).or_default() += error;
         if a != b {
             *sums.entry(b).or_default() += error;
-            // It is in the sums of both.
             twice += error * error;
         }
     }
-    let people = sums.len() as f64;
-    if people < 2.0 {
-        return people.min(n);
-    }
-    let squares: f64 = sums.values().map(|sum| sum * sum).sum();
-    let variance = (squares - twice) * people / (people - 1.0) / (n * n);
-    match mean * (1.0 - mean) {
-        0.0 => people.min(n),
+    let two = |[a, b]: [usize; 2]| [a.min(b), a.max(b)];
+    let kinds = pairs.iter().map(|&(people, _)| two(people)).collect::<BTreeSet<_>>().len();
+    Dyads { n, mean, twice, kinds: kinds as f64 }.effective(sums.into_values())
+}
+
+/// Pairs of people, summed up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dyads {
+    /// Number of pairs.
+    pub n: f64,
+    /// Part of the pairs for which what is asked holds.
+    pub mean: f64,
+    /// Sum of the squared errors of the pairs of two people, which are in the sums of both.
+    pub twice: f64,
+    /// Number of different pairs of people.
+    pub kinds: f64,
+}
+
+impl Dyads {
+    /// As [`effective_pairs`], from each person's sum of errors: the number of their pairs for which what is asked holds,
+    /// less what it would be if they were as all others.
+    pub fn effective(&self, errors: impl Iterator<Item = f64>) -> f64 {
+        let (mut people, mut squares) = (0.0, 0.0);
+        for error in errors {
+            people += 1.0;
+            squares += error * error;
+        }
+        let spread = self.mean * (1.0 - self.mean);
+        if spread == 0.0 || people < 2.0 {
+            return self.kinds.min(self.n);
+        }
+        let variance = (squares - self.twice) * people / (people - 1.0) / (self.n * self.n);
         // No more than independent pairs would tell, also where the estimate is too small by chance.
-        spread => (spread / variance.max(spread / n)).max(1.0),
+        (spread / variance.max(spread / self.n)).max(1.0)
     }
 }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Calibration {
     /// The largest threshold whose false accept rate is not above [`wanted`](Self::wanted).
     pub threshold: f32,
+    /// Thresholds that have the wanted rate at the ends of the 95 % confidence interval of the rate.
+    pub threshold_interval: [f32; 2],
     /// The false accept rate that was wanted.
     pub wanted: f64,
     /// Part of the pairs of different people that the threshold accepts (FAR).
@@ -83,6 +85,7 @@ mod tests {
         let point = |threshold, far| CurvePoint { threshold, far, val: 0.5 };
         let calibration = Calibration {
             threshold: 0.6,
+            threshold_interval: [0.5, 0.7],
             wanted: 1e-2,
             far: 1e-2,
             far_interval: [5e-3, 2e-2],
