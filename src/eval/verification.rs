@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::{effective_pairs, wilson};
 use super::rates::mean_and_deviation;
+pub use crate::embeddings::squared_distance;
+
 use crate::data::faces::FaceSet;
 use crate::{Error, Result};
 
@@ -219,15 +221,6 @@ fn best_threshold(scored: &[(f32, bool)]) -> f32 {
         });
     }
     best
-}
-
-/// Squared Euclidean distance of two vectors of the same length.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "vectors of different lengths");
-    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
 /// Squared distances of the pixels, scaled to 0 to 1: the baseline that a network has to beat.

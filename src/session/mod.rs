@@ -1,6 +1,5 @@
 //! A model with weights on a device: images in, embeddings out.
 
-mod embeddings;
 mod parameters;
 mod plans;
 
@@ -9,7 +8,6 @@ use std::path::Path;
 use image::DynamicImage;
 use rayon::prelude::*;
 
-pub use self::embeddings::Embeddings;
 pub use self::parameters::initial_weights;
 pub(crate) use self::parameters::{OF_THE_LOSS, WEIGHTS, check_fit, load_weights, model_of, store_of, weights_of};
 use self::plans::{Derived, InputShape, Plan, Plans};
@@ -19,7 +17,7 @@ use crate::model::{EMBEDDINGS, Model};
 use crate::plan::Shape;
 use crate::store::Store;
 use crate::weights::{Metadata, Weights};
-use crate::{Engine, Error, Result};
+use crate::{Embeddings, Engine, Error, Result};
 
 /// Most images that go through a model together.
 pub(crate) const SESSION_BATCH: u32 = 32;

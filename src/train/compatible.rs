@@ -13,8 +13,8 @@ use crate::data::decode::{decode_face, prepare};
 use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Face, Preprocess};
 use crate::eval::verification::Accuracy;
-use crate::session::{Embeddings, Session, unit_rows};
-use crate::{Engine, Error, Result};
+use crate::session::{Session, unit_rows};
+use crate::{Embeddings, Engine, Error, Result};
 
 /// The old network's embeddings of every image of a set, as they would stand in an index: of the images as they are,
 /// without augmentation.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::Observer;
-use crate::session::{Embeddings, Session};
-use crate::{Error, Result};
+use crate::session::Session;
+use crate::{Embeddings, Error, Result};
 
 /// Images between two looks at whether to stop, and the most that are decoded at a time, so that a set that stays on disk
 /// is never whole in memory.

@@ -15,11 +15,11 @@ use crate::eval::verification::{
     Accuracy, Pair, balanced_pairs, raw_pixel_distances, squared_distance, verification_accuracy,
 };
 use crate::model::Model;
-use crate::session::{Embeddings, Session, load_weights, store_of};
+use crate::session::{Session, load_weights, store_of};
 use crate::store::Store;
 use crate::train::{Compatible, Config, Observer, Versions};
 use crate::weights::Weights;
-use crate::{Engine, Result};
+use crate::{Embeddings, Engine, Result};
 
 /// Most pairs that an evaluation classifies: the size of LFW's View 2.
 const MAX_PAIRS: usize = 6_000;

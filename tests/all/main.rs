@@ -9,6 +9,7 @@ mod chunks;
 mod classes;
 mod cli;
 mod cli_data;
+mod cli_embed;
 mod cli_eval;
 #[cfg(unix)]
 mod cli_hostile;

@@ -79,9 +79,32 @@ fn only_one_file_waits_for_a_gpu() {
 }
 
 /// Layers from the bottom up; a layer may use those before it.
-const LAYERS: [&str; 24] = [
-    "error", "text", "digest", "plan", "executor", "cpu", "gpu", "engine", "store", "data", "graph", "op", "search",
-    "optim", "model", "net", "eval", "weights", "session", "embed", "chart", "train", "bench", "cli",
+const LAYERS: [&str; 25] = [
+    "error",
+    "text",
+    "digest",
+    "embeddings",
+    "plan",
+    "executor",
+    "cpu",
+    "gpu",
+    "engine",
+    "store",
+    "data",
+    "graph",
+    "op",
+    "search",
+    "optim",
+    "model",
+    "net",
+    "eval",
+    "weights",
+    "session",
+    "embed",
+    "chart",
+    "train",
+    "bench",
+    "cli",
 ];
 
 /// What the code of `own` uses of layers above it. `reexports` says which layer an item of the crate's root comes from.

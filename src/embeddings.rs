@@ -90,8 +90,17 @@ impl Embeddings {
     /// # Panics
     /// If there is no such row.
     pub fn squared_distance(&self, i: usize, j: usize) -> f32 {
-        crate::eval::verification::squared_distance(self.row(i), self.row(j))
+        squared_distance(self.row(i), self.row(j))
     }
+}
+
+/// Squared Euclidean distance of two vectors of the same length.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "vectors of different lengths");
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
 impl Index<usize> for Embeddings {
