@@ -49,6 +49,21 @@ pub fn effective_pairs(pairs: &[([usize; 2], bool)]) -> f64 {
     }
 }
 
+/// As [`effective_pairs`], for pairs of one person each: `people` holds, of each person, how many pairs were classified rightly,
+/// and how many there are.
+pub fn effective_pairs_of_people(people: &[(u64, u64)]) -> f64 {
+    let n: f64 = people.iter().map(|person| person.1 as f64).sum();
+    let mean = people.iter().map(|person| person.0 as f64).sum::<f64>() / n.max(1.0);
+    let count = people.iter().filter(|person| person.1 > 0).count() as f64;
+    let spread = mean * (1.0 - mean);
+    if count < 2.0 || spread == 0.0 {
+        return count.min(n);
+    }
+    let squares: f64 = people.iter().map(|&(right, pairs)| (right as f64 - mean * pairs as f64).powi(2)).sum();
+    let variance = squares * count / (count - 1.0) / (n * n);
+    (spread / variance.max(spread / n)).max(1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +92,18 @@ mod tests {
         let effective = effective_pairs(&pairs);
         assert!((18.0..21.0).contains(&effective), "{effective}");
         assert_eq!(effective_pairs(&[([0, 0], true), ([1, 1], true), ([0, 0], true)]), 2.0, "nothing varies");
+    }
+
+    #[test]
+    fn pairs_that_are_counted_by_person_tell_as_much_as_when_they_are_listed() {
+        let people = [(3, 5), (0, 0), (10, 10), (0, 4), (1, 1)];
+        let listed = people
+            .iter()
+            .enumerate()
+            .flat_map(|(person, &(right, pairs))| (0..pairs).map(move |pair| ([person; 2], pair < right)));
+        let expected = effective_pairs(&listed.collect::<Vec<_>>());
+        assert!((effective_pairs_of_people(&people) - expected).abs() < 1e-9);
+        assert_eq!(effective_pairs_of_people(&[(2, 2), (1, 1)]), 2.0, "nothing varies");
     }
 
     #[test]
