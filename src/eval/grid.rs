@@ -148,30 +148,4 @@ pub fn val_at_far(folds: &[Fold], wanted: f64) -> Result<GridVal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::eval::folds::of_sets;
-
-    #[test]
-    fn thresholds_lie_on_the_grid_and_the_smallest_of_equals_is_taken() {
-        let sets = vec![vec![(0.104, true), (0.5, false)]; 2];
-        let found = accuracy(&of_sets(&sets)).unwrap();
-        assert_eq!((found.accuracy, found.thresholds[0]), (1.0, 11.0 * 0.01));
-    }
-
-    #[test]
-    fn the_threshold_of_a_rate_lies_on_the_line_between_two_points_of_the_grid() {
-        let set = vec![(0.1, true), (0.5, false), (0.7, false)];
-        let found = val_at_far(&of_sets(&[set.clone(), set.clone()]), 0.25).unwrap();
-        // Nothing is accepted below 0.5, half of them below 0.501.
-        assert!((found.thresholds[0] - 0.5005).abs() < 1e-9, "{found:?}");
-        assert_eq!((found.val, found.far), (1.0, 0.5));
-        // Half of them up to the last point of the grid before both.
-        let half = val_at_far(&of_sets(&[set.clone(), set.clone()]), 0.5).unwrap();
-        assert!((half.thresholds[0] - 0.699).abs() < 1e-9, "{half:?}");
-        let never = vec![(0.1, true), (4.1, false)];
-        assert_eq!(val_at_far(&of_sets(&[never.clone(), never]), 0.1).unwrap().thresholds, [0.0, 0.0]);
-        let text = val_at_far(&of_sets(&[set, vec![(0.1, true)]]), 0.1).unwrap_err().to_string();
-        assert!(text.contains("pairs of both kinds"), "{text}");
-    }
-}
+mod tests;

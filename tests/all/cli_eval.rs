@@ -28,7 +28,7 @@ fn eval_measures_weights_on_a_list_of_pairs() {
     run(dir.path(), TINY).success();
     fs::rename(dir.path().join("runs/train/run/weights/best.safetensors"), dir.path().join("w.safetensors")).unwrap();
     lfw(dir.path());
-    let eval = "eval w.safetensors --device cpu --data lfw --pairs pairs.txt";
+    let eval = "eval pairs w.safetensors --device cpu --data lfw --pairs pairs.txt";
     let said = run(dir.path(), eval).success().stderr("");
     said.stdout(predicate::str::contains("6 of 6").and(predicate::str::contains("accuracy")));
     fs::remove_file(dir.path().join("lfw/Ada/Ada_0002.jpg")).unwrap();
@@ -38,7 +38,7 @@ fn eval_measures_weights_on_a_list_of_pairs() {
     refused(other("--data lfw", "--data none"), 1, &["none of the 6 images", "can be used in none"]);
     refused(other("pairs.txt", "w.safetensors"), 1, &["w.safetensors"]);
     refused(other("pairs.txt", "none.txt"), 1, &["cannot read none.txt"]);
-    refused(other("eval w", "eval v"), 1, &["cannot read v.safetensors"]);
+    refused(other("pairs w", "pairs v"), 1, &["cannot read v.safetensors"]);
 }
 
 /// A folder with weights, images and a list of pairs.
@@ -50,7 +50,7 @@ fn prepared() -> TempDir {
     dir
 }
 
-const EVAL: &str = "eval w.safetensors --device cpu --data lfw --pairs";
+const EVAL: &str = "eval pairs w.safetensors --device cpu --data lfw --pairs";
 
 #[test]
 fn figures_are_one_json_object_and_distances_a_table_from_which_they_follow() {

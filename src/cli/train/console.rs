@@ -34,7 +34,7 @@ fn on_terminal() -> bool {
 }
 
 /// A progress bar on a terminal, nothing elsewhere.
-pub(super) fn bar(len: usize, template: &str) -> ProgressBar {
+pub(in crate::cli) fn bar(len: usize, template: &str) -> ProgressBar {
     let target = if on_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).expect("the template is valid");
     ProgressBar::with_draw_target(Some(len as u64), target).with_style(style)
