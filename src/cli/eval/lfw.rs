@@ -32,7 +32,7 @@ impl Lfw {
         self.pairs.measure("Labeled Faces in the Wild", |told, sets, pairs| {
             published(told, &PUBLISHED);
             if (sets, pairs) != (SETS, PAIRS) {
-                let text = "these are of View 2, 10 sets of 600 pairs; figures of other pairs do not compare with them";
+                let text = "they are of View 2, 10 sets of 600 pairs; figures of other pairs do not compare with them";
                 told.line("", text.to_string());
             }
             let row = |&(who, conditions, accuracy, error): &(&str, &str, f64, Option<f64>)| {
@@ -51,8 +51,5 @@ pub(super) fn published(told: &mut Told, figures: &[(&str, &str, f64, Option<f64
         told.line(name, format!("{who} {accuracy:.2}{error} %: {conditions}"));
         name = "";
     }
-    told.line(
-        "",
-        "View 2 and YouTube Faces: unrestricted, with labelled outside data; \u{b1} is the standard error".to_string(),
-    );
+    told.line("", "all with labelled outside data (\"unrestricted\"); \u{b1} is the standard error".to_string());
 }

@@ -146,7 +146,7 @@ impl Ytf {
         let names: BTreeSet<&String> = splits.sets.iter().flatten().flat_map(|pair| [&pair.a, &pair.b]).collect();
         let known = names.iter().filter(|name| cache.videos.contains_key(**name)).count();
         if known > 0 {
-            say!("videos    {} of {} are in {}", count(known as u64), count(names.len() as u64), cache.path.display());
+            say!("videos    {} of {} are done already", count(known as u64), count(names.len() as u64));
         }
         let stop = stop_on_signals("stopping; the videos that are done are kept (again: stop at once)");
         let bar = bar(names.len(), "videos    {bar:40} {pos}/{len}, {eta}");
@@ -202,6 +202,9 @@ impl Ytf {
         }
         bar.finish_and_clear();
         cache.save()?;
+        if !cache.videos.is_empty() {
+            say!("videos    kept in {}", cache.path.display());
+        }
         if skipped > 0 {
             hint!("warning: {} frames cannot be used and were left out", count(skipped as u64));
         }

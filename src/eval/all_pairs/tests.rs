@@ -84,3 +84,14 @@ fn the_interval_of_val_is_as_wide_as_few_people_make_it() {
     let naive = wilson(val, judged.len() as f64);
     assert!(few[1] - few[0] > naive[1] - naive[0]);
 }
+
+#[test]
+#[ignore = "a measurement"]
+fn as_many_as_lfw_take_seconds() {
+    let (rows, people) = made(13_233, 5_749, 128);
+    let begin = std::time::Instant::now();
+    let found = all_pairs(&rows, 128, &people).unwrap();
+    let counted = begin.elapsed();
+    let roc = found.roc();
+    println!("{counted:?}, with ROC of {} points, area {:.4}: {:?}", roc.points.len(), roc.auc(), begin.elapsed());
+}
