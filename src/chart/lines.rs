@@ -31,6 +31,8 @@ pub struct Chart {
     pub percent: bool,
     /// Numbers of the x axis are powers of ten, shown as such.
     pub powers: bool,
+    /// The same of the y axis.
+    pub y_powers: bool,
 }
 
 /// What is drawn in one colour under one name.
@@ -125,7 +127,11 @@ impl Chart {
             .x_labels(8)
             .y_labels(6)
             .x_label_formatter(&|&x| if self.powers { power(x) } else { plain(x, FEW) })
-            .y_label_formatter(&|&y| if self.percent { format!("{:.0} %", 100.0 * y) } else { plain(y, digits) })
+            .y_label_formatter(&|&y| match (self.percent, self.y_powers) {
+                (_, true) => power(y),
+                (true, false) => format!("{:.0} %", 100.0 * y),
+                (false, false) => plain(y, digits),
+            })
             .x_desc(self.x)
             .y_desc(self.y)
             .draw()?;

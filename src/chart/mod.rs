@@ -3,6 +3,8 @@
 mod captions;
 mod font;
 mod lines;
+pub mod page;
+pub mod verification;
 
 pub use captions::captioned_rows;
 pub use lines::{Chart, Series, Style};

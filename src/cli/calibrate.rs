@@ -9,7 +9,7 @@ use super::output::{self, Audience};
 use super::{DeviceFlag, table, weights};
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::{FaceFolder, Layout};
-use crate::eval::all_pairs::AllPairs;
+use crate::eval::all_pairs::{AllPairs, all_pairs, certainty};
 use crate::eval::interval::wilson;
 use crate::weights::{Calibration, CurvePoint};
 use crate::{Embeddings, Error, Result, Session, Weights};
@@ -79,7 +79,7 @@ impl Calibrate {
             );
         }
         let (embeddings, people) = embed(&mut session, &set)?;
-        let pairs = AllPairs::count(&embeddings, &people)?;
+        let pairs = all_pairs(embeddings.as_slice(), embeddings.dim(), &people)?;
         let calibration = self.calibration(&pairs, &embeddings, &people, &set)?;
         let out = self.out.as_deref().unwrap_or(&self.weights);
         weights.metadata.calibration = Some(calibration.clone());
@@ -95,25 +95,26 @@ impl Calibrate {
         people: &[usize],
         set: &FaceSet,
     ) -> Result<Calibration> {
-        let rates = pairs.at_far(self.far).ok_or_else(|| {
+        let (same, different) = pairs.pairs();
+        let rates = pairs.val_at_far(self.far).ok_or_else(|| {
             Error::Data(format!(
                 "{} pairs of different people cannot show a FAR of {}: give a larger `far`, or images of more people",
-                table::count(pairs.different()),
+                table::count(different),
                 self.far
             ))
         })?;
-        let certainty = AllPairs::certainty(embeddings, people, &rates)?;
+        let certainty = certainty(embeddings.as_slice(), embeddings.dim(), people, &[rates])?[0];
         // The interval of each rate as if it were found on as many independent pairs.
         let end = |of: usize| move |far: f64| wilson(far, certainty.different)[of];
         let (upper, lower) = (end(1), end(0));
         let low = pairs.curve().take_while(|r| upper(r.far) <= self.far).last().map_or(0.0, |r| r.threshold);
         let high = pairs.curve().find(|r| lower(r.far) >= self.far).map_or(4.0, |r| r.threshold);
-        let smallest = 1.0 / pairs.different() as f64;
+        let smallest = 1.0 / different as f64;
         let mut wanted: Vec<f64> = CURVE.into_iter().filter(|&far| far > smallest).collect();
         wanted.insert(0, smallest);
         let mut curve: Vec<CurvePoint> = wanted
             .into_iter()
-            .filter_map(|far| pairs.at_far(far))
+            .filter_map(|far| pairs.val_at_far(far))
             .map(|r| CurvePoint { threshold: r.threshold, far: r.far, val: r.val })
             .collect();
         curve.dedup_by(|a, b| a.threshold <= b.threshold);
@@ -127,8 +128,8 @@ impl Calibrate {
             far_interval: certainty.far,
             val: rates.val,
             val_interval: certainty.val,
-            same: pairs.same(),
-            different: pairs.different(),
+            same,
+            different,
             people: set.people().len(),
             data: name.unwrap_or_else(|| self.data.display().to_string()),
             curve,

@@ -82,12 +82,14 @@ fn exit_code(error: &Error) -> u8 {
 impl Cli {
     /// The command line, in which a number may be negative everywhere, so that the flag says what is wrong with it.
     fn command_with_numbers() -> clap::Command {
-        Self::command().mut_subcommands(|verb| {
-            verb.mut_args(|arg| {
+        fn with_numbers(verb: clap::Command) -> clap::Command {
+            let verb = verb.mut_args(|arg| {
                 let takes_values = arg.get_action().takes_values() && !arg.is_positional();
                 arg.allow_negative_numbers(takes_values)
-            })
-        })
+            });
+            verb.mut_subcommands(with_numbers)
+        }
+        Self::command().mut_subcommands(with_numbers)
     }
 
     /// Runs the verb.

@@ -13,13 +13,18 @@ use crate::text;
 /// Flags by what the library calls them: the names of clap's arguments, which are those of the fields.
 static FLAGS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
     let program = Cli::command();
-    let flags = program.get_subcommands().flat_map(|verb| verb.get_arguments()).filter_map(|arg| {
+    let flags = verbs(&program).into_iter().flat_map(clap::Command::get_arguments).filter_map(|arg| {
         let short = arg.get_short().map(|short| format!("-{short}"));
         let flag = short.or_else(|| arg.get_long().map(|long| format!("--{long}")))?;
         Some((arg.get_id().to_string(), flag))
     });
     flags.collect()
 });
+
+/// All verbs, those below others, too.
+fn verbs(program: &clap::Command) -> Vec<&clap::Command> {
+    program.get_subcommands().flat_map(|verb| [vec![verb], verbs(verb)].concat()).collect()
+}
 
 /// `text` with every setting in backticks as its flag. Backticks inside a word are a name's own.
 pub(super) fn with_flags(text: &str) -> Cow<'_, str> {

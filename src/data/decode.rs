@@ -45,11 +45,26 @@ static LARGE: Mutex<()> = Mutex::new(());
 /// [`Error::Io`] where the file cannot be opened; [`Error::Image`] where it is no image, damaged, cut short, or smaller
 /// or larger than [`MIN_SIDE`] and [`MAX_PIXELS`] allow.
 pub fn decode_face(path: &Path, preprocess: &Preprocess) -> Result<Face> {
+    decode_and(path, &|picture| fit(&picture, preprocess))
+}
+
+/// Reads one photograph as 8-bit grey or RGB, upright and at its own size; [`prepare`] makes a face of it or of a part of it.
+///
+/// # Errors
+/// As [`decode_face`].
+pub fn decode_picture(path: &Path) -> Result<DynamicImage> {
+    decode_and(path, &Ok)
+}
+
+/// What becomes of a picture while its memory is counted.
+type Then<'a, T> = &'a dyn Fn(DynamicImage) -> Result<T, String>;
+
+fn decode_and<T>(path: &Path, then: Then<'_, T>) -> Result<T> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     // A decoder that panics on a damaged file costs that file, not the whole run.
-    let face = catch_unwind(AssertUnwindSafe(|| decode(file, preprocess)));
-    let face = face.unwrap_or_else(|_| Err("makes the decoder fail; save it again in another program".to_owned()));
-    face.map_err(|message| Error::Image { path: path.to_path_buf(), message })
+    let made = catch_unwind(AssertUnwindSafe(|| decode(file, then)));
+    let made = made.unwrap_or_else(|_| Err("makes the decoder fail; save it again in another program".to_owned()));
+    made.map_err(|message| Error::Image { path: path.to_path_buf(), message })
 }
 
 /// Width and height of an image that [`decode_face`] could read, by its header alone, as it lies in the file; `None` if it is
@@ -73,7 +88,7 @@ pub(crate) fn dimensions(path: &Path) -> Option<(u32, u32)> {
     }
 }
 
-fn decode(file: File, preprocess: &Preprocess) -> Result<Face, String> {
+fn decode<T>(file: File, then: Then<'_, T>) -> Result<T, String> {
     let size = file.metadata().map_err(|e| format!("cannot be read: {e}"))?.len();
     if size == 0 {
         return Err("is an empty file; copy it again".to_owned());
@@ -81,7 +96,7 @@ fn decode(file: File, preprocess: &Preprocess) -> Result<Face, String> {
     let unread = |e: std::io::Error| format!("cannot be read: {e}");
     let mut reader = BufReader::new(file);
     if reader.fill_buf().map_err(unread)?.starts_with(&[0xFF, 0xD8]) {
-        return decode_jpeg(reader, size, preprocess);
+        return decode_jpeg(reader, size, then);
     }
     let guess = ImageReader::new(&mut reader).with_guessed_format().map_err(unread)?;
     let Some(format) = guess.format() else {
@@ -89,12 +104,12 @@ fn decode(file: File, preprocess: &Preprocess) -> Result<Face, String> {
     };
     let promise = Promise::of(&mut reader, format, size).map_err(unread)?;
     match format {
-        ImageFormat::Png => decode_stream(Essential::new(reader), format, promise, preprocess),
-        _ => decode_stream(reader, format, promise, preprocess),
+        ImageFormat::Png => decode_stream(Essential::new(reader), format, promise, then),
+        _ => decode_stream(reader, format, promise, then),
     }
 }
 
-fn decode_jpeg(reader: BufReader<File>, size: u64, preprocess: &Preprocess) -> Result<Face, String> {
+fn decode_jpeg<T>(reader: BufReader<File>, size: u64, then: Then<'_, T>) -> Result<T, String> {
     if size > MAX_JPEG_BYTES {
         return Err(format!("is a JPEG of {size} bytes; the limit is {MAX_JPEG_BYTES}"));
     }
@@ -105,15 +120,15 @@ fn decode_jpeg(reader: BufReader<File>, size: u64, preprocess: &Preprocess) -> R
     if !structure.complete {
         return Err("is cut short (the JPEG has no end); copy it again from its source".to_owned());
     }
-    decode_stream(Cursor::new(bytes), ImageFormat::Jpeg, Promise::of_jpeg(&structure), preprocess)
+    decode_stream(Cursor::new(bytes), ImageFormat::Jpeg, Promise::of_jpeg(&structure), then)
 }
 
-fn decode_stream(
+fn decode_stream<T>(
     reader: impl BufRead + Seek,
     format: ImageFormat,
     promise: Promise,
-    preprocess: &Preprocess,
-) -> Result<Face, String> {
+    then: Then<'_, T>,
+) -> Result<T, String> {
     let broken = |e: image::ImageError| format!("cannot be decoded: {e}; copy it again or delete it");
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOC);
@@ -135,7 +150,7 @@ fn decode_stream(
     let orientation = if promise.exif { decoder.orientation().ok() } else { None };
     let mut picture = without_alpha(DynamicImage::from_decoder(decoder).map_err(broken)?);
     picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    fit(&picture, preprocess)
+    then(picture)
 }
 
 /// Refuses what is too small to show a face.

@@ -10,6 +10,7 @@ mod host_batch;
 pub mod prefetch;
 pub mod preprocess;
 pub mod sampler;
+pub(crate) mod sizes;
 pub mod skipped;
 pub mod split;
 #[cfg(feature = "program")]

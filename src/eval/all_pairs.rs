@@ -1,341 +1,263 @@
-//! All pairs of a set of images, as in the paper's hold-out test: how often different people are accepted at a threshold
-//! (FAR), and how often one person is (VAL).
-//!
-//! Distances are counted in 65,536 steps from 0 to 4 (of embeddings of length 1). A threshold is the end of a step, so that
-//! the rates at a threshold are exact, and memory does not grow with the number of pairs.
+//! All pairs of all images, as the paper measures its hold-out: distances in blocks, of which only counts are kept.
 
 use rayon::prelude::*;
 
 use super::interval::{Dyads, wilson};
-use crate::{Embeddings, Error, Result};
+use super::rates::AtFar;
+use super::roc::Roc;
+use crate::{Error, Result};
 
-/// Steps from 0 to 4. Their width is a power of two, so that no distance falls on the wrong side of a threshold.
-const STEPS: usize = 1 << 16;
-const WIDTH: f32 = 4.0 / STEPS as f32;
-/// Rows that are compared with others together: both blocks of 128 dimensions stay in a core's cache.
-const BLOCK: usize = 64;
-/// Sums that are kept apart, so that the compiler can make vectors of them.
-const LANES: usize = 16;
+/// Distances are counted in steps of 1 / 65,536; thresholds are multiples of it, and what is counted up to them is exact.
+pub const STEPS_PER_UNIT: u32 = 1 << 16;
+/// Steps from 0 to 4, the largest distance of rows of unit length. Each ends with its own distance; the first is 0 alone.
+const STEPS: usize = 4 * STEPS_PER_UNIT as usize + 1;
+/// Rows and columns of a block of distances: 512 KiB, a processor core's own cache.
+const BLOCK: (usize, usize) = (256, 512);
 
-/// Squared distances of all pairs of images, counted.
-#[derive(Debug, Clone, PartialEq)]
+/// How many pairs of either kind have which squared distance.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllPairs {
-    /// Pairs of one person and of different people in each step; step `i` ends with the distance `i * WIDTH`.
-    steps: Vec<[u64; 2]>,
-    same: u64,
-    different: u64,
+    /// Pairs of one person by the step of their distance.
+    same: Vec<u64>,
+    /// Pairs of different people.
+    different: Vec<u64>,
 }
 
-/// Both rates at a threshold: a pair is accepted where its squared distance is at most the threshold.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Rates {
-    /// The squared distance.
-    pub threshold: f32,
-    /// Pairs of different people that are accepted.
-    pub false_accepts: u64,
-    /// Their part of all pairs of different people.
-    pub far: f64,
-    /// Pairs of one person that are accepted.
-    pub true_accepts: u64,
-    /// Their part of all pairs of one person.
-    pub val: f64,
+/// Counts the squared distances of all pairs of rows. `rows` are embeddings of unit length, `dim` floats each, and `people`
+/// says whose image each is. Memory is 4 MiB a thread, whatever the number of rows. A distance is a difference of dot
+/// products, right to about 5e-7.
+///
+/// # Errors
+/// [`Error::Shape`] where the lengths do not match, [`Error::Data`] where there are no two images of one person or no two
+/// people, [`Error::NotFinite`] where a value is NaN or infinite.
+pub fn all_pairs(rows: &[f32], dim: usize, people: &[usize]) -> Result<AllPairs> {
+    let mut same = each_pair(rows, dim, people, 2 * STEPS, &|counts, a, b, distance| {
+        let kind = if people[a] == people[b] { 0 } else { STEPS };
+        counts[kind + step(distance)] += 1;
+    })?;
+    let different = same.split_off(STEPS);
+    let images = people.len();
+    let found = AllPairs { same, different };
+    let (same, different) = found.pairs();
+    if same == 0 || different == 0 {
+        return Err(Error::Data(format!(
+            "{images} images give {same} pairs of one person and {different} of different people; give two people or more, one \
+             of them with two images"
+        )));
+    }
+    Ok(found)
 }
 
-/// Ends of the 95 % confidence intervals of both rates, and how many independent pairs would tell as much.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Certainty {
-    /// That of FAR.
-    pub far: [f64; 2],
-    /// That of VAL.
-    pub val: [f64; 2],
-    /// Independent pairs of different people.
-    pub different: f64,
-    /// Independent pairs of one person.
-    pub same: f64,
+/// Calls `count` for each pair of rows once, with counters of each thread's own, and adds the counters.
+fn each_pair(
+    rows: &[f32],
+    dim: usize,
+    people: &[usize],
+    counters: usize,
+    count: &(impl Fn(&mut [u64], usize, usize, f32) + Sync),
+) -> Result<Vec<u64>> {
+    if dim == 0 || rows.len() != people.len() * dim {
+        let message = format!("expected {} rows of {dim} dimensions, got {} values", people.len(), rows.len());
+        return Err(Error::shape("all_pairs", message));
+    }
+    if rows.iter().any(|x| !x.is_finite()) {
+        return Err(Error::NotFinite("an embedding holds NaN or infinite values".into()));
+    }
+    let squares: Vec<f32> = rows.chunks_exact(dim).map(|row| row.iter().map(|x| x * x).sum()).collect();
+    let images = people.len();
+    let blocks = (0..images).step_by(BLOCK.0).flat_map(|row| {
+        let first = row / BLOCK.1 * BLOCK.1;
+        (first..images).step_by(BLOCK.1).map(move |column| (row, column))
+    });
+    let blocks: Vec<(usize, usize)> = blocks.collect();
+    let count_block = |(mut counts, mut products): (Vec<u64>, Vec<f32>), &(row, column): &(usize, usize)| {
+        let (height, width) = (BLOCK.0.min(images - row), BLOCK.1.min(images - column));
+        product(&rows[row * dim..][..height * dim], &rows[column * dim..][..width * dim], dim, &mut products);
+        for a in row..row + height {
+            // Each pair once: columns behind the row.
+            let begin = column.max(a + 1).min(column + width);
+            let line = &products[(a - row) * BLOCK.1..][begin - column..width];
+            for (b, dot) in (begin..).zip(line) {
+                count(&mut counts, a, b, squares[a] + squares[b] - 2.0 * dot);
+            }
+        }
+        (counts, products)
+    };
+    let nothing = || (vec![0_u64; counters], vec![0.0; BLOCK.0 * BLOCK.1]);
+    let add = |mut a: Vec<u64>, b: Vec<u64>| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    };
+    // As many counts as threads: a fold of rayon's own would make more.
+    let each = blocks.len().div_ceil(rayon::current_num_threads()).max(1);
+    let parts = blocks.par_chunks(each).map(|part| part.iter().fold(nothing(), count_block).0);
+    Ok(parts.reduce(|| vec![0; counters], add))
+}
+
+/// The step that a distance lies in.
+fn step(distance: f32) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the number of a step; a cast saturates"
+    )]
+    let step = (distance * STEPS_PER_UNIT as f32).ceil() as u32 as usize;
+    step.min(STEPS - 1)
+}
+
+/// Dot products of all rows of `a` with all rows of `b`, in lines of the block's width.
+fn product(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
+    let (height, width) = (a.len() / dim, b.len() / dim);
+    assert!((height.max(1) - 1) * BLOCK.1 + width <= out.len(), "a block is too small");
+    let stride = dim.cast_signed();
+    // SAFETY: `a` holds `height` rows of `dim` floats, `b` `width` of them, read as its transpose, and `out`, as was checked,
+    // `height` lines of `BLOCK.1` floats of which `width` are written.
+    unsafe {
+        matrixmultiply::sgemm(
+            height,
+            dim,
+            width,
+            1.0,
+            a.as_ptr(),
+            stride,
+            1,
+            b.as_ptr(),
+            1,
+            stride,
+            0.0,
+            out.as_mut_ptr(),
+            BLOCK.1.cast_signed(),
+            1,
+        );
+    }
 }
 
 impl AllPairs {
-    /// Counts the pairs of `embeddings`, whose rows show `people`.
-    ///
-    /// # Errors
-    /// There are not as many people as rows, a row is not finite, or there are no pairs of either kind.
-    pub fn count(embeddings: &Embeddings, people: &[usize]) -> Result<Self> {
-        check(embeddings, people)?;
-        let counted = each_block(
-            embeddings,
-            || vec![[0_u64; 2]; STEPS + 1],
-            |steps, i, j, distance| {
-                steps[step_of(distance)][usize::from(people[i] != people[j])] += 1;
-            },
-        );
-        let steps = counted.unwrap_or_else(|| vec![[0; 2]; STEPS + 1]);
-        let [same, different] = [0, 1].map(|kind| steps.iter().map(|step| step[kind]).sum());
-        if same == 0 || different == 0 {
-            return Err(Error::Data(format!(
-                "{} images give {same} pairs of one person and {different} of different people; both kinds are needed: \
-                 give two people or more, and two images of a person or more",
-                people.len()
-            )));
+    /// Pairs of one person and pairs of different people.
+    pub fn pairs(&self) -> (u64, u64) {
+        (self.same.iter().sum(), self.different.iter().sum())
+    }
+
+    /// Parts of the pairs of one person, or of different people, in `bins` equal bins of the distances from 0 to 4, from their
+    /// lower ends on.
+    pub fn histogram(&self, same: bool, bins: usize) -> Vec<f64> {
+        let counts = if same { &self.same } else { &self.different };
+        let all: u64 = counts.iter().sum();
+        let mut parts = vec![0.0; bins];
+        for (step, &count) in counts.iter().enumerate() {
+            parts[step * bins / STEPS] += count as f64 / all as f64;
         }
-        Ok(Self { steps, same, different })
+        parts
     }
 
-    /// Number of pairs of one person.
-    pub fn same(&self) -> u64 {
-        self.same
+    /// The curve with a point for each step that holds a pair. Pairs within a step count as equally far, which moves the area
+    /// and the equal error rate by less than 1e-4.
+    pub fn roc(&self) -> Roc {
+        let (same, different) = self.pairs();
+        let (mut right, mut wrong) = (0_u64, 0_u64);
+        let mut points = vec![(0.0, 0.0)];
+        for (&s, &d) in self.same.iter().zip(&self.different).filter(|(s, d)| **s + **d > 0) {
+            (right, wrong) = (right + s, wrong + d);
+            points.push((wrong as f64 / different as f64, right as f64 / same as f64));
+        }
+        Roc { points }
     }
 
-    /// Number of pairs of different people.
-    pub fn different(&self) -> u64 {
-        self.different
-    }
-
-    /// The rates at all thresholds at which one of them changes, growing.
-    pub fn curve(&self) -> impl Iterator<Item = Rates> + '_ {
-        let (mut true_accepts, mut false_accepts) = (0, 0);
-        (0_u16..=u16::MAX).map(u32::from).chain([65_536]).zip(&self.steps).filter_map(move |(at, [same, different])| {
-            (true_accepts, false_accepts) = (true_accepts + same, false_accepts + different);
-            let (far, val) = (false_accepts as f64 / self.different as f64, true_accepts as f64 / self.same as f64);
-            let rates = Rates { threshold: at as f32 * WIDTH, false_accepts, far, true_accepts, val };
-            (same + different > 0).then_some(rates)
+    /// Both rates at growing thresholds: the ends of the steps that hold a pair.
+    pub fn curve(&self) -> impl Iterator<Item = AtFar> + '_ {
+        let (same, different) = self.pairs();
+        let (mut right, mut wrong) = (0_u64, 0_u64);
+        (0_u32..).zip(self.same.iter().zip(&self.different)).filter_map(move |(step, (s, d))| {
+            (right, wrong) = (right + s, wrong + d);
+            (s + d > 0).then(|| {
+                let (far, val) = (wrong as f64 / different as f64, right as f64 / same as f64);
+                let false_accepts = usize::try_from(wrong).unwrap_or(usize::MAX);
+                AtFar { wanted: far, threshold: step as f32 / STEPS_PER_UNIT as f32, false_accepts, far, val }
+            })
         })
     }
 
-    /// The rates at the largest threshold whose FAR is not above `wanted`; `None` where fewer than `1 / wanted` pairs of
-    /// different people are there, so that only a rate of zero is not above it.
-    pub fn at_far(&self, wanted: f64) -> Option<Rates> {
-        if wanted * (self.different as f64) < 1.0 {
+    /// VAL at the largest threshold, of the multiples of a step, up to which lies at most `wanted` of the pairs of different
+    /// people; `None` where fewer than `1 / wanted` such pairs are there.
+    pub fn val_at_far(&self, wanted: f64) -> Option<AtFar> {
+        let (_, different) = self.pairs();
+        if wanted * (different as f64) < 1.0 {
             return None;
         }
-        let none = Rates { threshold: 0.0, false_accepts: 0, far: 0.0, true_accepts: 0, val: 0.0 };
-        let mut found = none;
-        for rates in self.curve() {
-            if rates.far > wanted {
-                // All steps up to the one before that adds too many have the same rates.
-                found.threshold = (rates.threshold - WIDTH).max(found.threshold);
+        // Nothing is accepted below the smallest distance.
+        let mut found = AtFar { wanted, threshold: 0.0_f32.next_down(), false_accepts: 0, far: 0.0, val: 0.0 };
+        for at in self.curve() {
+            if at.far > wanted {
+                // The steps between hold no pair.
+                found.threshold = (at.threshold - 1.0 / STEPS_PER_UNIT as f32).max(found.threshold);
                 break;
             }
-            found = rates;
+            found = AtFar { wanted, ..at };
         }
         Some(found)
     }
+}
 
-    /// The rates at a threshold, rounded down to the end of a step.
-    pub fn at(&self, threshold: f32) -> Rates {
-        let none = Rates { threshold: 0.0, false_accepts: 0, far: 0.0, true_accepts: 0, val: 0.0 };
-        self.curve().take_while(|rates| rates.threshold <= threshold).last().unwrap_or(none)
-    }
+/// How certain both rates at a threshold are, which the number of people limits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Certainty {
+    /// Ends of the 95 % confidence interval of FAR.
+    pub far: [f64; 2],
+    /// Ends of that of VAL.
+    pub val: [f64; 2],
+    /// Number of independent pairs of different people that would tell as much as all there are.
+    pub different: f64,
+    /// Number of independent pairs of one person that would.
+    pub same: f64,
+}
 
-    /// Area under the curve of VAL over FAR, by trapezoids between the steps.
-    pub fn auc(&self) -> f64 {
-        let mut before = (0.0, 0.0);
-        let mut area = 0.0;
-        for Rates { far, val, .. } in self.curve() {
-            area += (far - before.0) * (val + before.1) / 2.0;
-            before = (far, val);
+/// How certain the rates at each of some thresholds are: people are drawn, and with a person all of their pairs (see
+/// [`effective_pairs`](super::interval::effective_pairs)). Arguments as those of [`all_pairs`].
+///
+/// # Errors
+/// As [`all_pairs`].
+pub fn certainty(rows: &[f32], dim: usize, people: &[usize], at: &[AtFar]) -> Result<Vec<Certainty>> {
+    let number = people.iter().max().map_or(0, |most| most + 1);
+    let last = at.iter().map(|at| step(at.threshold)).max().unwrap_or_default();
+    let steps: Vec<usize> = at.iter().map(|at| step(at.threshold)).collect();
+    // Of each threshold and person: accepted pairs of their own, and with others.
+    let accepted = each_pair(rows, dim, people, 2 * number * at.len(), &|counts, a, b, distance| {
+        let own = step(distance);
+        if own > last {
+            return;
         }
-        area
-    }
-
-    /// How certain the rates at a threshold are, which the number of people limits.
-    ///
-    /// # Errors
-    /// As [`count`](Self::count).
-    pub fn certainty(embeddings: &Embeddings, people: &[usize], rates: &Rates) -> Result<Certainty> {
-        check(embeddings, people)?;
-        let number = people.iter().max().map_or(0, |most| most + 1);
-        let accepted = each_block(
-            embeddings,
-            || vec![[0_u64; 2]; number],
-            |accepted, i, j, distance| {
-                if step_of(distance) as f32 * WIDTH <= rates.threshold {
-                    let (a, b) = (people[i], people[j]);
-                    match a == b {
-                        true => accepted[a][0] += 1,
-                        false => {
-                            accepted[a][1] += 1;
-                            accepted[b][1] += 1;
-                        }
-                    }
-                }
-            },
-        );
-        let accepted = accepted.unwrap_or_default();
-        let mut images = vec![0_u64; number];
-        people.iter().for_each(|&person| images[person] += 1);
-        let all = images.iter().sum::<u64>();
-        let with_images = || (0..number).filter(|&person| images[person] > 0);
-        let own = |person: usize| images[person] * images[person].saturating_sub(1) / 2;
-        let others = |person: usize| images[person] * (all - images[person]);
-        let (people, several) = (with_images().count() as f64, with_images().filter(|&p| own(p) > 0).count() as f64);
-        let n: f64 = with_images().map(|person| own(person) as f64).sum();
-        let same = Dyads { n, mean: rates.val, twice: 0.0, kinds: several };
-        let errors = with_images().filter(|&p| own(p) > 0).map(|p| accepted[p][0] as f64 - rates.val * own(p) as f64);
-        let same = same.effective(errors);
-        let n: f64 = with_images().map(|person| others(person) as f64).sum::<f64>() / 2.0;
-        let twice = n * rates.far * (1.0 - rates.far);
-        let different = Dyads { n, mean: rates.far, twice, kinds: people * (people - 1.0) / 2.0 };
-        let errors = with_images().map(|p| accepted[p][1] as f64 - rates.far * others(p) as f64);
-        let different = different.effective(errors);
-        Ok(Certainty { far: wilson(rates.far, different), val: wilson(rates.val, same), different, same })
-    }
-}
-
-fn check(embeddings: &Embeddings, people: &[usize]) -> Result<()> {
-    if embeddings.len() != people.len() {
-        let message = format!("{} embeddings of {} people", embeddings.len(), people.len());
-        return Err(Error::shape("all pairs", message));
-    }
-    match embeddings.as_slice().iter().any(|x| !x.is_finite()) {
-        true => Err(Error::NotFinite("an embedding holds NaN or Inf".into())),
-        false => Ok(()),
-    }
-}
-
-/// The step that a squared distance lies in.
-fn step_of(distance: f32) -> usize {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number of a step")]
-    let step = (distance / WIDTH).ceil() as usize;
-    step.min(STEPS)
-}
-
-/// Calls `add(sum, i, j, squared distance)` for all pairs of rows `i < j`, each thread with a sum of its own, and adds the
-/// sums. `None` where there are no pairs.
-fn each_block<S: Sum>(
-    embeddings: &Embeddings,
-    zero: impl Fn() -> S + Sync + Send,
-    add: impl Fn(&mut S, usize, usize, f32) + Sync,
-) -> Option<S> {
-    let blocks = embeddings.len().div_ceil(BLOCK);
-    let pairs: Vec<(usize, usize)> = (0..blocks).flat_map(|a| (a..blocks).map(move |b| (a, b))).collect();
-    let rows = |block: usize| block * BLOCK..((block + 1) * BLOCK).min(embeddings.len());
-    let of_pair = |mut sum: S, &(a, b): &(usize, usize)| {
-        for i in rows(a) {
-            for j in rows(b).skip_while(|&j| j <= i) {
-                add(&mut sum, i, j, squared_distance(embeddings.row(i), embeddings.row(j)));
+        let (a, b) = (people[a], people[b]);
+        for (place, _) in steps.iter().enumerate().filter(|(_, end)| own <= **end) {
+            let of = |person: usize| 2 * (place * number + person);
+            if a == b {
+                counts[of(a)] += 1;
+            } else {
+                counts[of(a) + 1] += 1;
+                counts[of(b) + 1] += 1;
             }
         }
-        sum
+    })?;
+    let mut images = vec![0_u64; number];
+    people.iter().for_each(|&person| images[person] += 1);
+    let all = people.len() as u64;
+    let own = |person: usize| (images[person] * images[person].saturating_sub(1) / 2) as f64;
+    let others = |person: usize| (images[person] * (all - images[person])) as f64;
+    let present: Vec<usize> = (0..number).filter(|&person| images[person] > 0).collect();
+    let several: Vec<usize> = present.iter().copied().filter(|&person| own(person) > 0.0).collect();
+    let of_place = |(place, at): (usize, &AtFar)| {
+        let found = |person: usize, kind: usize| accepted[2 * (place * number + person) + kind] as f64;
+        let n = several.iter().map(|&person| own(person)).sum();
+        let same = Dyads { n, mean: at.val, twice: 0.0, kinds: several.len() as f64 };
+        let same = same.effective(several.iter().map(|&person| found(person, 0) - at.val * own(person)));
+        let n = present.iter().map(|&person| others(person)).sum::<f64>() / 2.0;
+        let kinds = present.len() as f64 * (present.len() as f64 - 1.0) / 2.0;
+        let different = Dyads { n, mean: at.far, twice: n * at.far * (1.0 - at.far), kinds };
+        let different = different.effective(present.iter().map(|&p| found(p, 1) - at.far * others(p)));
+        Certainty { far: wilson(at.far, different), val: wilson(at.val, same), different, same }
     };
-    // A piece for each few blocks: every piece has a sum of its own.
-    let piece = pairs.len().div_ceil(8 * rayon::current_num_threads()).max(1);
-    pairs.par_chunks(piece).map(|pairs| pairs.iter().fold(zero(), of_pair)).reduce_with(Sum::plus)
-}
-
-/// Sums that are added element by element.
-trait Sum: Send {
-    #[must_use]
-    fn plus(self, other: Self) -> Self;
-}
-
-impl Sum for Vec<[u64; 2]> {
-    fn plus(mut self, other: Self) -> Self {
-        self.iter_mut().zip(other).for_each(|(a, b)| *a = [a[0] + b[0], a[1] + b[1]]);
-        self
-    }
-}
-
-/// Squared distance with [`LANES`] sums side by side.
-fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..LANES {
-            let difference = a[lane] - b[lane];
-            sums[lane] += difference * difference;
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| (a - b) * (a - b)).sum();
-    sums.iter().sum::<f32>() + rest
+    Ok(at.iter().enumerate().map(of_place).collect())
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::{RngExt, SeedableRng};
-
-    use super::*;
-    use crate::eval::rates::val_at_far;
-    use crate::eval::roc::Roc;
-
-    /// People around random directions: rows of unit length.
-    fn people(count: usize, images: usize) -> (Embeddings, Vec<usize>) {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-        let (mut data, mut owners) = (Vec::new(), Vec::new());
-        for person in 0..count {
-            let centre: Vec<f32> = (0..20).map(|_| rng.random_range(-1.0..1.0)).collect();
-            for _ in 0..images {
-                let row: Vec<f32> = centre.iter().map(|x| x + rng.random_range(-0.9..0.9)).collect();
-                let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-                data.extend(row.iter().map(|x| x / length));
-                owners.push(person);
-            }
-        }
-        (Embeddings::new(20, data).unwrap(), owners)
-    }
-
-    fn scored(embeddings: &Embeddings, owners: &[usize]) -> Vec<(f32, bool)> {
-        let all = (0..owners.len()).flat_map(|i| (i + 1..owners.len()).map(move |j| (i, j)));
-        all.map(|(i, j)| (squared_distance(embeddings.row(i), embeddings.row(j)), owners[i] == owners[j])).collect()
-    }
-
-    #[test]
-    fn rates_are_those_of_a_list_of_all_pairs() {
-        let (embeddings, owners) = people(30, 5);
-        let (all, list) = (AllPairs::count(&embeddings, &owners).unwrap(), scored(&embeddings, &owners));
-        assert_eq!((all.same(), all.different()), (300, 10_875));
-        for wanted in [0.1, 1e-2, 1e-3] {
-            let (at, expected) = (all.at_far(wanted).unwrap(), val_at_far(&list, wanted).unwrap().unwrap());
-            let accepted = |same: bool| list.iter().filter(|s| s.1 == same && s.0 <= at.threshold).count() as u64;
-            assert_eq!(
-                (at.false_accepts, at.true_accepts),
-                (accepted(false), accepted(true)),
-                "exact at its threshold"
-            );
-            assert!(at.far <= wanted && (at.threshold - expected.threshold).abs() < 0.02, "{at:?} {expected:?}");
-            assert_eq!(all.at(at.threshold).false_accepts, at.false_accepts);
-        }
-        assert_eq!(all.at_far(1e-5), None);
-        let auc = Roc::new(&list).unwrap().auc();
-        assert!((all.auc() - auc).abs() < 1e-5, "{} {auc}", all.auc());
-        let last = all.curve().last().unwrap();
-        assert_eq!((last.far, last.val), (1.0, 1.0));
-    }
-
-    #[test]
-    fn certainty_is_that_of_the_pairs_one_by_one() {
-        use crate::eval::interval::effective_pairs;
-
-        let (embeddings, owners) = people(12, 4);
-        let all = AllPairs::count(&embeddings, &owners).unwrap();
-        let rates = all.at_far(0.05).unwrap();
-        let certainty = AllPairs::certainty(&embeddings, &owners, &rates).unwrap();
-        let of = |same: bool| {
-            let pairs = (0..48).flat_map(|i| (i + 1..48).map(move |j| (i, j)));
-            let pairs = pairs.filter(|&(i, j)| (owners[i] == owners[j]) == same);
-            let judged = pairs.map(|(i, j)| {
-                let distance = squared_distance(embeddings.row(i), embeddings.row(j));
-                ([owners[i], owners[j]], distance <= rates.threshold)
-            });
-            effective_pairs(&judged.collect::<Vec<_>>())
-        };
-        for (got, expected) in [(certainty.same, of(true)), (certainty.different, of(false))] {
-            assert!((got / expected - 1.0).abs() < 1e-9, "{got} {expected}");
-        }
-        assert!(certainty.far[0] < rates.far && rates.far < certainty.far[1], "{certainty:?}");
-    }
-
-    #[test]
-    fn sets_without_pairs_and_broken_rows_are_refused() {
-        let (embeddings, owners) = people(2, 2);
-        let refused =
-            |embeddings: &Embeddings, owners: &[usize]| AllPairs::count(embeddings, owners).unwrap_err().to_string();
-        assert!(refused(&embeddings, &[0; 4]).contains("6 pairs of one person and 0 of different people"));
-        assert!(refused(&embeddings, &[0, 1, 2, 3]).contains("0 pairs of one person"));
-        assert!(refused(&embeddings, &owners[..3]).contains("4 embeddings of 3 people"));
-        let broken = Embeddings::new(1, vec![1.0, f32::NAN]).unwrap();
-        assert!(refused(&broken, &[0, 1]).contains("NaN"));
-    }
-}
+mod tests;

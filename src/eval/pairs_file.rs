@@ -38,16 +38,7 @@ impl PairsFile {
     /// # Errors
     /// The file cannot be read, or is no such list; the message names the line.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-            return Err(Error::Data(format!("{} is in UTF-16; save it as UTF-8", path.display())));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Error::Data(format!(
-                "{} is not a text file in UTF-8; give a list of pairs such as LFW's pairs.txt",
-                path.display()
-            ))
-        })?;
+        let text = text_of(path, "LFW's pairs.txt")?;
         let fail = |line: usize, what: String| {
             Error::Data(format!(
                 "{} line {line}: {what}; give a list of pairs in LFW's format, such as pairsDevTest.txt, or lines such as \
@@ -55,7 +46,6 @@ impl PairsFile {
                 path.display()
             ))
         };
-        let text = text.trim_start_matches('\u{feff}');
         let lines = || text.lines().zip(1usize..).filter(|(line, _)| !line.trim().is_empty());
         let first = lines().next().map_or("", |(line, _)| line);
         let numbers: Option<Vec<usize>> = first.split_whitespace().map(|word| word.parse().ok()).collect();
@@ -148,6 +138,18 @@ impl PairsFile {
     }
 }
 
+/// The text of a list; `example` names one that is right.
+pub(super) fn text_of(path: &Path, example: &str) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return Err(Error::Data(format!("{} is in UTF-16; save it as UTF-8", path.display())));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::Data(format!("{} is not a text file in UTF-8; give a list of pairs such as {example}", path.display()))
+    })?;
+    Ok(text.trim_start_matches('\u{feff}').to_string())
+}
+
 /// Refuses a pair of an image with itself, and names that leave the folder.
 fn checked(pair: NamedPair, line: usize, fail: &impl Fn(usize, String) -> Error) -> Result<NamedPair> {
     if pair.a == pair.b {
@@ -166,7 +168,7 @@ fn checked(pair: NamedPair, line: usize, fail: &impl Fn(usize, String) -> Error)
 }
 
 /// The beginning of a line, for messages.
-fn shortened(line: &str) -> String {
+pub(super) fn shortened(line: &str) -> String {
     line.chars().filter(|c| !c.is_control() || *c == '\t').take(60).collect()
 }
 

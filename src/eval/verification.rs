@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::folds::{self, Fold};
 use super::interval::{effective_pairs, wilson};
 use super::rates::mean_and_deviation;
 pub use crate::embeddings::squared_distance;
@@ -179,17 +180,22 @@ pub struct CrossValidated {
 /// # Errors
 /// Fewer than two sets, an empty one, or a distance that is NaN or infinite.
 pub fn cross_validated(sets: &[Vec<(f32, bool)>]) -> Result<CrossValidated> {
-    if sets.len() < 2 || sets.iter().any(Vec::is_empty) {
-        return Err(Error::Data(format!("cross-validation needs two sets with pairs, got {} sets", sets.len())));
+    cross_validated_folds(&folds::of_sets(sets))
+}
+
+/// As [`cross_validated`], for folds that are made already.
+///
+/// # Errors
+/// Fewer than two folds, an empty one, or a distance that is NaN or infinite.
+pub fn cross_validated_folds(folds: &[Fold]) -> Result<CrossValidated> {
+    if folds.len() < 2 || folds.iter().any(|fold| fold.train.is_empty() || fold.test.is_empty()) {
+        return Err(Error::Data(format!("cross-validation needs two sets with pairs, got {} sets", folds.len())));
     }
-    if sets.iter().flatten().any(|(distance, _)| !distance.is_finite()) {
+    if folds.iter().flat_map(|fold| fold.train.iter().chain(&fold.test)).any(|(distance, _)| !distance.is_finite()) {
         return Err(Error::NotFinite("a distance is NaN or infinite: the embeddings are broken".into()));
     }
-    let others = |set: usize| -> Vec<(f32, bool)> {
-        sets.iter().enumerate().filter(|(i, _)| *i != set).flat_map(|(_, scored)| scored.iter().copied()).collect()
-    };
-    let thresholds: Vec<f32> = (0..sets.len()).map(|set| best_threshold(&others(set))).collect();
-    let rates: Vec<f64> = sets.iter().zip(&thresholds).map(|(scored, &t)| right(scored, t)).collect();
+    let thresholds: Vec<f32> = folds.iter().map(|fold| best_threshold(&fold.train)).collect();
+    let rates: Vec<f64> = folds.iter().zip(&thresholds).map(|(fold, &t)| right(&fold.test, t)).collect();
     let (accuracy, standard_deviation) = mean_and_deviation(&rates)?;
     let standard_error = standard_deviation / (rates.len() as f64).sqrt();
     Ok(CrossValidated { accuracy, standard_error, standard_deviation, thresholds })

@@ -397,7 +397,7 @@ fn other_files_given_as_weights_point_to_what_was_meant() {
     run(dir.path(), TINY).success();
     fs::write(dir.path().join("net.pt"), "a checkpoint").unwrap();
     fs::write(dir.path().join("pairs.txt"), "1\nann\t1\t2\nann\t1\tbob\t1\n").unwrap();
-    for verb in ["eval --data . --pairs pairs.txt --device cpu", "export --out new.safetensors"] {
+    for verb in ["eval pairs --data . --pairs pairs.txt --device cpu", "export --out new.safetensors"] {
         let best = "give its weights, runs/train/run/weights/best.safetensors";
         refused(
             run(dir.path(), &format!("{verb} runs/train/run")),
@@ -429,7 +429,7 @@ fn what_cannot_be_printed_is_no_success() {
 #[test]
 fn names_of_files_cannot_steer_the_terminal() {
     let dir = tempdir().unwrap();
-    let mut command = program(dir.path(), "eval --data . --pairs");
+    let mut command = program(dir.path(), "eval pairs --data . --pairs");
     let assert = command.args(["no\u{1b}[2Jsuch\nerror: other", "w"]).assert();
     refused(assert, 1, &["cannot read no\\u{1b}[2Jsuch\\nerror: other"]);
 }

@@ -86,7 +86,7 @@ fn a_name_in_a_weights_file_cannot_write_on_the_terminal() {
     weights.metadata.version = "\u{202e}1".into();
     weights.save(&path).unwrap();
     fs::write(dir.path().join("pairs.txt"), "1\na\t1\t2\na\t1\tb\t1\n").unwrap();
-    let said = run(dir.path(), "eval runs/train/run/weights/last.safetensors --data . --pairs pairs.txt");
+    let said = run(dir.path(), "eval pairs runs/train/run/weights/last.safetensors --data . --pairs pairs.txt");
     let text = String::from_utf8(said.get_output().stderr.clone()).unwrap();
     refused(said, 1, &[r"the network zf64\u{1b}[2K\r\nerror: all is well", r"version \u{202e}1)"]);
     assert!(!text.trim_end().contains(char::is_control), "{text:?}");

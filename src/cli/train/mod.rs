@@ -3,7 +3,7 @@
 mod arguments;
 mod batch;
 mod columns;
-mod console;
+pub(super) mod console;
 mod find_lr;
 mod flags;
 mod source;

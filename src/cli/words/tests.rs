@@ -36,7 +36,7 @@ fn a_name_is_the_same_flag_in_every_verb() {
         named.collect()
     };
     let mut seen = BTreeMap::new();
-    for (name, flag) in program.get_subcommands().flat_map(flags) {
+    for (name, flag) in verbs(&program).into_iter().flat_map(flags) {
         assert_eq!(seen.entry(name.clone()).or_insert_with(|| flag.clone()), &flag, "{name}");
     }
     assert_eq!(seen["people"], "people");

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::FaceSet;
 use crate::Result;
-use crate::data::decode::dimensions;
+use crate::data::sizes;
 use crate::text::{counted, listed};
 
 /// Examples that a sentence gives.
@@ -13,34 +13,17 @@ const EXAMPLES: usize = 3;
 /// Standard deviation of a pixel over the images, out of 255, below which they all show the same.
 const ALIKE: f64 = 1.0;
 
-/// Images whose size is looked at.
-const SAMPLE: usize = 25;
-/// Images are much larger than the network's input from this factor on. A face that fills a third of a photograph's side
-/// would leave the network a few dozen pixels.
-const MUCH: f64 = 2.5;
-
 impl FaceSet {
     /// Width and height of the image of medium size, where they are much larger than what the network sees and no crop is
     /// taken: the faces may be small in them. `None` otherwise, and for generated faces.
     pub fn much_larger_images(&self) -> Option<(u32, u32)> {
-        let (width, height) = self.medium_size().filter(|_| self.preprocess.crop.is_none())?;
-        let times = |side: u32, input: u32| f64::from(side) / f64::from(input);
-        let much = times(width, self.preprocess.width).min(times(height, self.preprocess.height)) >= MUCH;
-        much.then_some((width, height))
+        sizes::much_larger(&self.paths, &self.preprocess)
     }
 
     /// Width and height of the image of medium size, where a crop is to be taken that is larger in both: nothing is cut off.
     pub fn smaller_than_crop(&self) -> Option<(u32, u32)> {
         let crop = self.preprocess.crop?;
-        self.medium_size().filter(|&(width, height)| crop.width > width && crop.height > height)
-    }
-
-    /// Width and height of the image of medium size among some; `None` for generated faces.
-    fn medium_size(&self) -> Option<(u32, u32)> {
-        let chosen = self.paths.iter().step_by(self.paths.len().div_ceil(SAMPLE).max(1));
-        let mut sizes: Vec<(u32, u32)> = chosen.filter_map(|path| dimensions(path)).collect();
-        sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
-        sizes.get(sizes.len() / 2).copied()
+        sizes::medium(&self.paths).filter(|&(width, height)| crop.width > width && crop.height > height)
     }
 
     /// Sentences about images that spoil training: equal ones under two people, and images that do not differ at all.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::curves::{Curves, Point};
 use crate::Result;
 use crate::chart::colours::{BLUE, GREEN, GREY, ORANGE, RED};
-use crate::chart::{Chart, Series, Style};
+use crate::chart::{Chart, Series, Style, verification};
 use crate::eval::roc::Roc;
 use crate::train::{Baselines, Config, EpochReport, HeldOutPairs, LossKind};
 use crate::weights::write_whole;
@@ -125,51 +125,11 @@ fn accuracy(dir: &Path, history: &[EpochReport], baselines: &Baselines) -> Resul
 /// # Errors
 /// A file cannot be written.
 pub(super) fn draw_held_out(dir: &Path, found: &HeldOutPairs) -> Result<()> {
-    let mut curves = Vec::new();
-    for (name, colour, scored) in [("raw pixels", GREY, &found.pixels), ("embeddings", GREEN, &found.distances)] {
-        let roc = Roc::new(scored)?;
-        let name = format!("{name}, area {:.3}", roc.auc());
-        curves.push(series(&name, colour, Style::Line(roc.points)));
-    }
-    curves.insert(0, series("guessing", ORANGE, Style::Dashed(vec![(0.0, 0.0), (1.0, 1.0)])));
-    let (x, y) = ("false accept rate", "true accept rate");
-    write(dir, "roc.png", &Chart { x, y, series: curves, y_range: Some(0.0..1.0), percent: true, ..Chart::default() })?;
-
+    let curves = [("raw pixels", GREY, &found.pixels), ("embeddings", GREEN, &found.distances)];
+    let curves: Result<Vec<_>> =
+        curves.into_iter().map(|(name, colour, scored)| Ok((name, colour, Roc::new(scored)?))).collect();
+    write(dir, "roc.png", &verification::roc(&curves?))?;
     let kind = |same: bool| found.distances.iter().filter(move |d| d.1 == same).map(|d| f64::from(d.0));
-    let histogram = vec![
-        series("pairs of one person", BLUE, Style::Line(histogram(kind(true)))),
-        series("pairs of different people", RED, Style::Line(histogram(kind(false)))),
-    ];
-    let (x, y) = ("squared distance", "part of the pairs");
-    let chart = Chart { x, y, series: histogram, percent: true, ..Chart::default() };
-    write(dir, "histogram.png", &chart).map(drop)
-}
-
-/// Parts of the distances that fall into equal bins from 0 to the largest possible distance, 4.
-fn histogram(distances: impl Iterator<Item = f64>) -> Vec<(f64, f64)> {
-    const BINS: usize = 50;
-    const WIDTH: f64 = 4.0 / BINS as f64;
-    let (mut counts, mut all) = ([0_usize; BINS], 0_usize);
-    for distance in distances {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number of a bin")]
-        let bin = (distance / WIDTH) as usize;
-        counts[bin.min(BINS - 1)] += 1;
-        all += 1;
-    }
-    let middle = |bin: usize| (bin as f64 + 0.5) * WIDTH;
-    let last = counts.iter().rposition(|&count| count > 0).map_or(0, |last| (last + 2).min(BINS));
-    (0..last).map(|bin| (middle(bin), counts[bin] as f64 / all.max(1) as f64)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_histogram_holds_every_distance_once() {
-        let bins = histogram([0.0, 0.01, 0.5, 4.0, 4.1].into_iter());
-        assert!((bins.iter().map(|bin| bin.1).sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_eq!((bins[0].1, bins[6].1, bins.len()), (0.4, 0.2, 50));
-        assert!(histogram([].into_iter()).is_empty());
-    }
+    let [same, different] = [true, false].map(|same| verification::histogram(kind(same), 4.0));
+    write(dir, "histogram.png", &verification::histograms("squared distance", same, different)).map(drop)
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use base64::prelude::*;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
+use crate::chart::page;
 use crate::eval::verification::Accuracy;
 use crate::text::{count, counted, shown};
 use crate::train::{Config, End, EpochReport, Summary, Verdict};
@@ -61,18 +61,6 @@ const PICTURES: [(&str, &str); 10] = [
 /// Epochs that the table shows at most.
 const ROWS: usize = 40;
 
-const STYLE: &str = "
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; margin: .5rem 0 0; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
-.result { font-size: 2.4rem; font-weight: 600; } .note { opacity: .75; } .bad { color: #c62828; font-weight: 600; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid #8884; vertical-align: top; }
-td.n, th.n { text-align: right; } .wide { overflow-x: auto; } code { overflow-wrap: anywhere; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.5rem; }
-figure { margin: 0; } figure img { max-width: 100%; max-height: 44rem; background: #fff; } figcaption { opacity: .75; font-size: .9rem; }
-";
-
 fn percent(part: f64) -> String {
     format!("{:.1} %", 100.0 * part)
 }
@@ -87,27 +75,16 @@ fn interval(accuracy: &Accuracy) -> String {
 pub(super) fn page(dir: &Path, history: &[EpochReport], facts: &ReportFacts<'_>) -> String {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let title = format!("{} - facenet-gpu", shown(&name));
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Training run " (shown(&name)) }
-                (result(facts))
-                h2 { "Run" }
-                (facts_table(dir, facts))
-                h2 { "Pictures" }
-                div.pictures { @for (file, caption) in PICTURES { (picture(dir, file, caption)) } }
-                @if !history.is_empty() { h2 { "Epochs" } (epochs(history)) }
-            }
-        }
+    let body = html! {
+        h1 { "Training run " (shown(&name)) }
+        (result(facts))
+        h2 { "Run" }
+        (facts_table(dir, facts))
+        h2 { "Pictures" }
+        div.pictures { @for (file, caption) in PICTURES { (picture(dir, file, caption)) } }
+        @if !history.is_empty() { h2 { "Epochs" } (epochs(history)) }
     };
-    page.into_string()
+    page::page(&title, &body)
 }
 
 /// How good the weights are, before anything else.
@@ -179,8 +156,7 @@ fn time(seconds: f64) -> String {
 
 fn picture(dir: &Path, file: &str, caption: &str) -> Markup {
     let Ok(bytes) = std::fs::read(dir.join(file)) else { return html! {} };
-    let source = format!("data:image/png;base64,{}", BASE64_STANDARD.encode(bytes));
-    html! { figure { img src=(source) alt=(caption) loading="lazy"; figcaption { (caption) } } }
+    page::figure(&bytes, caption)
 }
 
 fn epochs(history: &[EpochReport]) -> Markup {

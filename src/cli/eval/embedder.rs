@@ -1,0 +1,117 @@
+//! Weights that embed many images, seen as the command line says.
+
+use std::path::Path;
+
+use clap::Args;
+use rayon::prelude::*;
+
+use super::told::Told;
+use crate::cli::train::console::bar;
+use crate::cli::weights;
+use crate::data::preprocess::{Crop, Face, Preprocess};
+use crate::eval::quantise::unit;
+use crate::session::{Session, unit_rows};
+use crate::weights::Metadata;
+use crate::{Embeddings, Engine, Result};
+
+/// Images that are decoded and embedded together.
+const PART: usize = 256;
+
+/// How images are seen.
+#[derive(Debug, Clone, Args)]
+pub(super) struct View {
+    /// Part of each image that is taken, such as center:144 [default: as the weights say]
+    #[arg(long, value_name = "center:N")]
+    pub(super) crop: Option<Crop>,
+
+    /// Embed each image and its mirror image, and take the mean, brought to the length of one
+    #[arg(long)]
+    pub(super) flip: bool,
+}
+
+/// A session with a view.
+#[derive(Debug)]
+pub(super) struct Embedder {
+    session: Session,
+    pub(super) preprocess: Preprocess,
+    flip: bool,
+}
+
+impl Embedder {
+    /// Loads weights onto the device, and says what they are.
+    pub(super) fn open(engine: &Engine, path: &Path, view: &View, told: &mut Told) -> Result<Self> {
+        let session = weights::from_user(path, Session::open(engine, path))?;
+        let metadata = session.metadata();
+        let mut preprocess = metadata.preprocess.clone();
+        preprocess.crop = view.crop.or(preprocess.crop);
+        let (height, width) = (preprocess.height, preprocess.width);
+        let crop = preprocess.crop.map_or(String::new(), |crop| format!(", crop {crop}"));
+        let flip = if view.flip { ", mean with mirror images" } else { "" };
+        let text = format!("{}, {height}x{width}{crop}{flip}, {} dimensions", metadata.network, metadata.embedding);
+        told.line("weights", text);
+        Ok(Self { session, preprocess, flip: view.flip })
+    }
+
+    pub(super) fn metadata(&self) -> &Metadata {
+        self.session.metadata()
+    }
+
+    /// Embeds faces, whose names stand in messages, showing how far it is on a terminal.
+    pub(super) fn embed<F: AsRef<[u8]> + Send + Sync>(
+        &mut self,
+        names: Vec<String>,
+        face: impl Fn(usize) -> Result<F> + Sync,
+    ) -> Result<Embeddings> {
+        let bar = bar(names.len(), "embedding {bar:40} {pos}/{len} images, {eta}");
+        let mut data = Vec::with_capacity(names.len() * self.metadata().embedding as usize);
+        let places: Vec<usize> = (0..names.len()).collect();
+        for part in places.chunks(PART) {
+            let faces: Result<Vec<F>> = part.par_iter().map(|&at| face(at)).collect();
+            let named =
+                |rows: Embeddings| unit_rows(rows.with_ids(part.iter().map(|&at| names[at].clone()).collect())?);
+            data.extend(self.rows(&faces?, named)?);
+            bar.inc(part.len() as u64);
+        }
+        bar.finish_and_clear();
+        Embeddings::new(self.metadata().embedding as usize, data)?.with_ids(names)
+    }
+
+    /// Embeds a few faces; their numbers stand in messages.
+    pub(super) fn embed_few(&mut self, faces: &[Face]) -> Result<Vec<f32>> {
+        self.rows(faces, unit_rows)
+    }
+
+    fn rows<F: AsRef<[u8]> + Sync>(
+        &mut self,
+        faces: &[F],
+        checked: impl Fn(Embeddings) -> Result<Embeddings>,
+    ) -> Result<Vec<f32>> {
+        let rows = checked(self.session.embed_rows(faces)?)?;
+        if !self.flip {
+            return Ok(rows.into_vec());
+        }
+        let width = self.preprocess.width as usize;
+        let mirrored: Vec<Face> = faces.par_iter().map(|face| mirrored(face.as_ref(), width)).collect();
+        let others = checked(self.session.embed_rows(&mirrored)?)?;
+        let mean = |(a, b): (&[f32], &[f32])| unit(a.iter().zip(b).map(|(a, b)| a + b).collect());
+        Ok(rows.rows().zip(others.rows()).flat_map(mean).collect())
+    }
+}
+
+/// A face with left and right exchanged.
+fn mirrored(face: &[u8], width: usize) -> Face {
+    let line = |line: &[u8]| line.chunks_exact(3).rev().flatten().copied().collect::<Vec<u8>>();
+    face.chunks_exact(3 * width).flat_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_exchanges_pixels_within_a_line_and_no_channels() {
+        let face = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        assert_eq!(mirrored(&face, 2), [4, 5, 6, 1, 2, 3, 10, 11, 12, 7, 8, 9]);
+        assert_eq!(mirrored(&mirrored(&face, 2), 2), face);
+    }
+}

@@ -1,0 +1,118 @@
+//! `facenet-gpu eval pairs`: verification accuracy on a list of pairs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::embedder::{Embedder, View};
+use super::listed::{Distances, Listed};
+use super::told::Told;
+use super::{figures, report};
+use crate::cli::DeviceFlag;
+use crate::cli::output::{self, Audience};
+use crate::digest::{hex, sha256_of};
+use crate::eval::metric::Metric;
+use crate::eval::pairs_file::PairsFile;
+use crate::{Error, Result};
+
+/// Measure weights on your own list of pairs, or on LFW's
+#[derive(Debug, Args)]
+pub(super) struct Pairs {
+    /// Weights file
+    weights: PathBuf,
+
+    /// Folder of all people, with a folder for each, as LFW's archive lays them out; of lists of files the folder of the files
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// List of pairs: LFW's pairsDevTest.txt, pairsDevTrain.txt or pairs.txt, or lines such as a/1.jpg,b/2.jpg,0
+    #[arg(long, value_name = "FILE")]
+    pairs: PathBuf,
+
+    #[command(flatten)]
+    view: View,
+
+    /// Distance of two embeddings
+    #[arg(long, value_name = "METRIC", value_enum, default_value_t)]
+    metric: Metric,
+
+    /// Take the mean embedding of each fold's other sets off all embeddings, as facenet's lfw.py; changes angles alone
+    #[arg(long)]
+    subtract_mean: bool,
+
+    /// Decides which pairs of a single set choose the threshold
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+
+    /// Write a row for each pair: its images, whether they show one person, both distances
+    #[arg(long, value_name = "FILE.csv")]
+    distances: Option<PathBuf>,
+
+    /// Write a page with curves, histograms and the worst errors, and its pictures, into a folder
+    #[arg(long, value_name = "FOLDER")]
+    report: Option<PathBuf>,
+
+    /// Print the figures as one JSON object
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    device: DeviceFlag,
+}
+
+impl Pairs {
+    pub(super) fn run(self) -> Result<()> {
+        self.measure("Pairs", |_, _, _| Value::Null)
+    }
+
+    /// Measures; `published` tells what others have reached, given the sets and pairs that were used.
+    pub(super) fn measure(&self, title: &str, published: impl Fn(&mut Told, usize, usize) -> Value) -> Result<()> {
+        if self.json {
+            output::speak_to(Audience::Programs);
+        }
+        if self.subtract_mean && self.metric == Metric::Squared {
+            return Err(Error::setting("`subtract_mean` changes no squared distance; add `metric` angle"));
+        }
+        let list = PairsFile::read(&self.pairs)?;
+        if self.subtract_mean && list.sets.len() < 2 {
+            return Err(Error::setting("`subtract_mean` takes the mean of other sets, and the list has one set"));
+        }
+        let digest = hex(&sha256_of(&self.pairs)?);
+        if let Some(folder) = &self.report {
+            report::prepare(folder)?;
+        }
+        let (engine, reason) = self.device.open()?;
+        say!("device    {}", engine.describe());
+        say!("          {reason}");
+        let mut told = Told::default();
+        let mut embedder = Embedder::open(&engine, &self.weights, &self.view, &mut told)?;
+        let distances = Distances { metric: self.metric, subtract_mean: self.subtract_mean };
+        let paths: [&Path; 3] = [&self.weights, &self.pairs, &self.data];
+        let listed = Listed::measure(&list, paths, &mut embedder, distances)?;
+        listed.tell(&mut told);
+        told.line("", format!("{}, SHA-256 {digest}", self.pairs.display()));
+        if let Some(path) = &self.distances {
+            listed.write(path)?;
+        }
+        let figures = figures::of(&listed, distances, self.seed, &self.pairs, &mut told)?;
+        let published = published(&mut told, listed.sets.len(), listed.pairs().count());
+        if let Some(folder) = &self.report {
+            report::write_listed(folder, title, &told, &listed, &figures, (self.metric, &embedder.preprocess))?;
+            say!("report    {}", folder.join("report.html").display());
+        }
+        let mut json = figures.json;
+        if !published.is_null() {
+            json["published"] = published;
+        }
+        json["conditions"] = json!({
+            "weights": self.weights, "network": embedder.metadata().network, "dimensions": embedder.metadata().embedding,
+            "crop": embedder.preprocess.crop, "flip": self.view.flip, "metric": self.metric.to_string(),
+            "subtract_mean": self.subtract_mean, "pairs_file": self.pairs, "pairs_sha256": digest,
+            "sets": listed.wanted.0, "sets_left_out": listed.empty, "pairs": listed.wanted.1,
+            "pairs_left_out": listed.wanted.1 - listed.pairs().count(),
+        });
+        output::json(&json);
+        Ok(())
+    }
+}

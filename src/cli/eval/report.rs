@@ -1,0 +1,124 @@
+//! `report.html`: a result on one page, with its pictures inside; the pictures also lie beside it.
+
+use std::path::Path;
+
+use image::RgbImage;
+use maud::{Markup, html};
+
+use super::figures::Figures;
+use super::listed::{Listed, Measured};
+use super::told::Told;
+use crate::chart::colours::{GREEN, GREY};
+use crate::chart::page::{figure, page};
+use crate::chart::{captioned_rows, png, verification};
+use crate::data::preprocess::{Face, Preprocess};
+use crate::eval::metric::Metric;
+use crate::text::printable;
+use crate::weights::{check_writable, write_whole};
+use crate::{Error, Result};
+
+/// Errors of either kind that are shown at most.
+const WORST: usize = 12;
+
+/// A picture: name of its file, the bytes of a PNG file, and what stands below it.
+pub(super) type Picture = (&'static str, Vec<u8>, &'static str);
+
+/// Makes the folder of a report, before the work and not after it.
+pub(super) fn prepare(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    check_writable(folder)
+}
+
+/// Writes the page and the pictures.
+pub(super) fn write(
+    folder: &Path,
+    title: &str,
+    headline: &str,
+    told: &Told,
+    tables: &[Markup],
+    pictures: &[Picture],
+) -> Result<()> {
+    for (name, bytes, _) in pictures {
+        write_whole(&folder.join(name), bytes)?;
+    }
+    let body = html! {
+        h1 { (title) }
+        @if !headline.is_empty() { p.result { (headline) } }
+        div.wide { table { @for (name, text) in &told.lines { tr { th { (name) } td { (printable(text)) } } } } }
+        @for table in tables { div.wide { (table) } }
+        div.pictures { @for (_, bytes, caption) in pictures { (figure(bytes, caption)) } }
+        p.note { "facenet-gpu " (env!("CARGO_PKG_VERSION")) }
+    };
+    write_whole(&folder.join("report.html"), page(&format!("{title} - facenet-gpu"), &body).as_bytes())
+}
+
+/// The report of a list of pairs.
+pub(super) fn write_listed(
+    folder: &Path,
+    title: &str,
+    told: &Told,
+    listed: &Listed<'_>,
+    figures: &Figures,
+    (metric, preprocess): (Metric, &Preprocess),
+) -> Result<()> {
+    let curves = [("raw pixels", GREY, figures.pixels.clone()), ("embeddings", GREEN, figures.roc.clone())];
+    let (largest, x) = match metric {
+        Metric::Squared => (4.0, "squared distance"),
+        Metric::Angle => (1.0, "angle, as a part of a half turn"),
+    };
+    let of = |same: bool| listed.pairs().filter(move |m| m.pair.same == same).map(|m| f64::from(m.distance));
+    let [same, different] = [true, false].map(|same| verification::histogram(of(same), largest));
+    let mut pictures = curves_and_histograms(&curves, x, same, different)?;
+    let errors = [
+        (false, "false_accepts.png", "Different people that are taken for one, the worst first."),
+        (true, "false_rejects.png", "One person taken for two, the worst first."),
+    ];
+    for (same, name, caption) in errors {
+        if let Some(sheet) = worst(listed, &figures.thresholds, same, preprocess)? {
+            pictures.push((name, png(&sheet)?, caption));
+        }
+    }
+    write(folder, title, &figures.headline, told, &[], &pictures)
+}
+
+/// ROC, trade-off of errors, and histograms.
+pub(super) fn curves_and_histograms(
+    curves: &[(&str, [u8; 3], crate::eval::roc::Roc)],
+    x: &'static str,
+    same: Vec<(f64, f64)>,
+    different: Vec<(f64, f64)>,
+) -> Result<Vec<Picture>> {
+    Ok(vec![
+        ("roc.png", verification::roc(curves).png()?, "Pairs accepted rightly and wrongly (ROC)."),
+        ("det.png", verification::det(curves).png()?, "Pairs refused wrongly and accepted wrongly (DET)."),
+        (
+            "histogram.png",
+            verification::histograms(x, same, different).png()?,
+            "Distances of the pairs. The less they overlap, the better.",
+        ),
+    ])
+}
+
+/// The wrongly classified pairs of one kind that are farthest from the threshold of their set; `None` without any.
+fn worst(listed: &Listed<'_>, thresholds: &[f32], same: bool, preprocess: &Preprocess) -> Result<Option<RgbImage>> {
+    let of_set = |(set, &threshold): (&Vec<Measured<'_>>, &f32)| -> Vec<(f32, String, [usize; 2])> {
+        let wrong = set.iter().filter(|m| m.pair.same == same && (m.distance < threshold) != same);
+        wrong
+            .map(|m| {
+                let text = format!("{:.3}, threshold {threshold:.3}\n{}\n{}", m.distance, m.pair.a, m.pair.b);
+                ((m.distance - threshold).abs(), text, [m.indices.a, m.indices.b])
+            })
+            .collect()
+    };
+    let mut wrong: Vec<_> = listed.sets.iter().zip(thresholds).flat_map(of_set).collect();
+    wrong.sort_by(|a, b| b.0.total_cmp(&a.0));
+    wrong.truncate(WORST);
+    let picture = |face: &Face| {
+        RgbImage::from_raw(preprocess.width, preprocess.height, face.clone()).expect("a face has the network's size")
+    };
+    let rows: Vec<(Vec<RgbImage>, String)> = wrong
+        .into_iter()
+        .map(|(_, text, images)| (images.map(|image| picture(&listed.faces[image])).to_vec(), text))
+        .collect();
+    if rows.is_empty() { Ok(None) } else { captioned_rows(&[], &rows).map(Some) }
+}

@@ -1,0 +1,15 @@
+//! The lines of a result: printed, and kept for the report.
+
+/// Lines with a name each; one without belongs to the line before it.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) lines: Vec<(&'static str, String)>,
+}
+
+impl Told {
+    /// Prints a line and keeps it.
+    pub(super) fn line(&mut self, name: &'static str, text: String) {
+        say!("{name:<9} {text}");
+        self.lines.push((name, text));
+    }
+}
