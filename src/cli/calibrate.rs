@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::eval::{Distances, Embedder, Listed, Told, View, trained_on};
 use super::output::{self, Audience};
 use super::{DeviceFlag, table, weights};
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::{FaceFolder, Layout};
-use crate::eval::all_pairs::{AllPairs, all_pairs, certainty};
-use crate::eval::interval::wilson;
+use crate::eval::all_pairs::{Certainty, all_pairs, certainty};
+use crate::eval::interval::{effective_pairs, wilson};
+use crate::eval::metric::Metric;
+use crate::eval::pairs_file::PairsFile;
+use crate::eval::rates::{AtFar, val_at_far};
 use crate::weights::{Calibration, CurvePoint};
-use crate::{Embeddings, Error, Result, Session, Weights};
+use crate::{Embeddings, Engine, Error, Result, Session, Weights};
 
 /// Images that are embedded at a time.
 const BLOCK: usize = 256;
@@ -25,9 +29,13 @@ pub(super) struct Calibrate {
     /// Weights file
     weights: PathBuf,
 
-    /// Faces of people who were not trained on: a folder per person, or a list (.csv, .txt) of path,person
+    /// Faces of people who were not trained on: a folder per person, or a list (.csv, .txt) of path,person; all pairs are used
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+
+    /// Use the pairs of this list alone, LFW's or your own, with the images in --data
+    #[arg(long, value_name = "FILE", conflicts_with = "layout")]
+    pairs: Option<PathBuf>,
 
     /// Part of the pairs of different people that may be accepted (FAR), such as 0.001 for one in a thousand
     #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = rate)]
@@ -55,32 +63,31 @@ fn rate(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| "give a rate above 0 and below 1, such as 0.001".to_string())
 }
 
+/// What the pairs say.
+struct Sample {
+    /// Both rates at growing thresholds.
+    curve: Vec<AtFar>,
+    same: u64,
+    different: u64,
+    people: usize,
+    /// The wanted rate, if the pairs can show it, and how certain it is.
+    found: Option<(AtFar, Certainty)>,
+}
+
 impl Calibrate {
     pub(super) fn run(self) -> Result<()> {
         if self.json {
             output::speak_to(Audience::Programs);
         }
         let mut weights = weights::from_user(&self.weights, Weights::load(&self.weights))?;
-        let folder = FaceFolder::scan_as(&self.data, self.layout)?;
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
-        let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
-        if let Some(understood) = &folder.understood {
-            say!("people    {understood}; --layout reads them otherwise");
-        }
-        let set = FaceSet::load(&folder, session.model().preprocess(), DEFAULT_PIXEL_BUDGET, &|_, _| {})?;
-        set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
-        say!("data      {}", set.summary());
-        if weights.metadata.training.as_ref().is_some_and(|training| training.data == set.digest().ok()) {
-            hint!(
-                "warning: the weights were trained on most of these people, so that the threshold suits no others; calibrate on \
-                 people who were not trained on"
-            );
-        }
-        let (embeddings, people) = embed(&mut session, &set)?;
-        let pairs = all_pairs(embeddings.as_slice(), embeddings.dim(), &people)?;
-        let calibration = self.calibration(&pairs, &embeddings, &people, &set)?;
+        let sample = match &self.pairs {
+            Some(list) => self.of_list(list, &engine)?,
+            None => self.of_folder(&engine, &weights)?,
+        };
+        let calibration = self.calibration(&sample)?;
         let out = self.out.as_deref().unwrap_or(&self.weights);
         weights.metadata.calibration = Some(calibration.clone());
         weights.save(out)?;
@@ -88,38 +95,86 @@ impl Calibrate {
         Ok(())
     }
 
-    fn calibration(
-        &self,
-        pairs: &AllPairs,
-        embeddings: &Embeddings,
-        people: &[usize],
-        set: &FaceSet,
-    ) -> Result<Calibration> {
+    /// All pairs of a folder.
+    fn of_folder(&self, engine: &Engine, weights: &Weights) -> Result<Sample> {
+        let folder = FaceFolder::scan_as(&self.data, self.layout)?;
+        if let Some(understood) = &folder.understood {
+            say!("people    {understood}; --layout reads them otherwise");
+        }
+        folder.remarks().iter().for_each(|remark| hint!("warning: {remark}"));
+        let mut session = Session::with_weights(engine, weights, &self.weights)?;
+        let set = FaceSet::load(&folder, session.model().preprocess(), DEFAULT_PIXEL_BUDGET, &|_, _| {})?;
+        set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
+        say!("data      {}", set.summary());
+        let digest = set.digest()?;
+        match weights.metadata.training.as_ref().and_then(|training| training.data.as_ref()) {
+            Some(trained) if *trained == digest => hint!(
+                "warning: these are the images of the weights' training, so that the threshold suits no others; calibrate on people \
+                 who were not trained on"
+            ),
+            _ => {
+                let paths: Vec<PathBuf> = (0..set.len()).filter_map(|image| set.path(image)).map(Into::into).collect();
+                trained_on::warn(&self.weights, &weights.metadata, &self.data, &paths);
+            }
+        }
+        let (embeddings, people) = embed(&mut session, &set)?;
+        let (rows, dim) = (embeddings.as_slice(), embeddings.dim());
+        let pairs = all_pairs(rows, dim, &people)?;
+        let found = match pairs.val_at_far(self.far) {
+            Some(at) => Some((at, certainty(rows, dim, &people, &[at])?[0])),
+            None => None,
+        };
         let (same, different) = pairs.pairs();
-        let rates = pairs.val_at_far(self.far).ok_or_else(|| {
-            Error::Data(format!(
+        Ok(Sample { curve: pairs.curve().collect(), same, different, people: set.people().len(), found })
+    }
+
+    /// The pairs of a list. Its images count as people of their own: a list does not say who is on both of two pairs.
+    fn of_list(&self, list: &Path, engine: &Engine) -> Result<Sample> {
+        let mut told = Told::default();
+        let pairs = PairsFile::read(list)?;
+        let mut embedder = Embedder::open(engine, &self.weights, &View { crop: None, flip: false }, &mut told)?;
+        let distances = Distances { metric: Metric::Squared, subtract_mean: false };
+        let paths = [self.weights.as_path(), list, self.data.as_path()];
+        let listed = Listed::measure(&pairs, paths, &mut embedder, distances)?;
+        listed.tell(&mut told);
+        let scored: Vec<(f32, bool)> = listed.pairs().map(|m| (m.distance, m.pair.same)).collect();
+        let found = val_at_far(&scored, self.far)?;
+        let found = found.map(|at| {
+            let effective = |same: bool| {
+                let of_kind = listed.pairs().filter(|m| m.pair.same == same);
+                let judged = of_kind.map(|m| ([m.indices.a, m.indices.b], m.distance <= at.threshold));
+                effective_pairs(&judged.collect::<Vec<_>>())
+            };
+            (at, Certainty::of(&at, effective(true), effective(false)))
+        });
+        let same = scored.iter().filter(|pair| pair.1).count() as u64;
+        let different = scored.len() as u64 - same;
+        let people = listed.faces.len();
+        Ok(Sample { curve: curve(&scored), same, different, people, found })
+    }
+
+    fn calibration(&self, sample: &Sample) -> Result<Calibration> {
+        let &Sample { same, different, people, .. } = sample;
+        let Some((rates, certainty)) = &sample.found else {
+            return Err(Error::Data(format!(
                 "{} pairs of different people cannot show a FAR of {}: give a larger `far`, or images of more people",
                 table::count(different),
                 self.far
-            ))
-        })?;
-        let certainty = certainty(embeddings.as_slice(), embeddings.dim(), people, &[rates])?[0];
+            )));
+        };
         // The interval of each rate as if it were found on as many independent pairs.
         let end = |of: usize| move |far: f64| wilson(far, certainty.different)[of];
         let (upper, lower) = (end(1), end(0));
-        let low = pairs.curve().take_while(|r| upper(r.far) <= self.far).last().map_or(0.0, |r| r.threshold);
-        let high = pairs.curve().find(|r| lower(r.far) >= self.far).map_or(4.0, |r| r.threshold);
+        let low = sample.curve.iter().take_while(|at| upper(at.far) <= self.far).last().map_or(0.0, |at| at.threshold);
+        let high = sample.curve.iter().find(|at| lower(at.far) >= self.far).map_or(4.0, |at| at.threshold);
         let smallest = 1.0 / different as f64;
-        let mut wanted: Vec<f64> = CURVE.into_iter().filter(|&far| far > smallest).collect();
-        wanted.insert(0, smallest);
-        let mut curve: Vec<CurvePoint> = wanted
-            .into_iter()
-            .filter_map(|far| pairs.val_at_far(far))
-            .map(|r| CurvePoint { threshold: r.threshold, far: r.far, val: r.val })
-            .collect();
-        curve.dedup_by(|a, b| a.threshold <= b.threshold);
-        let name =
-            self.data.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        let wanted = std::iter::once(smallest).chain(CURVE.into_iter().filter(|&far| far > smallest));
+        let at = |far: f64| sample.curve.iter().take_while(|at| at.far <= far).last();
+        let mut points: Vec<CurvePoint> =
+            wanted.filter_map(at).map(|at| CurvePoint { threshold: at.threshold, far: at.far, val: at.val }).collect();
+        points.dedup_by(|a, b| a.threshold <= b.threshold);
+        let source = self.pairs.as_deref().unwrap_or(&self.data);
+        let name = source.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
         Ok(Calibration {
             threshold: rates.threshold,
             threshold_interval: [low.min(rates.threshold), high.max(rates.threshold)],
@@ -130,11 +185,28 @@ impl Calibrate {
             val_interval: certainty.val,
             same,
             different,
-            people: set.people().len(),
-            data: name.unwrap_or_else(|| self.data.display().to_string()),
-            curve,
+            people,
+            data: name.unwrap_or_else(|| source.display().to_string()),
+            curve: points,
         })
     }
+}
+
+/// Both rates at the distance of each pair of a list, growing.
+fn curve(scored: &[(f32, bool)]) -> Vec<AtFar> {
+    let mut sorted = scored.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let kind = |same: bool| sorted.iter().filter(|pair| pair.1 == same).count() as f64;
+    let (same, different) = (kind(true), kind(false));
+    let (mut right, mut wrong) = (0_usize, 0_usize);
+    let equal = sorted.chunk_by(|a, b| a.0 == b.0);
+    let point = |equal: &[(f32, bool)]| {
+        let own = equal.iter().filter(|pair| pair.1).count();
+        (right, wrong) = (right + own, wrong + equal.len() - own);
+        let (far, val) = (wrong as f64 / different, right as f64 / same);
+        AtFar { wanted: far, threshold: equal[0].0, false_accepts: wrong, far, val }
+    };
+    equal.map(point).collect()
 }
 
 /// The embeddings of a set and the person on each.

@@ -212,6 +212,13 @@ pub struct Certainty {
     pub same: f64,
 }
 
+impl Certainty {
+    /// That of rates on pairs that tell as much as so many independent pairs of one person, and of different people.
+    pub fn of(at: &AtFar, same: f64, different: f64) -> Self {
+        Self { far: wilson(at.far, different), val: wilson(at.val, same), different, same }
+    }
+}
+
 /// How certain the rates at each of some thresholds are: people are drawn, and with a person all of their pairs (see
 /// [`effective_pairs`](super::interval::effective_pairs)). Arguments as those of [`all_pairs`].
 ///
@@ -254,7 +261,7 @@ pub fn certainty(rows: &[f32], dim: usize, people: &[usize], at: &[AtFar]) -> Re
         let kinds = present.len() as f64 * (present.len() as f64 - 1.0) / 2.0;
         let different = Dyads { n, mean: at.far, twice: n * at.far * (1.0 - at.far), kinds };
         let different = different.effective(present.iter().map(|&p| found(p, 1) - at.far * others(p)));
-        Certainty { far: wilson(at.far, different), val: wilson(at.val, same), different, same }
+        Certainty::of(at, same, different)
     };
     Ok(at.iter().enumerate().map(of_place).collect())
 }

@@ -1,4 +1,4 @@
-//! `YouTube` Faces: videos as the official archive lays them out, and its list of pairs.
+//! YouTube Faces: videos as the official archive lays them out, and its list of pairs.
 
 mod splits;
 mod videos;

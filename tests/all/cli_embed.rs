@@ -113,6 +113,18 @@ fn a_calibrated_threshold_stands_in_the_weights_and_decides() {
     let never = json(dir.path(), &format!("verify w.safetensors {a} {b} --threshold 0 --device cpu --json"));
     assert_eq!((never["same"].as_bool(), never["threshold_source"].as_str()), (Some(false), Some("flag")));
 
+    // From a list of pairs, into another file.
+    let image = |person: u32, image: u32| format!("person_{person:04}/{image:04}.png");
+    let pairs =
+        (1..=8).map(|p| format!("{},{},1\n{},{},0\n", image(p, 1), image(p, 2), image(p, 3), image(p % 8 + 1, 3)));
+    fs::write(dir.path().join("pairs.csv"), pairs.collect::<String>()).unwrap();
+    let listed =
+        "calibrate w.safetensors --data faces --pairs pairs.csv --far 0.25 --out w2.safetensors --device cpu --json";
+    let said = json(dir.path(), listed);
+    assert_eq!((said["same"].as_u64(), said["different"].as_u64()), (Some(8), Some(8)));
+    assert!(said["far"].as_f64().unwrap() <= 0.25 && said["weights"] == "w2.safetensors", "{said}");
+    assert_eq!(good_weights(&dir.path().join("w2.safetensors")).metadata.calibration.unwrap().data, "pairs.csv");
+
     // What cannot be shown or measured is refused, and the weights stay as they are.
     let bytes = fs::read(dir.path().join("w.safetensors")).unwrap();
     let few = run(dir.path(), "calibrate w.safetensors --data faces --far 0.0001 --device cpu");

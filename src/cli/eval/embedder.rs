@@ -19,27 +19,27 @@ const PART: usize = 256;
 
 /// How images are seen.
 #[derive(Debug, Clone, Args)]
-pub(super) struct View {
+pub(in crate::cli) struct View {
     /// Part of each image that is taken, such as center:144 [default: as the weights say]
     #[arg(long, value_name = "center:N")]
-    pub(super) crop: Option<Crop>,
+    pub(in crate::cli) crop: Option<Crop>,
 
     /// Embed each image and its mirror image, and take the mean, brought to the length of one
     #[arg(long)]
-    pub(super) flip: bool,
+    pub(in crate::cli) flip: bool,
 }
 
 /// A session with a view.
 #[derive(Debug)]
-pub(super) struct Embedder {
+pub(in crate::cli) struct Embedder {
     session: Session,
-    pub(super) preprocess: Preprocess,
+    pub(in crate::cli) preprocess: Preprocess,
     flip: bool,
 }
 
 impl Embedder {
     /// Loads weights onto the device, and says what they are.
-    pub(super) fn open(engine: &Engine, path: &Path, view: &View, told: &mut Told) -> Result<Self> {
+    pub(in crate::cli) fn open(engine: &Engine, path: &Path, view: &View, told: &mut Told) -> Result<Self> {
         let session = weights::from_user(path, Session::open(engine, path))?;
         let metadata = session.metadata();
         let mut preprocess = metadata.preprocess.clone();
@@ -52,12 +52,12 @@ impl Embedder {
         Ok(Self { session, preprocess, flip: view.flip })
     }
 
-    pub(super) fn metadata(&self) -> &Metadata {
+    pub(in crate::cli) fn metadata(&self) -> &Metadata {
         self.session.metadata()
     }
 
     /// Embeds faces, whose names stand in messages, showing how far it is on a terminal.
-    pub(super) fn embed<F: AsRef<[u8]> + Send + Sync>(
+    pub(in crate::cli) fn embed<F: AsRef<[u8]> + Send + Sync>(
         &mut self,
         names: Vec<String>,
         face: impl Fn(usize) -> Result<F> + Sync,
@@ -77,7 +77,7 @@ impl Embedder {
     }
 
     /// Embeds a few faces; their numbers stand in messages.
-    pub(super) fn embed_few(&mut self, faces: &[Face]) -> Result<Vec<f32>> {
+    pub(in crate::cli) fn embed_few(&mut self, faces: &[Face]) -> Result<Vec<f32>> {
         self.rows(faces, unit_rows)
     }
 

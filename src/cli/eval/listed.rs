@@ -24,32 +24,32 @@ use crate::{Error, Result};
 
 /// How distances are taken.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Distances {
-    pub(super) metric: Metric,
-    pub(super) subtract_mean: bool,
+pub(in crate::cli) struct Distances {
+    pub(in crate::cli) metric: Metric,
+    pub(in crate::cli) subtract_mean: bool,
 }
 
 /// A pair that could be measured.
 #[derive(Debug)]
-pub(super) struct Measured<'a> {
-    pub(super) pair: &'a NamedPair,
+pub(in crate::cli) struct Measured<'a> {
+    pub(in crate::cli) pair: &'a NamedPair,
     /// Places of its faces.
-    pub(super) indices: Pair,
-    pub(super) distance: f32,
-    pub(super) pixels: f32,
+    pub(in crate::cli) indices: Pair,
+    pub(in crate::cli) distance: f32,
+    pub(in crate::cli) pixels: f32,
 }
 
 /// What a list gave.
 #[derive(Debug)]
-pub(super) struct Listed<'a> {
+pub(in crate::cli) struct Listed<'a> {
     /// Every set that has a pair.
-    pub(super) sets: Vec<Vec<Measured<'a>>>,
-    pub(super) folds: Vec<Fold>,
-    pub(super) faces: Vec<Face>,
+    pub(in crate::cli) sets: Vec<Vec<Measured<'a>>>,
+    pub(in crate::cli) folds: Vec<Fold>,
+    pub(in crate::cli) faces: Vec<Face>,
     /// Sets and pairs of the list.
-    pub(super) wanted: (usize, usize),
+    pub(in crate::cli) wanted: (usize, usize),
     /// Numbers of sets without a pair.
-    pub(super) empty: Vec<usize>,
+    pub(in crate::cli) empty: Vec<usize>,
 }
 
 /// A row of the pairs' distances.
@@ -64,7 +64,7 @@ struct Row {
 }
 
 /// The images that a list names, each once: where they are, or why not.
-pub(super) fn find<'a>(list: &'a PairsFile, data: &Path) -> Vec<(&'a ImageName, Result<PathBuf>)> {
+pub(in crate::cli) fn find<'a>(list: &'a PairsFile, data: &Path) -> Vec<(&'a ImageName, Result<PathBuf>)> {
     let named = list.sets.iter().flatten().flat_map(|pair| [&pair.a, &pair.b]);
     let names: Vec<&ImageName> = named.collect::<BTreeSet<_>>().into_iter().collect();
     let images = Images::new(data);
@@ -72,7 +72,7 @@ pub(super) fn find<'a>(list: &'a PairsFile, data: &Path) -> Vec<(&'a ImageName, 
 }
 
 /// Refuses where all images fail, and warns where some do.
-pub(super) fn tell_failures(failures: &[Error], all: usize, pairs: &Path, data: &Path) -> Result<()> {
+pub(in crate::cli) fn tell_failures(failures: &[Error], all: usize, pairs: &Path, data: &Path) -> Result<()> {
     match failures.first() {
         Some(e) if failures.len() == all => Err(Error::Data(format!(
             "none of the {all} images of {} can be used in {}; the first: {e}",
@@ -89,7 +89,7 @@ pub(super) fn tell_failures(failures: &[Error], all: usize, pairs: &Path, data: 
 
 impl<'a> Listed<'a> {
     /// Decodes and embeds the images of a list and measures its pairs.
-    pub(super) fn measure(
+    pub(in crate::cli) fn measure(
         list: &'a PairsFile,
         [weights, pairs, data]: [&Path; 3],
         embedder: &mut Embedder,
@@ -149,12 +149,12 @@ impl<'a> Listed<'a> {
     }
 
     /// The measured pairs.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = &Measured<'a>> {
+    pub(in crate::cli) fn pairs(&self) -> impl Iterator<Item = &Measured<'a>> {
         self.sets.iter().flatten()
     }
 
     /// How many pairs there are, of which kind, and which sets have none.
-    pub(super) fn tell(&self, told: &mut Told) {
+    pub(in crate::cli) fn tell(&self, told: &mut Told) {
         let used = self.pairs().count();
         let same = self.pairs().filter(|m| m.pair.same).count();
         let text = format!(
@@ -177,7 +177,7 @@ impl<'a> Listed<'a> {
     }
 
     /// Writes a row for each pair.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
+    pub(in crate::cli) fn write(&self, path: &Path) -> Result<()> {
         let mut out = csv::Writer::from_writer(Vec::new());
         let numbers = (1..=self.wanted.0).filter(|number| !self.empty.contains(number));
         for (set, measured) in numbers.zip(&self.sets).flat_map(|(set, rows)| rows.iter().map(move |m| (set, m))) {
@@ -191,7 +191,7 @@ impl<'a> Listed<'a> {
 }
 
 /// A hint where faces may fill only a part of the images.
-pub(super) fn tell_large(embedder: &Embedder, paths: &[PathBuf]) {
+pub(in crate::cli) fn tell_large(embedder: &Embedder, paths: &[PathBuf]) {
     if let Some((width, height)) = much_larger(paths, &embedder.preprocess) {
         hint!(
             "hint: the images have about {width}x{height} pixels and the network sees {}x{}: where the weights were trained on \

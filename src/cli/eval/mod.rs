@@ -1,4 +1,4 @@
-//! `facenet-gpu eval`: how well embeddings tell people apart, by the protocols of LFW, `YouTube` Faces and the paper.
+//! `facenet-gpu eval`: how well embeddings tell people apart, by the protocols of LFW, YouTube Faces and the paper.
 
 mod embedder;
 mod figures;
@@ -9,10 +9,14 @@ mod pairs;
 mod report;
 mod sweep;
 mod told;
-mod trained_on;
+pub(super) mod trained_on;
 mod ytf;
 
 use clap::{Args, Subcommand};
+
+pub(super) use embedder::{Embedder, View};
+pub(super) use listed::{Distances, Listed};
+pub(super) use told::Told;
 
 use crate::Result;
 

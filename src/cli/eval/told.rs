@@ -2,13 +2,13 @@
 
 /// Lines with a name each; one without belongs to the line before it.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) lines: Vec<(&'static str, String)>,
+pub(in crate::cli) struct Told {
+    pub(in crate::cli) lines: Vec<(&'static str, String)>,
 }
 
 impl Told {
     /// Prints a line and keeps it.
-    pub(super) fn line(&mut self, name: &'static str, text: String) {
+    pub(in crate::cli) fn line(&mut self, name: &'static str, text: String) {
         say!("{name:<9} {text}");
         self.lines.push((name, text));
     }

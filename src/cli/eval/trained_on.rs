@@ -19,7 +19,7 @@ struct Row {
 
 /// Warns where some of `images` were trained on: where the list of images of the weights' run lies beside them, by their
 /// content; else by the name of the folder `data`.
-pub(super) fn warn(weights: &Path, metadata: &Metadata, data: &Path, images: &[PathBuf]) {
+pub(in crate::cli) fn warn(weights: &Path, metadata: &Metadata, data: &Path, images: &[PathBuf]) {
     if let Some(trained) = trained(weights) {
         let known = |path: &&PathBuf| sha256_of(path).is_ok_and(|digest| trained.contains(&hex(&digest)));
         let known = images.par_iter().filter(known).count();

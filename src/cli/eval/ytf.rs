@@ -1,4 +1,4 @@
-//! `facenet-gpu eval ytf`: `YouTube` Faces.
+//! `facenet-gpu eval ytf`: YouTube Faces.
 
 mod cache;
 
