@@ -51,6 +51,12 @@ impl Digest {
         self.bytes(text.as_bytes());
     }
 
+    /// The digest itself.
+    #[cfg(feature = "gallery")]
+    pub(crate) fn sum(self) -> [u8; 32] {
+        sha2::Digest::finalize(self.0).into()
+    }
+
     /// The digest as it stands in files.
     pub(crate) fn finish(self) -> String {
         format!("sha256:{}", hex(&sha2::Digest::finalize(self.0)))

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! [`Engine`] is a device, [`Model`] a network as a value, [`Weights`] its trained tensors, [`Session`] all three together.
-//! [`train`](mod@train) trains, [`eval`] measures, [`embed`](mod@embed) embeds whole folders, [`data`] reads faces, [`search`] finds nearest neighbours, [`weights`] exchanges
+//! [`train`](mod@train) trains, [`eval`] measures, [`embed`](mod@embed) embeds whole folders, [`data`] reads faces, [`search`] finds nearest neighbours, `gallery` keeps known people and says who is on an image, [`weights`] exchanges
 //! weights with other programs. Your own networks are built from [`net::Blocks`], or from [`graph`] and [`op`].
 //! `ARCHITECTURE.md` shows the layers and the life of a training step.
 //!
@@ -29,6 +29,7 @@ pub mod chart;
 #[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod cli;
+pub mod cluster;
 #[doc(hidden)]
 pub mod cpu;
 pub mod data;
@@ -40,6 +41,8 @@ mod error;
 pub mod eval;
 #[doc(hidden)]
 pub mod executor;
+#[cfg(feature = "gallery")]
+pub mod gallery;
 pub mod gpu;
 pub mod graph;
 pub mod model;

@@ -157,7 +157,7 @@ impl Embed {
 }
 
 /// A progress bar where people watch standard error, which is free also where the rows go to the standard output.
-fn progress(len: usize, first: usize) -> ProgressBar {
+pub(super) fn progress(len: usize, first: usize) -> ProgressBar {
     let style =
         ProgressStyle::with_template("embedding {bar:30} {human_pos}/{human_len} images  {per_sec}  {eta} left");
     let bar = ProgressBar::with_draw_target(Some(len as u64), ProgressDrawTarget::stderr());

@@ -5,10 +5,13 @@ mod output;
 
 mod bench;
 mod calibrate;
+mod cluster;
 mod diff;
 mod embed;
 mod eval;
 mod exchange;
+mod gallery;
+mod identify;
 mod info;
 mod signals;
 mod summary;
@@ -41,6 +44,9 @@ enum Verb {
     Embed(embed::Embed),
     Verify(verify::Verify),
     Calibrate(calibrate::Calibrate),
+    Gallery(gallery::Gallery),
+    Identify(identify::Identify),
+    Cluster(Box<cluster::Cluster>),
     Eval(eval::Eval),
     Diff(diff::Diff),
     Synth(synth::Synth),
@@ -100,6 +106,9 @@ impl Cli {
             Verb::Embed(verb) => verb.run(),
             Verb::Verify(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Calibrate(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Gallery(verb) => verb.run(),
+            Verb::Identify(verb) => verb.run(),
+            Verb::Cluster(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Eval(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Diff(verb) => verb.run(),
             Verb::Synth(verb) => verb.run().map(|()| ExitCode::SUCCESS),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::verification::squared_distance;
+use crate::embeddings::squared_distance;
 
 /// A distance of embeddings, as facenet's `lfw.py` has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Measuring how well embeddings tell people apart.
 
 pub mod all_pairs;
+pub mod clusters;
 pub mod folds;
 pub mod grid;
 pub mod images;

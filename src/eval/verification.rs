@@ -6,9 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::folds::{self, Fold};
 use super::interval::{effective_pairs, wilson};
-use super::rates::mean_and_deviation;
 pub use crate::embeddings::squared_distance;
 
 use crate::data::faces::FaceSet;
@@ -160,54 +158,13 @@ pub fn verification_accuracy(
     Ok(Accuracy { accuracy, threshold, half_thresholds, pairs: pairs.len(), effective_pairs })
 }
 
-/// Accuracy over several sets of pairs, as LFW's View 2 asks for it.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct CrossValidated {
-    /// Mean over the sets, each at the threshold that was chosen on all others.
-    pub accuracy: f64,
-    /// Standard error of that mean: [`standard_deviation`](Self::standard_deviation) by the square root of the number of sets.
-    pub standard_error: f64,
-    /// Standard deviation of the sets' accuracies (divisor n - 1).
-    pub standard_deviation: f64,
-    /// The threshold for each set.
-    pub thresholds: Vec<f32>,
-}
-
-/// Classifies each set of `(distance, same person)` with the threshold that classifies most of all other sets rightly:
-/// the protocol of LFW's View 2 for images outside its own ("unrestricted, labelled outside data").
-///
-/// # Errors
-/// Fewer than two sets, an empty one, or a distance that is NaN or infinite.
-pub fn cross_validated(sets: &[Vec<(f32, bool)>]) -> Result<CrossValidated> {
-    cross_validated_folds(&folds::of_sets(sets))
-}
-
-/// As [`cross_validated`], for folds that are made already.
-///
-/// # Errors
-/// Fewer than two folds, an empty one, or a distance that is NaN or infinite.
-pub fn cross_validated_folds(folds: &[Fold]) -> Result<CrossValidated> {
-    if folds.len() < 2 || folds.iter().any(|fold| fold.train.is_empty() || fold.test.is_empty()) {
-        return Err(Error::Data(format!("cross-validation needs two sets with pairs, got {} sets", folds.len())));
-    }
-    if folds.iter().flat_map(|fold| fold.train.iter().chain(&fold.test)).any(|(distance, _)| !distance.is_finite()) {
-        return Err(Error::NotFinite("a distance is NaN or infinite: the embeddings are broken".into()));
-    }
-    let thresholds: Vec<f32> = folds.iter().map(|fold| best_threshold(&fold.train)).collect();
-    let rates: Vec<f64> = folds.iter().zip(&thresholds).map(|(fold, &t)| right(&fold.test, t)).collect();
-    let (accuracy, standard_deviation) = mean_and_deviation(&rates)?;
-    let standard_error = standard_deviation / (rates.len() as f64).sqrt();
-    Ok(CrossValidated { accuracy, standard_error, standard_deviation, thresholds })
-}
-
 /// Part of `scored` that `distance < threshold` classifies rightly.
-fn right(scored: &[(f32, bool)], threshold: f32) -> f64 {
+pub(super) fn right(scored: &[(f32, bool)], threshold: f32) -> f64 {
     scored.iter().filter(|&&(distance, same)| (distance < threshold) == same).count() as f64 / scored.len() as f64
 }
 
 /// The smallest of the thresholds that classify most of `scored` rightly.
-fn best_threshold(scored: &[(f32, bool)]) -> f32 {
+pub(super) fn best_threshold(scored: &[(f32, bool)]) -> f32 {
     let mut sorted = scored.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     // At the smallest distance itself nothing counts as the same person.

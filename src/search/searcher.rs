@@ -102,22 +102,35 @@ impl Searcher {
     /// # Errors
     /// The gallery is not what was planned for, or the device lacks memory.
     pub fn with_plan(engine: &Engine, plan: SearchPlan, gallery: Points<'_>) -> Result<Self> {
+        let columns = |from, size| gallery.columns(from, size, size);
+        Self::filled(engine, plan, [gallery.len(), gallery.dim()], columns, |at| gallery.label(at))
+    }
+
+    /// The same with a gallery `[images, dim]` that comes part by part: `columns(from, size)` are the embeddings
+    /// `from..from + size`, transposed.
+    pub(super) fn filled(
+        engine: &Engine,
+        plan: SearchPlan,
+        [given_images, given_dim]: [usize; 2],
+        columns: impl Fn(usize, usize) -> Vec<f32>,
+        label: impl Fn(usize) -> u32,
+    ) -> Result<Self> {
         let SearchPlan { plan, parts, block, question } = plan;
         let (images, dim) = (parts.iter().map(|part| part.size as usize).sum(), plan.spec(block.queries).shape.rows());
-        if (images, dim as usize) != (gallery.len(), gallery.dim()) {
-            let (n, given) = (gallery.len(), gallery.dim());
-            let message =
-                format!("the search was planned for {images} embeddings of {dim} dimensions, not {n} of {given}");
+        if (images, dim as usize) != (given_images, given_dim) {
+            let message = format!(
+                "the search was planned for {images} embeddings of {dim} dimensions, not {given_images} of {given_dim}"
+            );
             return Err(Error::shape("nearest", message));
         }
         let mut executor = engine.executor(plan, &Options::default())?;
-        for Part { columns, labels, from, size } in parts {
+        for Part { columns: to, labels, from, size } in parts {
             let (from, size) = (from as usize, size as usize);
-            executor.write(columns, &gallery.columns(from, size, size))?;
-            let own: Vec<u32> = (from..from + size).map(|at| gallery.label(at)).collect();
+            executor.write(to, &columns(from, size))?;
+            let own: Vec<u32> = (from..from + size).map(&label).collect();
             executor.write_u32(labels, &own)?;
         }
-        Ok(Self { executor, block, question, dim: gallery.dim(), images })
+        Ok(Self { executor, block, question, dim: given_dim, images })
     }
 
     /// Answers all queries. `progress(done, of)` is called after each block of them and may end the search before the next

@@ -59,7 +59,7 @@ pub(crate) fn sync_folder(folder: &Path) {
 }
 
 /// A temporary file with the permissions that any new file gets; those of tempfile are for its owner's eyes only.
-fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+pub(crate) fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY[0]).suffix(TEMPORARY[1]);
     #[cfg(unix)]

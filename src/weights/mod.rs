@@ -34,7 +34,9 @@ pub use calibration::{Calibration, CurvePoint, Far};
 pub(crate) use container::{Floats, check_digest, check_fields, explain, info, save};
 pub use export::{Exported, export};
 #[cfg(feature = "program")]
-pub(crate) use file::{check_writable, remove_stale, sync_folder, write_whole};
+pub(crate) use file::{check_writable, remove_stale, write_whole};
+#[cfg(feature = "gallery")]
+pub(crate) use file::{sync_folder, temporary};
 pub use import::{Imported, guess_network, import};
 
 /// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.

@@ -8,9 +8,11 @@ mod batch_norm;
 mod chunks;
 mod classes;
 mod cli;
+mod cli_cluster;
 mod cli_data;
 mod cli_embed;
 mod cli_eval;
+mod cli_gallery;
 #[cfg(unix)]
 mod cli_hostile;
 mod cli_networks;

@@ -4,7 +4,9 @@
 use std::ops::ControlFlow;
 
 use crate::support::{gpus, integers, normals, rng};
-use facenet_gpu::search::{Neighbours, Pairs, Points, Queries, Question, SearchPlan, Searcher};
+use facenet_gpu::search::{
+    ByteSearcher, ByteVectors, Neighbours, Pairs, Points, Queries, Question, SearchPlan, Searcher,
+};
 use facenet_gpu::{Engine, Error, Result};
 use rand::RngExt;
 
@@ -327,5 +329,26 @@ fn a_search_tells_how_far_it_is_and_ends_when_it_is_asked_to() {
         assert_eq!(found.unwrap().is_some(), last == 100);
         let all = [(32, 100), (64, 100), (96, 100), (100, 100)];
         assert_eq!(told, all[..if last == 100 { 4 } else { 2 }]);
+    }
+}
+
+#[test]
+fn vectors_of_bytes_are_found_on_every_device_as_in_integers() {
+    let (gallery, queries) = (unit_rows("bytes", 500, 24).concat(), unit_rows("asked", 40, 24).concat());
+    let (gallery, queries) =
+        (ByteVectors::quantise(&gallery, 24).unwrap(), ByteVectors::quantise(&queries, 24).unwrap());
+    for engine in engines() {
+        let mut searcher = ByteSearcher::new(&engine, &gallery, 6, 40).unwrap();
+        let found = searcher.search(&queries, |_, _| ControlFlow::Continue(())).unwrap().unwrap();
+        assert_eq!((found.len(), found.k), (40, 6));
+        for query in 0..40 {
+            let mut right: Vec<f32> = (0..500).map(|at| queries.squared_distance(query, &gallery, at)).collect();
+            right.sort_by(f32::total_cmp);
+            for ((at, told), right) in found.of(query).zip(right) {
+                let there = queries.squared_distance(query, &gallery, at as usize);
+                let near = (told - right).abs().max((there - right).abs());
+                assert!(near < 1e-5, "query {query} on {}: {at} at {told}, not {right}", engine.describe());
+            }
+        }
     }
 }

@@ -79,7 +79,7 @@ fn only_one_file_waits_for_a_gpu() {
 }
 
 /// Layers from the bottom up; a layer may use those before it.
-const LAYERS: [&str; 25] = [
+const LAYERS: [&str; 27] = [
     "error",
     "text",
     "digest",
@@ -101,6 +101,8 @@ const LAYERS: [&str; 25] = [
     "weights",
     "session",
     "embed",
+    "gallery",
+    "cluster",
     "chart",
     "train",
     "bench",

@@ -9,11 +9,11 @@ use super::told::Told;
 use super::{FARS, percent};
 use crate::cli::output::number;
 use crate::cli::table::count;
-use crate::eval::folds::{Fold, of_sets};
+use crate::eval::folds::{Fold, cross_validated, cross_validated_folds, of_sets};
 use crate::eval::grid;
 use crate::eval::rates::{AtFar, val_at_far};
 use crate::eval::roc::Roc;
-use crate::eval::verification::{Pair, cross_validated, cross_validated_folds, verification_accuracy};
+use crate::eval::verification::{Pair, verification_accuracy};
 use crate::{Error, Result};
 
 /// The smallest rate that pairs of a list are asked for.

@@ -23,12 +23,13 @@ use crate::cli::table::count;
 use crate::cli::train::console::bar;
 use crate::data::decode::decode_picture;
 use crate::data::preprocess::Face;
+use crate::eval::folds::cross_validated;
 use crate::eval::images::ImageName;
 use crate::eval::pairs_file::PairsFile;
 use crate::eval::quantise::through_bytes;
 use crate::eval::rates::val_at_far;
 use crate::eval::roc::Roc;
-use crate::eval::verification::{Pair, cross_validated, squared_distance, verification_accuracy};
+use crate::eval::verification::{Pair, squared_distance, verification_accuracy};
 use crate::weights::write_whole;
 use crate::{Error, Result};
 

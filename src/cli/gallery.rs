@@ -1,0 +1,92 @@
+//! `facenet-gpu gallery`: known people and their faces in a file.
+
+mod add;
+mod edit;
+mod list;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::output::{self, Audience};
+use super::weights;
+use crate::gallery::{self as library, EmbeddingModel, VectorKind};
+use crate::{Result, Weights};
+
+/// Keep known people: a file of their faces, for `identify`
+#[derive(Debug, Args)]
+pub(super) struct Gallery {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Create(Create),
+    Add(add::Add),
+    Remove(edit::Remove),
+    Rename(edit::Rename),
+    List(list::List),
+}
+
+impl Gallery {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        match self.action {
+            Action::Create(action) => action.run().map(|()| ExitCode::SUCCESS),
+            Action::Add(action) => action.run(),
+            Action::Remove(action) => action.run().map(|()| ExitCode::SUCCESS),
+            Action::Rename(action) => action.run().map(|()| ExitCode::SUCCESS),
+            Action::List(action) => action.run().map(|()| ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// Make an empty gallery for the embeddings of some weights
+#[derive(Debug, Args)]
+struct Create {
+    /// File to make
+    gallery: PathBuf,
+
+    /// Weights file, whose embeddings the gallery will hold
+    weights: PathBuf,
+
+    /// How embeddings are kept: a byte for each dimension, or floats
+    #[arg(long, value_enum, default_value_t)]
+    vectors: VectorKind,
+
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Create {
+    fn run(self) -> Result<()> {
+        speak_json(self.json);
+        let (_, model) = model_of(&self.weights)?;
+        library::Gallery::create(&self.gallery, &model, self.vectors)?;
+        let (kind, path) = (self.vectors, self.gallery.display());
+        say!("gallery   {path}");
+        say!("model     {model}, {} dimensions", model.dimensions);
+        say!("vectors   {}, {} bytes a face", kind.name(), kind.size(model.dimensions));
+        output::json(&json!({
+            "event": "end", "gallery": path.to_string(), "model": model, "vectors": kind,
+            "bytes_per_face": kind.size(model.dimensions),
+        }));
+        Ok(())
+    }
+}
+
+/// Whom the standard output is for.
+fn speak_json(json: bool) {
+    output::speak_to(if json { Audience::Programs } else { Audience::People });
+}
+
+/// Weights and their model, which people call as they call the file.
+pub(super) fn model_of(path: &Path) -> Result<(Weights, EmbeddingModel)> {
+    let weights = weights::from_user(path, Weights::load(path))?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let model = EmbeddingModel::of(&weights, &name);
+    Ok((weights, model))
+}
