@@ -24,6 +24,7 @@ mod weights;
 mod words;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -59,8 +60,17 @@ enum Verb {
 /// The program: reads the arguments, runs the verb, prints what went wrong.
 pub fn main() -> ExitCode {
     signals::survive_large_files();
-    let cli = match Cli::command_with_numbers().try_get_matches().and_then(|m| Cli::from_arg_matches(&m)) {
-        Ok(cli) => cli,
+    std::panic::set_hook(Box::new(quiet_about_databases(std::panic::take_hook())));
+    let matches = Cli::command_with_numbers().try_get_matches();
+    let cli = match matches.and_then(|m| Ok((Cli::from_arg_matches(&m)?, threads_of(&m)))) {
+        Ok((cli, threads)) => {
+            // Before anything runs in parallel.
+            if let Err(e) = threads.map_or(Ok(()), start_threads) {
+                output::error(&e);
+                return output::finish(ExitCode::from(exit_code(&e)));
+            }
+            cli
+        }
         Err(e) => {
             let code = u8::try_from(e.exit_code()).unwrap_or(WRONG_USAGE);
             output::keep(e.print());
@@ -71,6 +81,40 @@ pub fn main() -> ExitCode {
         output::error(&e);
         ExitCode::from(exit_code(&e))
     }))
+}
+
+/// A panic's message for standard error, unless it comes from the database of a gallery: that one is caught and told as a
+/// damaged file.
+fn quiet_about_databases(
+    tell: Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Sync + Send>,
+) -> impl Fn(&std::panic::PanicHookInfo<'_>) + Sync + Send {
+    move |info| {
+        let of_database = info.location().is_some_and(|at| at.file().contains("redb-"));
+        if !of_database {
+            tell(info);
+        }
+    }
+}
+
+/// The threads that a verb's flag asks for.
+fn threads_of(matches: &clap::ArgMatches) -> Option<u16> {
+    let mut verb = matches;
+    while let Some((_, inner)) = verb.subcommand() {
+        verb = inner;
+    }
+    verb.try_get_one::<u16>("threads").ok().flatten().copied()
+}
+
+/// Threads were started already.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts the threads of the CPU device and of decoding, once.
+fn start_threads(threads: u16) -> Result<()> {
+    if STARTED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
+    pool.map_err(|e| Error::Device(format!("cannot start {threads} threads ({e}); give fewer --threads")))
 }
 
 /// Exit status for arguments that make no sense.
@@ -144,10 +188,8 @@ impl DeviceFlag {
 
     /// Opens the device and says why it was this one.
     fn open(&self) -> Result<(Engine, String)> {
-        if let Some(threads) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
-            pool.map_err(|e| Error::Device(format!("cannot start {threads} threads ({e}); give fewer --threads")))?;
-        }
+        // Those of a settings file; those of a flag run already.
+        self.threads.map_or(Ok(()), start_threads)?;
         let (engine, reason) = Engine::open_explained(&self.choice())?;
         Ok((engine, words::with_flags(&reason).into_owned()))
     }

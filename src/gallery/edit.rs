@@ -2,7 +2,7 @@
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::open::{Fault, Store};
+use super::open::{Fault, Store, guarded};
 use super::store::{About, Gallery, nobody, owned};
 use super::tables::{CONTENTS, FACES_OF, NAMES, NEXT, PEOPLE, SOURCES, VECTORS};
 use super::{EmbeddingModel, VectorKind, person_name};
@@ -236,7 +236,7 @@ impl Gallery {
             change.commit()?;
             Ok(made)
         };
-        run().map_err(|fault| fault.about(&self.path))
+        guarded(&self.path, run)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase};
@@ -27,22 +28,24 @@ impl Store {
     /// Opens a database to write it. Nobody else has it open then.
     pub(super) fn write(path: &Path) -> Result<Self> {
         check_length(path)?;
-        builder().open(path).map(Self::Write).map_err(|e| explain(path, e.into()))
+        guarded(path, || Ok(Self::Write(builder().open(path)?)))
     }
 
     /// Opens a database to read it. Others may read it, too.
     pub(super) fn read(path: &Path) -> Result<Self> {
         check_length(path)?;
         let open = || builder().open_read_only(path);
-        let opened = match open() {
-            // A program was ended in the middle of a change: only who may write can undo it.
-            Err(DatabaseError::RepairAborted) => {
-                drop(Self::write(path)?);
-                open()
-            }
-            opened => opened,
-        };
-        opened.map(Self::Read).map_err(|e| explain(path, e.into()))
+        guarded(path, || {
+            let opened = match open() {
+                // A program was ended in the middle of a change: only who may write can undo it.
+                Err(DatabaseError::RepairAborted) => {
+                    drop(Self::write(path)?);
+                    open()
+                }
+                opened => opened,
+            };
+            Ok(Self::Read(opened?))
+        })
     }
 
     /// A view of the database as it is now.
@@ -51,6 +54,14 @@ impl Store {
             Self::Write(database) => database.begin_read()?,
             Self::Read(database) => database.begin_read()?,
         })
+    }
+}
+
+/// Runs what reads or changes the gallery `path`. The database panics at some damaged files; that is no reason to end.
+pub(super) fn guarded<T>(path: &Path, run: impl FnOnce() -> std::result::Result<T, Fault>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(done) => done.map_err(|fault| fault.about(path)),
+        Err(_) => Err(Error::Data(format!("{} is damaged; restore it from a copy", path.display()))),
     }
 }
 

@@ -6,7 +6,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use serde::{Deserialize, Serialize};
 
 use super::faces::{Faces, Vectors};
-use super::open::{self, Fault, Store};
+use super::open::{self, Fault, Store, guarded};
 use super::tables::{ABOUT, ABOUT_KEY, CONTENTS, FACES_OF, FORMAT, NAMES, NEXT, PEOPLE, SOURCES, VECTORS};
 use super::{EmbeddingModel, VectorKind, person_name};
 use crate::text::shown;
@@ -113,7 +113,7 @@ impl Gallery {
             let table = store.begin_read()?.open_table(ABOUT)?;
             Ok(table.get(ABOUT_KEY)?.map(|text| text.value().to_string()))
         };
-        let text = read().map_err(|fault| fault.about(path))?.unwrap_or_default();
+        let text = guarded(path, read)?.unwrap_or_default();
         let format = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|about| about["format"].as_u64());
         let about = serde_json::from_str(&text).ok().filter(|about: &About| about.format == FORMAT);
         let about = about.ok_or_else(|| {
@@ -264,8 +264,7 @@ impl Gallery {
     }
 
     fn read<T>(&self, read: impl FnOnce(&redb::ReadTransaction) -> Result<T, Fault>) -> Result<T> {
-        let run = || read(&self.store.begin_read()?);
-        run().map_err(|fault| fault.about(&self.path))
+        guarded(&self.path, || read(&self.store.begin_read()?))
     }
 }
 

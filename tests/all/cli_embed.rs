@@ -71,7 +71,7 @@ fn a_table_that_was_cut_off_is_completed_by_the_same_command() {
     let whole = fs::read(dir.path().join("whole.csv")).unwrap();
     fs::write(dir.path().join("t.csv.part"), &whole[..whole.len() / 2]).unwrap();
     let about = fs::read_to_string(dir.path().join("whole.csv.json")).unwrap();
-    fs::write(dir.path().join("t.csv.json"), about.replace("\"complete\": true", "\"complete\": false")).unwrap();
+    fs::write(dir.path().join("t.csv.json.part"), about.replace("\"complete\": true", "\"complete\": false")).unwrap();
     let said = run(dir.path(), "embed w.safetensors faces --out t.csv --device cpu").success();
     said.stdout(
         predicate::str::contains("resume    11 rows are there already")
@@ -80,7 +80,7 @@ fn a_table_that_was_cut_off_is_completed_by_the_same_command() {
     assert!(fs::read(dir.path().join("t.csv")).unwrap() == whole);
     // Half of a table of other images is not completed.
     fs::write(dir.path().join("u.csv.part"), &whole[..whole.len() / 2]).unwrap();
-    fs::copy(dir.path().join("whole.csv.json"), dir.path().join("u.csv.json")).unwrap();
+    fs::copy(dir.path().join("whole.csv.json"), dir.path().join("u.csv.json.part")).unwrap();
     let said = run(dir.path(), "embed w.safetensors faces/person_0001 --out u.csv --device cpu");
     refused(said, 1, &["u.csv.part was begun with other images or other weights"]);
 }

@@ -169,7 +169,8 @@ impl Source {
 
 /// The beginning of a digest.
 fn short(digest: &str) -> &str {
-    digest.get(..8).unwrap_or(digest)
+    let digits = digest.rsplit(':').next().unwrap_or(digest);
+    digits.get(..12).unwrap_or(digits)
 }
 
 /// Whether a file is a table of embeddings by its name.

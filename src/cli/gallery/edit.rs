@@ -1,5 +1,6 @@
 //! `facenet-gpu gallery remove` and `rename`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -33,9 +34,11 @@ impl Remove {
     pub(super) fn run(self) -> Result<()> {
         speak_json(self.json);
         let mut gallery = library::Gallery::open(&self.gallery)?;
-        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        // What is named twice is meant once.
+        let names: Vec<&str> = self.names.iter().map(|name| name.trim()).collect::<BTreeSet<_>>().into_iter().collect();
+        let faces: Vec<u64> = self.face.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         let removed = match names[..] {
-            [] => gallery.remove_faces(&self.face).map(|()| self.face.len() as u64)?,
+            [] => gallery.remove_faces(&faces).map(|()| faces.len() as u64)?,
             _ => gallery.remove(&names)?,
         };
         let whom = if names.is_empty() { String::new() } else { format!(" with {}", listed(&names)) };

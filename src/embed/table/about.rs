@@ -1,6 +1,7 @@
 //! What made the rows of a table.
 
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub struct About {
     pub dimensions: u32,
     /// How images were prepared.
     pub preprocess: Preprocess,
-    /// SHA-256 over the paths.
+    /// SHA-256 over the paths, and the sizes and times of the files.
     pub inputs: String,
     /// Rows of the whole table.
     pub rows: usize,
@@ -38,7 +39,13 @@ impl About {
     pub fn new(weights: &Weights, inputs: &[Input]) -> Self {
         let metadata = &weights.metadata;
         let mut digest = Digest::default();
-        inputs.iter().for_each(|input| digest.text(&input.path.to_string_lossy()));
+        for input in inputs {
+            digest.text(&input.path.to_string_lossy());
+            let found = std::fs::metadata(&input.path).ok();
+            let changed = found.as_ref().and_then(|found| found.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+            digest.bytes(&found.map_or(0, |found| found.len()).to_le_bytes());
+            digest.bytes(&changed.unwrap_or_default().as_nanos().to_le_bytes());
+        }
         Self {
             network: metadata.network.clone(),
             model_id: weights.model_id(),
@@ -56,19 +63,23 @@ impl About {
     /// # Errors
     /// It is there and cannot be read.
     pub fn of(table: &Path) -> Result<Option<Self>> {
-        let path = beside(table, ".json");
-        let text = match std::fs::read(&path) {
+        Self::load(&beside(table, ".json"))
+    }
+
+    /// Reads it from a file, if that is there.
+    pub(super) fn load(path: &Path) -> Result<Option<Self>> {
+        let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("read", &path)(e)),
+            Err(e) => return Err(Error::io("read", path)(e)),
         };
         let broken = |e| Error::Data(format!("{} is damaged ({e}); remove it", path.display()));
         serde_json::from_slice(&text).map(Some).map_err(broken)
     }
 
-    pub(super) fn save(&self, table: &Path) -> Result<()> {
+    pub(super) fn save(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(self).expect("it is plain data");
-        write_whole(&beside(table, ".json"), &text)
+        write_whole(path, &text)
     }
 
     /// Whether rows of `other` belong into the same table.

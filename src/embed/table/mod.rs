@@ -2,7 +2,7 @@
 //!
 //! While a table grows it is `NAME.part`; at the end it is renamed, so that a whole table is what its name says. Beside it
 //! lie `NAME.json`, which says what made the rows (see [`About`]), and for the two formats that hold numbers alone
-//! `NAME.rows.csv` with the file of each row and the reason where there is no embedding.
+//! `NAME.rows.csv` with the file of each row and the reason where there is no embedding; these end in `.part` until then, too.
 
 mod about;
 mod format;

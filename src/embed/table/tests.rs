@@ -69,13 +69,32 @@ fn every_format_gives_back_names_numbers_to_the_bit_and_reasons() {
 }
 
 #[test]
+fn two_programs_never_write_one_table_and_an_old_one_stays_until_the_new_one_is_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, names) = (dir.path().join("t.npy"), names(5));
+    let all = rows(&names);
+    let mut first = TableWriter::open(&path, Format::Npy, about(5), false).unwrap();
+    first.add(&all).unwrap();
+    let text = TableWriter::open(&path, Format::Npy, about(5), true).unwrap_err().to_string();
+    assert!(text.contains("another program is writing"), "{text}");
+    first.finish(2).unwrap();
+    let old = EmbeddingTable::read(&path).unwrap();
+    let mut second = TableWriter::open(&path, Format::Npy, about(4), true).unwrap();
+    second.add(&all[..1]).unwrap();
+    assert_eq!(EmbeddingTable::read(&path).unwrap(), old);
+    assert!(second.finish(0).unwrap_err().to_string().contains("1 of 4 rows"));
+    assert_eq!(EmbeddingTable::read(&path).unwrap(), old);
+}
+
+#[test]
 fn a_table_that_was_cut_off_anywhere_goes_on_to_the_bytes_of_a_whole_one() {
     for (format, name) in FORMATS {
         let dir = tempfile::tempdir().unwrap();
         let (path, names) = (dir.path().join(name), names(6));
-        let (all, part, list) = (rows(&names), beside(&path, ".part"), beside(&path, ".rows.csv"));
+        let (all, part, list) = (rows(&names), beside(&path, ".part"), beside(&path, ".rows.csv.part"));
         let mut writer = TableWriter::open(&path, format, about(6), false).unwrap();
         writer.add(&all).unwrap();
+        drop(writer);
         let (whole, whole_list) = (fs::read(&part).unwrap(), fs::read(&list).ok());
         let cuts = whole_list.as_ref().map_or(1, |list| list.len());
         for cut in 0..whole.len() {

@@ -1,7 +1,7 @@
 //! A table that grows row by row and survives being cut off.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,10 @@ use super::{About, Format, beside, npy, tensors, text};
 use crate::embed::Row;
 use crate::weights::sync_folder;
 use crate::{Error, Result};
+
+/// What stands behind the name of a table that is not complete, for what lies beside it.
+const ABOUT: &str = ".json.part";
+const LIST: &str = ".rows.csv.part";
 
 /// A table under way.
 #[derive(Debug)]
@@ -30,11 +34,22 @@ struct Growing {
 }
 
 impl Growing {
-    /// Opens a file whose first `keep` bytes stay.
-    fn open(path: PathBuf, keep: u64) -> Result<Self> {
+    /// Opens a file that no other program writes as long as it is open.
+    fn open(path: PathBuf) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io("write", &path))?;
-        file.set_len(keep).map_err(Error::io("write", &path))?;
-        Ok(Self { path, file })
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::Data(format!("another program is writing {}; wait for its end", path.display())))
+            }
+            // A file system without locks, such as some network drives.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { path, file }),
+        }
+    }
+
+    /// Keeps the first `length` bytes alone.
+    fn keep(self, length: usize) -> Result<Self> {
+        self.file.set_len(length as u64).map_err(Error::io("write", &self.path))?;
+        Ok(self)
     }
 
     fn add(&mut self, bytes: &[u8]) -> Result<()> {
@@ -61,9 +76,11 @@ impl TableWriter {
                 path.display()
             )));
         }
-        let before = if part.exists() { About::of(path)? } else { None };
+        let begun = part.exists();
+        let table = Growing::open(part.clone())?;
+        let before = if begun { About::load(&beside(path, ABOUT))? } else { None };
         let mut writer = match before {
-            Some(before) if before.fits(&about) => Self::go_on(path, format, before)?,
+            Some(before) if before.fits(&about) => Self::go_on(path, format, before, table)?,
             Some(_) if !overwrite => {
                 return Err(Error::Data(format!(
                     "{} was begun with other images or other weights; remove it, give another `out`, or `overwrite` to \
@@ -71,33 +88,33 @@ impl TableWriter {
                     part.display()
                 )));
             }
-            _ => Self::begin(path, format, about)?,
+            _ => Self::begin(path, format, about, table)?,
         };
         writer.about.complete = false;
-        writer.about.save(path)?;
+        writer.about.save(&beside(path, ABOUT))?;
         Ok(writer)
     }
 
-    fn begin(path: &Path, format: Format, about: About) -> Result<Self> {
-        let mut table = Growing::open(beside(path, ".part"), 0)?;
+    fn begin(path: &Path, format: Format, about: About, table: Growing) -> Result<Self> {
+        let mut table = table.keep(0)?;
         table.add(&header(format, &about))?;
         let mut list = None;
         if format.is_binary() {
-            let mut growing = Growing::open(beside(path, ".rows.csv"), 0)?;
+            let mut growing = Growing::open(beside(path, LIST))?.keep(0)?;
             growing.add(text::LIST_HEADER)?;
             list = Some(growing);
         }
+        let about = About { failed: 0, ..about };
         Ok(Self { path: path.to_path_buf(), format, about, rows: 0, table, list })
     }
 
     /// Keeps the whole rows of what was begun.
-    fn go_on(path: &Path, format: Format, about: About) -> Result<Self> {
-        let (part, rows_csv) = (beside(path, ".part"), beside(path, ".rows.csv"));
+    fn go_on(path: &Path, format: Format, about: About, table: Growing) -> Result<Self> {
         let read = |path: &Path| fs::read(path).map_err(Error::io("read", path));
         let head = header(format, &about);
-        let begun = read(&part)?;
+        let begun = read(&table.path)?;
         if !begun.starts_with(&head) {
-            return Self::begin(path, format, Self::without_rows(about));
+            return Self::begin(path, format, about, table);
         }
         let dim = about.dimensions as usize;
         let (rows, keep, list) = match format {
@@ -111,25 +128,19 @@ impl TableWriter {
             }
             Format::Npy | Format::Safetensors => {
                 let size = dim * size_of::<f32>();
-                let list = if rows_csv.exists() { read(&rows_csv)? } else { Vec::new() };
-                let rows = ((begun.len() - head.len()) / size).min(text::whole_records(&list).1.saturating_sub(1));
-                // As many rows in both.
-                let mut end = 0;
-                for line in records(&list).take(rows + 1) {
-                    end = line;
-                }
+                let list = beside(path, LIST);
+                let lines = if list.exists() { read(&list)? } else { Vec::new() };
+                let rows = ((begun.len() - head.len()) / size).min(text::whole_records(&lines).1.saturating_sub(1));
                 if rows == 0 {
-                    return Self::begin(path, format, Self::without_rows(about));
+                    return Self::begin(path, format, about, table);
                 }
-                (rows, head.len() + rows * size, Some(Growing::open(rows_csv, end as u64)?))
+                // As many rows in both.
+                let end = records(&lines).nth(rows).unwrap_or(lines.len());
+                (rows, head.len() + rows * size, Some(Growing::open(list)?.keep(end)?))
             }
         };
-        let table = Growing::open(part, keep as u64)?;
+        let table = table.keep(keep)?;
         Ok(Self { path: path.to_path_buf(), format, about, rows, table, list })
-    }
-
-    fn without_rows(about: About) -> About {
-        About { failed: 0, ..about }
     }
 
     /// Rows that are there.
@@ -162,16 +173,26 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Ends the table: all rows are there, and `failed` of them have no embedding.
+    /// Ends the table: all rows are there, and `failed` of them have no embedding. It and what lies beside it get their names.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Rows are missing, or it cannot be written.
     pub fn finish(mut self, failed: usize) -> Result<()> {
+        if self.rows != self.about.rows {
+            let message = format!("{} has {} of {} rows", self.path.display(), self.rows, self.about.rows);
+            return Err(Error::Data(message));
+        }
         self.list.as_ref().map_or(Ok(()), Growing::sync)?;
         self.table.sync()?;
         (self.about.failed, self.about.complete) = (failed, true);
-        fs::rename(&self.table.path, &self.path).map_err(Error::io("write", &self.path))?;
-        self.about.save(&self.path)?;
+        let about = beside(&self.path, ABOUT);
+        self.about.save(&about)?;
+        let rename = |from: &Path, to: &Path| fs::rename(from, to).map_err(Error::io("write", to));
+        rename(&self.table.path, &self.path)?;
+        if let Some(list) = &self.list {
+            rename(&list.path, &beside(&self.path, ".rows.csv"))?;
+        }
+        rename(&about, &beside(&self.path, ".json"))?;
         if let Some(folder) = self.path.parent() {
             sync_folder(folder);
         }
