@@ -1,5 +1,6 @@
 //! `facenet-gpu calibrate`: a threshold for a wanted rate of false accepts, kept in the weights file.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +12,7 @@ use super::{DeviceFlag, table, weights};
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::{FaceFolder, Layout};
 use crate::eval::all_pairs::{Certainty, all_pairs, certainty};
+use crate::eval::images::ImageName;
 use crate::eval::interval::{effective_pairs, wilson};
 use crate::eval::metric::Metric;
 use crate::eval::pairs_file::PairsFile;
@@ -80,6 +82,15 @@ impl Calibrate {
             output::speak_to(Audience::Programs);
         }
         let mut weights = weights::from_user(&self.weights, Weights::load(&self.weights))?;
+        if let Some(out) = self.out.as_deref().filter(|out| out.exists()) {
+            let same = Weights::load(out).is_ok_and(|other| other.model_id() == weights.model_id());
+            if !same {
+                return Err(Error::setting(format!(
+                    "{} exists and holds something other than these weights; give another `out`",
+                    out.display()
+                )));
+            }
+        }
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
@@ -132,11 +143,11 @@ impl Calibrate {
     fn of_list(&self, list: &Path, engine: &Engine) -> Result<Sample> {
         let mut told = Told::default();
         let pairs = PairsFile::read(list)?;
+        pairs.remarks.iter().for_each(|remark| hint!("warning: {remark}"));
         let mut embedder = Embedder::open(engine, &self.weights, &View { crop: None, flip: false }, &mut told)?;
         let distances = Distances { metric: Metric::Squared, subtract_mean: false };
         let paths = [self.weights.as_path(), list, self.data.as_path()];
         let listed = Listed::measure(&pairs, paths, &mut embedder, distances)?;
-        listed.tell(&mut told);
         let scored: Vec<(f32, bool)> = listed.pairs().map(|m| (m.distance, m.pair.same)).collect();
         let found = val_at_far(&scored, self.far)?;
         let found = found.map(|at| {
@@ -149,7 +160,13 @@ impl Calibrate {
         });
         let same = scored.iter().filter(|pair| pair.1).count() as u64;
         let different = scored.len() as u64 - same;
-        let people = listed.faces.len();
+        // A list of files does not say who they show.
+        let named = |name: &ImageName| match name {
+            ImageName::Numbered { person, .. } => Some(person.clone()),
+            ImageName::File(_) => None,
+        };
+        let names = listed.pairs().flat_map(|m| [named(&m.pair.a), named(&m.pair.b)]);
+        let people = names.collect::<Option<BTreeSet<String>>>().map_or(listed.faces.len(), |names| names.len());
         Ok(Sample { curve: curve(&scored), same, different, people, found })
     }
 
@@ -227,11 +244,7 @@ fn embed(session: &mut Session, set: &FaceSet) -> Result<(Embeddings, Vec<usize>
 fn tell(c: &Calibration, out: &Path) {
     let percent = |rate: f64| format!("{:.3} %", 100.0 * rate);
     let [low, high] = c.threshold_interval;
-    say!(
-        "pairs     {} of one person, {} of different people, all there are",
-        table::count(c.same),
-        table::count(c.different)
-    );
+    say!("pairs     {} of one person, {} of different people", table::count(c.same), table::count(c.different));
     say!("threshold {:.3} ({low:.3} to {high:.3}) for a FAR of {}", c.threshold, percent(c.wanted));
     let [low, high] = c.far_interval.map(percent);
     say!("FAR       {} ({low} to {high}): pairs of different people that it accepts", percent(c.far));

@@ -10,6 +10,7 @@ mod diff;
 mod embed;
 mod eval;
 mod exchange;
+mod files;
 mod gallery;
 mod identify;
 mod info;

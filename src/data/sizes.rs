@@ -27,3 +27,9 @@ pub(crate) fn much_larger<P: AsRef<Path>>(paths: &[P], preprocess: &Preprocess) 
     let much = times(width, preprocess.width).min(times(height, preprocess.height)) >= MUCH;
     much.then_some((width, height))
 }
+
+/// Width and height of the image of medium size, where a crop is to be taken that is larger in both: nothing is cut off.
+pub(crate) fn smaller_than_crop<P: AsRef<Path>>(paths: &[P], preprocess: &Preprocess) -> Option<(u32, u32)> {
+    let crop = preprocess.crop?;
+    medium(paths).filter(|&(width, height)| crop.width > width && crop.height > height)
+}

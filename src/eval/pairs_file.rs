@@ -1,6 +1,7 @@
 //! Lists of pairs: LFW's `pairsDevTrain.txt` and `pairsDevTest.txt` (View 1, one set) and `pairs.txt` (View 2, ten sets), and
 //! lists of two files and whether they show one person.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 pub use super::images::ImageName;
@@ -23,6 +24,8 @@ pub struct NamedPair {
 pub struct PairsFile {
     /// One set in View 1, ten in View 2; no person is in two of them.
     pub sets: Vec<Vec<NamedPair>>,
+    /// What a user should know of the list, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 impl PairsFile {
@@ -50,19 +53,24 @@ impl PairsFile {
         let first = lines().next().map_or("", |(line, _)| line);
         let numbers: Option<Vec<usize>> = first.split_whitespace().map(|word| word.parse().ok()).collect();
         match numbers.as_deref() {
-            Some(&[_]) => Self::lfw(lines().skip(1).collect(), 1, &fail),
+            Some(&[each]) => Self::lfw(lines().skip(1).collect(), 1, each, &fail),
             Some(&[sets, each]) => {
                 if sets == 0 || each == 0 || sets.saturating_mul(each) > text.len() {
                     return Err(fail(1, format!("{sets} sets of {each} pairs of each kind cannot be in this file")));
                 }
-                Self::lfw(lines().skip(1).collect(), sets, &fail)
+                Self::lfw(lines().skip(1).collect(), sets, each, &fail)
             }
             _ => Self::files(lines().collect(), &fail),
         }
     }
 
-    /// LFW's form, behind its first line.
-    fn lfw(lines: Vec<(&str, usize)>, sets: usize, fail: &impl Fn(usize, String) -> Error) -> Result<Self> {
+    /// LFW's form, behind its first line, which promises so many sets with so many pairs of each kind.
+    fn lfw(
+        lines: Vec<(&str, usize)>,
+        sets: usize,
+        each: usize,
+        fail: &impl Fn(usize, String) -> Error,
+    ) -> Result<Self> {
         let mut pairs = Vec::with_capacity(lines.len());
         let end = lines.last().map_or(1, |(_, number)| *number);
         for (line, number) in lines {
@@ -84,11 +92,24 @@ impl PairsFile {
         if pairs.is_empty() || pairs.len() < sets {
             return Err(fail(end, format!("the list ends after {} pairs", pairs.len())));
         }
-        if !pairs.len().is_multiple_of(sets) {
-            let message = format!("{} pairs are not {sets} sets of equal size", pairs.len());
-            return Err(fail(end, message));
+        let (found, promised) = (pairs.len(), 2 * sets * each);
+        if sets > 1 && found != promised {
+            // Where a set begins would be a guess.
+            return Err(fail(
+                1,
+                format!("{sets} sets of {each} pairs of each kind are {promised} pairs, and {found} are there"),
+            ));
         }
-        Ok(Self { sets: pairs.chunks(pairs.len() / sets).map(<[NamedPair]>::to_vec).collect() })
+        let mut remarks = repeated(&pairs);
+        let same = pairs.iter().filter(|pair| pair.same).count();
+        if (same, found - same) != (sets * each, sets * each) {
+            let different = found - same;
+            remarks.push(format!(
+                "the first line promises {} pairs of each kind; there are {same} of one person and {different} of different people",
+                sets * each
+            ));
+        }
+        Ok(Self { sets: pairs.chunks(found / sets).map(<[NamedPair]>::to_vec).collect(), remarks })
     }
 
     /// Two files a line.
@@ -121,7 +142,11 @@ impl PairsFile {
                 if names {
                     continue;
                 }
-                let what = if at == 0 { "the number of pairs" } else { "a pair" };
+                let what = match words.len() {
+                    3 | 4 => "two images and 1 or 0",
+                    _ if at == 0 => "the number of pairs, or two images and 1 or 0",
+                    _ => "a pair",
+                };
                 return Err(fail(*number, format!("expected {what}, found \"{}\"", shortened(line))));
             };
             let pair = NamedPair { a: ImageName::File(a.clone()), b: ImageName::File(b.clone()), same };
@@ -131,10 +156,24 @@ impl PairsFile {
                 None => sets.push((set.to_string(), vec![pair])),
             }
         }
+        let sets: Vec<Vec<NamedPair>> = sets.into_iter().map(|(_, pairs)| pairs).collect();
         match sets.is_empty() {
-            true => Err(fail(1, format!("expected the number of pairs, found \"{}\"", shortened(first)))),
-            false => Ok(Self { sets: sets.into_iter().map(|(_, pairs)| pairs).collect() }),
+            true => Err(fail(1, "there is no pair".to_string())),
+            false => Ok(Self { remarks: repeated(&sets.concat()), sets }),
         }
+    }
+}
+
+/// What to say of pairs that are there more than once, in either order.
+fn repeated(pairs: &[NamedPair]) -> Vec<String> {
+    let both = |pair: &'_ NamedPair| {
+        if pair.a <= pair.b { [pair.a.clone(), pair.b.clone()] } else { [pair.b.clone(), pair.a.clone()] }
+    };
+    let mut seen = HashSet::new();
+    let again = pairs.iter().filter(|pair| !seen.insert(both(pair))).count();
+    match again {
+        0 => Vec::new(),
+        again => vec![format!("{again} of {} pairs are there more than once, and count as often", pairs.len())],
     }
 }
 

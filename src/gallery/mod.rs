@@ -92,10 +92,10 @@ impl fmt::Display for EmbeddingModel {
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum VectorKind {
-    /// A byte for each dimension, 128 a face as in the paper: see [`ByteVectors`](crate::search::ByteVectors).
+    /// A byte for each dimension, 128 a face as in the paper
     #[default]
     Bytes,
-    /// Floats of 32 bits, four times as much.
+    /// Floats of 32 bits, four times as much
     Floats,
 }
 

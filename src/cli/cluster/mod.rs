@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 
 use self::report::Found;
 use self::source::{Opened, Source};
+use super::files::check_apart;
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
 use super::threshold::{self, ThresholdFlag};
@@ -98,6 +99,9 @@ impl Cluster {
         if let Some(out) = &self.out {
             folders::check_new(out)?;
         }
+        let inputs: Vec<&Path> =
+            std::iter::once(&self.weights).chain(&self.data).chain(&self.list).map(|p| p.as_path()).collect();
+        check_apart(&[self.html.as_deref(), self.csv.as_deref()], &inputs)?;
         for file in [&self.html, &self.csv].into_iter().flatten() {
             check_writable(file.parent().unwrap_or(Path::new("")))?;
         }
@@ -111,6 +115,12 @@ impl Cluster {
                 source: threshold::Source::Flag,
             },
         };
+        if (self.out.is_some() || self.html.is_some()) && !source.files.iter().any(|file| file.exists()) {
+            return Err(Error::Data(format!(
+                "the images of {} are not there, or the table names none; leave out `out` and `html`",
+                self.weights.display()
+            )));
+        }
         say!("threshold {:.3}, {}", threshold.value, threshold.origin());
         let begin = Instant::now();
         let agglomerative = self.is_agglomerative(source.embeddings.len())?;

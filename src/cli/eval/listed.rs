@@ -12,7 +12,7 @@ use super::trained_on;
 use crate::cli::table::count;
 use crate::data::decode::decode_face;
 use crate::data::preprocess::Face;
-use crate::data::sizes::much_larger;
+use crate::data::sizes::{much_larger, smaller_than_crop};
 use crate::eval::folds::{self, Fold};
 use crate::eval::images::{ImageName, Images};
 use crate::eval::metric::Metric;
@@ -192,6 +192,9 @@ impl<'a> Listed<'a> {
 
 /// A hint where faces may fill only a part of the images.
 pub(in crate::cli) fn tell_large(embedder: &Embedder, paths: &[PathBuf]) {
+    if let Some((width, height)) = smaller_than_crop(paths, &embedder.preprocess) {
+        hint!("warning: the images have about {width}x{height} pixels, so that the crop takes nothing off");
+    }
     if let Some((width, height)) = much_larger(paths, &embedder.preprocess) {
         hint!(
             "hint: the images have about {width}x{height} pixels and the network sees {}x{}: where the weights were trained on \

@@ -10,6 +10,7 @@ use super::listed::{Distances, Listed};
 use super::told::Told;
 use super::{figures, report};
 use crate::cli::DeviceFlag;
+use crate::cli::files::check_apart;
 use crate::cli::output::{self, Audience};
 use crate::digest::{hex, sha256_of};
 use crate::eval::metric::Metric;
@@ -74,7 +75,9 @@ impl Pairs {
         if self.subtract_mean && self.metric == Metric::Squared {
             return Err(Error::setting("`subtract_mean` changes no squared distance; add `metric` angle"));
         }
+        check_apart(&[self.distances.as_deref()], &[&self.weights, &self.pairs])?;
         let list = PairsFile::read(&self.pairs)?;
+        list.remarks.iter().for_each(|remark| hint!("warning: {remark}"));
         if self.subtract_mean && list.sets.len() < 2 {
             return Err(Error::setting("`subtract_mean` takes the mean of other sets, and the list has one set"));
         }

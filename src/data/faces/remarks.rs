@@ -22,8 +22,7 @@ impl FaceSet {
 
     /// Width and height of the image of medium size, where a crop is to be taken that is larger in both: nothing is cut off.
     pub fn smaller_than_crop(&self) -> Option<(u32, u32)> {
-        let crop = self.preprocess.crop?;
-        sizes::medium(&self.paths).filter(|&(width, height)| crop.width > width && crop.height > height)
+        sizes::smaller_than_crop(&self.paths, &self.preprocess)
     }
 
     /// Sentences about images that spoil training: equal ones under two people, and images that do not differ at all.
@@ -63,7 +62,7 @@ impl FaceSet {
             let examples: Vec<String> =
                 across.iter().take(EXAMPLES).map(|&(a, b)| format!("{} = {}", name(a), name(b))).collect();
             remarks.push(format!(
-                "{} {} also under another person ({}); training would push equal images apart: remove one of each",
+                "{} {} also under another person ({}); equal images cannot be told apart: remove one of each",
                 counted(across.len(), "image"),
                 if across.len() == 1 { "is" } else { "are" },
                 examples.join(", ")

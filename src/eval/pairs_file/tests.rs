@@ -40,19 +40,30 @@ fn lists_are_taken_as_people_have_them() {
 }
 
 #[test]
+fn other_counts_than_promised_and_repeated_pairs_are_told() {
+    let remarks = |text: &str| read(text).unwrap().remarks;
+    assert_eq!(remarks("1\nAda\t1\t2\nAda\t1\tBo\t2\n"), [""; 0]);
+    let told = remarks("5\nAda\t1\tBo\t2\nAda\t1\t2\nAda\t2\t1\n");
+    assert!(told[0].starts_with("1 of 3 pairs are there more than once"), "{told:?}");
+    assert!(told[1].contains("promises 5 pairs of each kind; there are 2 of one person and 1"), "{told:?}");
+    assert_eq!(remarks("1,2,1\n2,1,1\n1,3,0\n").len(), 1);
+}
+
+#[test]
 fn what_is_no_list_of_pairs_is_refused_with_the_line() {
     for (text, part) in [
-        ("", "line 1: expected the number of pairs, found \"\""),
+        ("", "line 1: there is no pair"),
         ("hello\n", "line 1: expected the number of pairs, found \"hello\""),
         ("1\nAda\t1\n", "line 2: expected a pair, found \"Ada\t1\""),
         ("1\nAda\tx\t2\n", "line 2: expected a pair"),
         ("1\n", "the list ends after 0 pairs"),
-        ("2\t1\nAda\t1\t2\nAda\t1\tBo\t1\nAda\t1\t3\n", "3 pairs are not 2 sets of equal size"),
+        ("2\t1\nAda\t1\t2\nAda\t1\tBo\t1\nAda\t1\t3\n", "2 sets of 1 pairs of each kind are 4 pairs, and 3 are there"),
         ("9999\t9999\nAda\t1\t2\n", "line 1: 9999 sets of 9999 pairs"),
         ("1\nAda\t1\t1\n", "line 2: Ada 1 is paired with itself"),
         ("1\n../x\t1\t2\n", "line 2: ../x 1 leaves the folder"),
         ("/etc/a.jpg,b.jpg,1\n", "line 1: /etc/a.jpg leaves the folder"),
-        ("a.jpg,b.jpg,1\na.jpg,c.jpg,perhaps\n", "line 2: expected a pair"),
+        ("a.jpg,b.jpg,1\na.jpg,c.jpg,perhaps\n", "line 2: expected two images and 1 or 0"),
+        ("a b 2\n", "line 1: expected two images and 1 or 0"),
     ] {
         let error = read(text).unwrap_err().to_string();
         assert!(error.contains(part), "{text:?}: {error}");

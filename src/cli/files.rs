@@ -1,0 +1,59 @@
+//! Files that a verb writes: none of them is one that it reads, or another that it writes.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// Refuses outputs that are the same file as an input or as another output.
+///
+/// # Errors
+/// Two of them are one file; the message names it.
+pub(super) fn check_apart(outputs: &[Option<&Path>], inputs: &[&Path]) -> Result<()> {
+    let outputs: Vec<PathBuf> = outputs.iter().copied().flatten().map(real).collect();
+    let inputs: Vec<PathBuf> = inputs.iter().map(|path| real(path)).collect();
+    for (at, output) in outputs.iter().enumerate() {
+        if inputs.contains(output) {
+            return Err(Error::setting(format!(
+                "{} is to be read and to be written; give the output another name",
+                output.display()
+            )));
+        }
+        if outputs[..at].contains(output) {
+            return Err(Error::setting(format!(
+                "two outputs are to be written to {}; give each a name",
+                output.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The path with all links resolved, also of a file that is not there yet.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        folder.join(path.file_name().unwrap_or_default())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_no_input_and_no_other_output_by_whatever_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir(at("sub")).unwrap();
+        std::fs::write(at("in.csv"), "").unwrap();
+        let check = |outputs: &[&str]| {
+            let outputs: Vec<PathBuf> = outputs.iter().map(|name| at(name)).collect();
+            let outputs: Vec<Option<&Path>> = outputs.iter().map(|path| Some(path.as_path())).collect();
+            check_apart(&outputs, &[&at("in.csv")])
+        };
+        assert!(check(&["a.html", "b.csv"]).is_ok());
+        assert!(check(&["sub/../in.csv"]).unwrap_err().to_string().contains("to be read and to be written"));
+        assert!(check(&["new.txt", "sub/../new.txt"]).unwrap_err().to_string().contains("two outputs"));
+    }
+}
