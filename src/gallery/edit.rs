@@ -138,7 +138,7 @@ impl Gallery {
                 let Some(person) = person else {
                     let message = "has no face number";
                     return Err(Error::Data(format!(
-                        "{} {message} {face}; `facenet-gpu gallery list --faces` shows the numbers",
+                        "{} {message} {face}; `facenet-gpu gallery list` shows the numbers with `faces`",
                         path.display()
                     ))
                     .into());

@@ -53,7 +53,7 @@ fn other_counts_than_promised_and_repeated_pairs_are_told() {
 fn what_is_no_list_of_pairs_is_refused_with_the_line() {
     for (text, part) in [
         ("", "line 1: there is no pair"),
-        ("hello\n", "line 1: expected the number of pairs, found \"hello\""),
+        ("hello\n", "line 1: expected the number of pairs, or two images and 1 or 0, found \"hello\""),
         ("1\nAda\t1\n", "line 2: expected a pair, found \"Ada\t1\""),
         ("1\nAda\tx\t2\n", "line 2: expected a pair"),
         ("1\n", "the list ends after 0 pairs"),
