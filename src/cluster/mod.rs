@@ -11,7 +11,7 @@
 //! # fn main() -> facenet_gpu::Result<()> {
 //! let embeddings = Embeddings::new(2, vec![1.0, 0.0, 0.0, 1.0, 0.8, 0.6])?;
 //! let clusters = agglomerative(&embeddings, Linkage::Average, 0.5, 1 << 30)?;
-//! assert_eq!(clusters.labels, [1, 0, 0]);
+//! assert_eq!(clusters.labels, [0, 1, 0]);
 //! # Ok(())
 //! # }
 //! ```

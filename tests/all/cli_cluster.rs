@@ -139,7 +139,7 @@ fn a_table_gives_the_clusters_of_its_images_and_both_methods_agree() {
     refused(run(dir.path(), "cluster t.npy"), 2, &["a table has no threshold; give --threshold"]);
     // Folders need the images, wherever the table is.
     fs::rename(dir.path().join("faces"), dir.path().join("moved")).unwrap();
-    refused(run(dir.path(), "cluster t.npy --threshold 1 --out o"), 1, &["24 of 24 files are not there"]);
+    refused(run(dir.path(), "cluster t.npy --threshold 1 --out o"), 1, &["none of the 24 images is there, such as "]);
     assert!(!dir.path().join("o").exists());
 }
 

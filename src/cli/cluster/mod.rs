@@ -21,6 +21,7 @@ use super::threshold::{self, ThresholdFlag};
 use super::{DeviceFlag, train};
 use crate::cluster::{Clusters, Linkage, agglomerative, graph, matrix_bytes, neighbours};
 use crate::cpu::available_memory;
+use crate::text::shown;
 use crate::weights::check_writable;
 use crate::{Engine, Error, Result};
 
@@ -117,8 +118,9 @@ impl Cluster {
         };
         if (self.out.is_some() || self.html.is_some()) && !source.files.iter().any(|file| file.exists()) {
             return Err(Error::Data(format!(
-                "the images of {} are not there, or the table names none; leave out `out` and `html`",
-                self.weights.display()
+                "none of the {} images is there, such as {}; bring them back, or leave out `out` and `html`",
+                source.files.len(),
+                source.files.first().map_or(String::new(), |file| shown(&file.to_string_lossy()))
             )));
         }
         say!("threshold {:.3}, {}", threshold.value, threshold.origin());

@@ -63,7 +63,7 @@ fn what_is_no_list_of_pairs_is_refused_with_the_line() {
         ("1\n../x\t1\t2\n", "line 2: ../x 1 leaves the folder"),
         ("/etc/a.jpg,b.jpg,1\n", "line 1: /etc/a.jpg leaves the folder"),
         ("a.jpg,b.jpg,1\na.jpg,c.jpg,perhaps\n", "line 2: expected two images and 1 or 0"),
-        ("a b 2\n", "line 1: expected two images and 1 or 0"),
+        ("a.jpg b.jpg 2\n", "line 1: expected two images and 1 or 0"),
     ] {
         let error = read(text).unwrap_err().to_string();
         assert!(error.contains(part), "{text:?}: {error}");
