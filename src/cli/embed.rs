@@ -69,14 +69,7 @@ impl Embed {
             return Err(Error::Setting("only csv and jsonl go to the standard output; give `out` for a file".into()));
         }
         let weights = weights::from_user(&self.weights, Weights::load(&self.weights))?;
-        let mut paths = self.inputs.clone();
-        for list in &self.list {
-            paths.extend(read_list(list)?);
-        }
-        let inputs = collect(&paths)?;
-        if inputs.is_empty() {
-            return Err(Error::Data("there are no images in what was given".to_string()));
-        }
+        let inputs = inputs_of(&self.inputs, &self.list)?;
         let mut writer = match &self.out {
             Some(out) => Some(TableWriter::open(out, format, About::new(&weights, &inputs), self.overwrite)?),
             None => None,
@@ -154,6 +147,22 @@ impl Embed {
         }
         Ok(if failed == inputs.len() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// The files that paths and lists name.
+///
+/// # Errors
+/// A folder or a list cannot be read, or there is no image in them.
+pub(super) fn inputs_of(paths: &[PathBuf], lists: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut paths = paths.to_vec();
+    for list in lists {
+        paths.extend(read_list(list)?);
+    }
+    let inputs = collect(&paths)?;
+    if inputs.is_empty() {
+        return Err(Error::Data("there are no images in what was given".to_string()));
+    }
+    Ok(inputs)
 }
 
 /// A progress bar where people watch standard error, which is free also where the rows go to the standard output.

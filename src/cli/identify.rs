@@ -6,16 +6,16 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::embed::progress;
+use super::embed::{inputs_of, progress};
 use super::gallery::model_of;
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
 use super::threshold::ThresholdFlag;
 use super::{DeviceFlag, INTERRUPTED, table};
-use crate::embed::{Row, collect, embed_files, read_list};
+use crate::embed::{Row, embed_files};
 use crate::gallery::{Candidate, Faces, Gallery, Identifier, Identity, Search};
 use crate::text::shown;
-use crate::{Embeddings, Error, Result, Session};
+use crate::{Embeddings, Result, Session};
 
 /// Say who of a gallery is on images, or that it is nobody of them
 #[derive(Debug, Args)]
@@ -76,14 +76,7 @@ impl Identify {
         let threshold = self.threshold.of(&weights.metadata)?;
         let gallery = Gallery::open_read_only(&self.gallery)?;
         gallery.check_model(&model)?;
-        let mut paths = self.inputs.clone();
-        for list in &self.list {
-            paths.extend(read_list(list)?);
-        }
-        let inputs = collect(&paths)?;
-        if inputs.is_empty() {
-            return Err(Error::Data("there are no images in what was given".to_string()));
-        }
+        let inputs = inputs_of(&self.inputs, &self.list)?;
         let faces = gallery.load()?;
         // Others may change the file now.
         drop(gallery);

@@ -57,7 +57,7 @@ pub(super) fn row(row: &impl serde::Serialize, event: &str) -> serde_json::Value
     value
 }
 
-/// Writes rows to the standard output, whoever it is for.
+/// Writes rows to the standard output, for people and programs alike.
 pub(super) fn bytes(bytes: &[u8]) {
     keep(io::stdout().write_all(bytes));
 }

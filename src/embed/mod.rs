@@ -25,7 +25,7 @@ const BLOCK: usize = 64;
 /// Blocks that may be decoded ahead.
 const AHEAD: usize = 2;
 
-/// The embedding of an image, or why there is none.
+/// The embedding of an image, or the reason why it has no embedding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row<'a> {
     /// Place among all inputs.
@@ -140,7 +140,7 @@ mod tests {
         Session::new(&Engine::Cpu, model, &weights, "start").unwrap()
     }
 
-    /// `count` images, of which every tenth is none.
+    /// `count` images, of which every tenth is not an image.
     fn images(dir: &Path, count: u8) -> Vec<Input> {
         let file = |i: u8| {
             let path = dir.join(format!("{i:03}.jpg"));

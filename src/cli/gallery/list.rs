@@ -47,7 +47,7 @@ impl List {
         let mut people = gallery.people()?;
         let everybody = people.len();
         if !self.names.is_empty() {
-            // Whoever is not there is told.
+            // A name that the gallery does not have is an error.
             self.names.iter().try_for_each(|name| gallery.faces(name).map(drop))?;
             people.retain(|person| self.names.iter().any(|name| name.trim() == person.name));
         }

@@ -2,7 +2,7 @@
 
 use console::Term;
 
-/// Columns side by side, as many of them as fit into the width of `terminal`; all where it is none, such as a file.
+/// Columns side by side, as many as fit into the width of `terminal`; all of them if the output is not a terminal.
 pub(super) fn fitted(columns: &[String], terminal: &Term) -> String {
     within(columns, terminal.size_checked().map(|(_, width)| usize::from(width)))
 }

@@ -18,7 +18,7 @@ pub struct EmbeddingTable {
     pub about: Option<About>,
 }
 
-/// A row: its file, and its embedding or the reason why there is none.
+/// Each row: the file, and the embedding or the reason why there is no embedding.
 type Rows = Vec<(String, Result<Vec<f32>, String>)>;
 
 impl EmbeddingTable {
