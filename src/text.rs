@@ -41,6 +41,12 @@ pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     }
 }
 
+/// The first digits of a digest such as `sha256:12ab...`, enough to tell some apart.
+pub(crate) fn beginning(digest: &str) -> &str {
+    let digits = digest.rsplit(':').next().unwrap_or(digest);
+    digits.get(..12).unwrap_or(digits)
+}
+
 /// A count with thousands separated: `1,234,567`.
 pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();

@@ -55,6 +55,8 @@ pub enum Style {
     Pale(Vec<(f64, f64)>),
     /// A dashed line through points.
     Dashed(Vec<(f64, f64)>),
+    /// A line through points, each of them marked.
+    Marked(Vec<(f64, f64)>),
     /// The area between a lower and an upper line.
     Band(Vec<(f64, f64, f64)>),
 }
@@ -63,7 +65,7 @@ impl Style {
     /// Every point that it reaches.
     fn points(&self) -> Vec<(f64, f64)> {
         let points = match self {
-            Self::Line(points) | Self::Pale(points) | Self::Dashed(points) => points.clone(),
+            Self::Line(points) | Self::Pale(points) | Self::Dashed(points) | Self::Marked(points) => points.clone(),
             Self::Band(points) => points.iter().flat_map(|&(x, low, high)| [(x, low), (x, high)]).collect(),
         };
         points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
@@ -147,6 +149,11 @@ impl Chart {
                 Style::Dashed(points) => {
                     chart.draw_series(DashedLineSeries::new(finite(points), 14, 10, colour.stroke_width(3)))?
                 }
+                Style::Marked(points) => {
+                    let dot = |&at: &(f64, f64)| Circle::new(at, 8, colour.filled());
+                    chart.draw_series(finite(points).iter().map(dot))?;
+                    chart.draw_series(line(finite(points), colour.stroke_width(4)))?
+                }
                 Style::Band(points) => {
                     let finite = points.iter().filter(|(x, low, high)| (x + low + high).is_finite());
                     let (upper, lower): (Vec<_>, Vec<_>) = finite.map(|&(x, low, high)| ((x, high), (x, low))).unzip();
@@ -210,9 +217,10 @@ fn plain(value: f64, digits: usize) -> String {
     if text == "-0" { "0".to_string() } else { text.to_string() }
 }
 
-/// A power of ten.
+/// Ten to a power, with as many digits as tell it.
 fn power(exponent: f64) -> String {
-    if (exponent - exponent.round()).abs() < 1e-6 { format!("1e{exponent:.0}") } else { String::new() }
+    let value = 10f64.powf(exponent);
+    if (exponent - exponent.round()).abs() < 1e-6 { format!("{value:.0e}") } else { format!("{value:.1e}") }
 }
 
 #[cfg(test)]
@@ -248,6 +256,7 @@ mod tests {
             Style::Line(vec![(3.0, 0.0)]),
             Style::Pale(vec![(0.0, nan), (1.0, f64::INFINITY)]),
             Style::Dashed(vec![(1.0, 1.0), (1.0, 1.0)]),
+            Style::Marked(vec![(1.0, nan), (1.0, 1.0)]),
             Style::Band(vec![(0.0, 0.0, nan), (1.0, 0.0, 1.0)]),
         ] {
             chart(style).picture().unwrap();
@@ -258,6 +267,6 @@ mod tests {
     fn numbers_of_axes_are_short() {
         let texts = [0.0, -0.0001, 0.05, 1.0, 2500.0].map(|v| plain(v, 2));
         assert_eq!(texts, ["0", "-1e-4", "0.05", "1", "2500"]);
-        assert_eq!([power(-3.0), power(0.5)], ["1e-3", ""]);
+        assert_eq!([power(-3.0), power(0.0), power(-2.5)], ["1e-3", "1e0", "3.2e-3"]);
     }
 }

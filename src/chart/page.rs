@@ -14,6 +14,9 @@ th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px soli
 td.n, th.n { text-align: right; } .wide { overflow-x: auto; } code { overflow-wrap: anywhere; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.5rem; }
 figure { margin: 0; } figure img { max-width: 100%; max-height: 44rem; background: #fff; } figcaption { opacity: .75; font-size: .9rem; }
+.faces { display: flex; flex-wrap: wrap; gap: 4px; } .people { font-weight: normal; opacity: .75; }
+.faces img, .gone { width: 96px; height: 96px; display: block; }
+.gone { border: 1px dashed #8888; box-sizing: border-box; font-size: .7rem; overflow: hidden; padding: 4px; }
 ";
 
 /// A page with a title.

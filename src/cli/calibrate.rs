@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::eval::{Distances, Embedder, Listed, Told, View, trained_on};
-use super::output::{self, Audience};
+use super::eval::{Distances, Embedder, Listed, Told, trained_on};
+use super::output::{self, Form};
+use super::view::{View, hint_sizes};
 use super::{DeviceFlag, table, weights};
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::{FaceFolder, Layout};
 use crate::eval::all_pairs::{Certainty, all_pairs, certainty};
-use crate::eval::images::ImageName;
 use crate::eval::interval::{effective_pairs, wilson};
 use crate::eval::metric::Metric;
 use crate::eval::pairs_file::PairsFile;
@@ -51,9 +51,11 @@ pub(super) struct Calibrate {
     #[arg(long, value_name = "FILE.safetensors")]
     out: Option<PathBuf>,
 
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    view: View,
+
+    #[command(flatten)]
+    form: Form,
 
     #[command(flatten)]
     device: DeviceFlag,
@@ -78,9 +80,7 @@ struct Sample {
 
 impl Calibrate {
     pub(super) fn run(self) -> Result<()> {
-        if self.json {
-            output::speak_to(Audience::Programs);
-        }
+        self.form.choose();
         let mut weights = weights::from_user(&self.weights, Weights::load(&self.weights))?;
         if let Some(out) = self.out.as_deref().filter(|out| out.exists()) {
             let same = Weights::load(out).is_ok_and(|other| other.model_id() == weights.model_id());
@@ -91,14 +91,16 @@ impl Calibrate {
                 )));
             }
         }
-        let (engine, reason) = self.device.open()?;
-        say!("device    {}", engine.describe());
-        say!("          {reason}");
+        let engine = self.device.open_told()?;
+        // The weights keep their own preprocessing.
+        let own = weights.metadata.preprocess.clone();
+        self.view.apply(&mut weights.metadata.preprocess);
         let sample = match &self.pairs {
             Some(list) => self.of_list(list, &engine)?,
             None => self.of_folder(&engine, &weights)?,
         };
-        let calibration = self.calibration(&sample)?;
+        let calibration = Calibration { crop: weights.metadata.preprocess.crop, ..self.calibration(&sample)? };
+        weights.metadata.preprocess = own;
         let out = self.out.as_deref().unwrap_or(&self.weights);
         weights.metadata.calibration = Some(calibration.clone());
         weights.save(out)?;
@@ -117,17 +119,9 @@ impl Calibrate {
         let set = FaceSet::load(&folder, session.model().preprocess(), DEFAULT_PIXEL_BUDGET, &|_, _| {})?;
         set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
         say!("data      {}", set.summary());
-        let digest = set.digest()?;
-        match weights.metadata.training.as_ref().and_then(|training| training.data.as_ref()) {
-            Some(trained) if *trained == digest => hint!(
-                "warning: these are the images of the weights' training, so that the threshold suits no others; calibrate on people \
-                 who were not trained on"
-            ),
-            _ => {
-                let paths: Vec<PathBuf> = (0..set.len()).filter_map(|image| set.path(image)).map(Into::into).collect();
-                trained_on::warn(&self.weights, &weights.metadata, &self.data, &paths);
-            }
-        }
+        trained_on::warn_of_set(&self.weights, &weights.metadata, &self.data, &set)?;
+        let paths: Vec<&Path> = (0..set.len()).filter_map(|image| set.path(image)).collect();
+        hint_sizes(&paths, &weights.metadata.preprocess);
         let (embeddings, people) = embed(&mut session, &set)?;
         let (rows, dim) = (embeddings.as_slice(), embeddings.dim());
         let pairs = all_pairs(rows, dim, &people)?;
@@ -139,12 +133,12 @@ impl Calibrate {
         Ok(Sample { curve: pairs.curve().collect(), same, different, people: set.people().len(), found })
     }
 
-    /// The pairs of a list. Its images count as people of their own: a list does not say who is on both of two pairs.
+    /// The pairs of a list.
     fn of_list(&self, list: &Path, engine: &Engine) -> Result<Sample> {
         let mut told = Told::default();
         let pairs = PairsFile::read(list)?;
         pairs.remarks.iter().for_each(|remark| hint!("warning: {remark}"));
-        let mut embedder = Embedder::open(engine, &self.weights, &View { crop: None, flip: false }, &mut told)?;
+        let mut embedder = Embedder::open(engine, &self.weights, self.view, false, &mut told)?;
         let distances = Distances { metric: Metric::Squared, subtract_mean: false };
         let paths = [self.weights.as_path(), list, self.data.as_path()];
         let listed = Listed::measure(&pairs, paths, &mut embedder, distances)?;
@@ -153,20 +147,14 @@ impl Calibrate {
         let found = found.map(|at| {
             let effective = |same: bool| {
                 let of_kind = listed.pairs().filter(|m| m.pair.same == same);
-                let judged = of_kind.map(|m| ([m.indices.a, m.indices.b], m.distance <= at.threshold));
+                let judged = of_kind.map(|m| (m.indices.people(&listed.people), m.distance <= at.threshold));
                 effective_pairs(&judged.collect::<Vec<_>>())
             };
             (at, Certainty::of(&at, effective(true), effective(false)))
         });
         let same = scored.iter().filter(|pair| pair.1).count() as u64;
         let different = scored.len() as u64 - same;
-        // A list of files does not say who they show.
-        let named = |name: &ImageName| match name {
-            ImageName::Numbered { person, .. } => Some(person.clone()),
-            ImageName::File(_) => None,
-        };
-        let names = listed.pairs().flat_map(|m| [named(&m.pair.a), named(&m.pair.b)]);
-        let people = names.collect::<Option<BTreeSet<String>>>().map_or(listed.faces.len(), |names| names.len());
+        let people = listed.people.iter().collect::<BTreeSet<_>>().len();
         Ok(Sample { curve: curve(&scored), same, different, people, found })
     }
 
@@ -204,6 +192,7 @@ impl Calibrate {
             different,
             people,
             data: name.unwrap_or_else(|| source.display().to_string()),
+            crop: None,
             curve: points,
         })
     }
@@ -251,7 +240,7 @@ fn tell(c: &Calibration, out: &Path) {
     let [low, high] = c.val_interval.map(|end| 100.0 * end);
     say!("VAL       {:.1} % ({low:.1} to {high:.1}): pairs of one person that it accepts", 100.0 * c.val);
     say!("weights   {} holds the threshold now; other commands use it", out.display());
-    output::json(&json!({
+    output::record(&json!({
         "event": "end", "threshold": output::number(c.threshold),
         "threshold_interval": c.threshold_interval.map(output::number), "wanted_far": c.wanted, "far": c.far,
         "far_interval": c.far_interval, "val": c.val, "val_interval": c.val_interval, "same": c.same,

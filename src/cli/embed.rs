@@ -1,6 +1,6 @@
 //! `facenet-gpu embed`: images in, a table of embeddings out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,10 +9,13 @@ use serde_json::json;
 
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
-use super::{DeviceFlag, INTERRUPTED, table, weights};
+use super::view::{View, hint_sizes};
+use super::{DeviceFlag, INTERRUPTED, table};
+use crate::data::preprocess::Preprocess;
 use crate::embed::table::{About, Format, TableWriter};
 use crate::embed::{Embedded, Input, Row, collect, embed_files, read_list};
-use crate::{Error, Result, Session, Weights};
+use crate::text::counted;
+use crate::{Error, Result, Session};
 
 /// Embed images: a row of numbers for each file
 #[derive(Debug, Args)]
@@ -44,9 +47,16 @@ pub(super) struct Embed {
     #[arg(long, short, conflicts_with = "json")]
     quiet: bool,
 
-    /// Print what was done as one JSON object
-    #[arg(long, requires = "out")]
+    /// Print what was done as a JSON object; without --out, the rows as JSON, an object a line
+    #[arg(long)]
     json: bool,
+
+    /// Print what was done as CSV; without --out, the rows
+    #[arg(long, conflicts_with_all = ["json", "quiet"])]
+    csv: bool,
+
+    #[command(flatten)]
+    view: View,
 
     #[command(flatten)]
     device: DeviceFlag,
@@ -55,32 +65,33 @@ pub(super) struct Embed {
 impl Embed {
     pub(super) fn run(self) -> Result<ExitCode> {
         // Without a file the rows are the output.
-        output::speak_to(match (self.quiet || self.out.is_none(), self.json) {
-            (true, _) => Audience::Nobody,
-            (_, true) => Audience::Programs,
-            _ => Audience::People,
+        output::speak_to(match () {
+            () if self.quiet || self.out.is_none() => Audience::Nobody,
+            () if self.json => Audience::Programs,
+            () if self.csv => Audience::Tables,
+            () => Audience::People,
         });
         let format = match (self.format, &self.out) {
             (Some(format), _) => format,
             (None, Some(out)) => Format::of(out)?,
+            (None, None) if self.json => Format::Jsonl,
             (None, None) => Format::Csv,
         };
         if self.out.is_none() && format.text_header(1).is_none() {
             return Err(Error::Setting("only csv and jsonl go to the standard output; give `out` for a file".into()));
         }
-        let weights = weights::from_user(&self.weights, Weights::load(&self.weights))?;
+        let weights = self.view.weights(&self.weights)?;
         let inputs = inputs_of(&self.inputs, &self.list)?;
         let mut writer = match &self.out {
             Some(out) => Some(TableWriter::open(out, format, About::new(&weights, &inputs), self.overwrite)?),
             None => None,
         };
-        let (engine, reason) = self.device.open()?;
-        say!("device    {}", engine.describe());
-        say!("          {reason}");
+        let engine = self.device.open_told()?;
         let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
         let dim = session.model().dimensions()? as usize;
         let first = writer.as_ref().map_or(0, TableWriter::rows);
         say!("images    {}", table::count(inputs.len() as u64));
+        hint_inputs(&inputs, &weights.metadata.preprocess);
         if first > 0 {
             say!("resume    {} rows are there already", table::count(first as u64));
         }
@@ -138,7 +149,7 @@ impl Embed {
                 false => say!("resume    the same command goes on from row {}", count(rows)),
             }
         }
-        output::json(&json!({
+        output::record(&json!({
             "event": "end", "images": inputs.len(), "rows": rows, "failed": failed, "complete": complete,
             "seconds": seconds, "images_per_second": rate, "data_wait": waited, "table": out,
         }));
@@ -163,6 +174,21 @@ pub(super) fn inputs_of(paths: &[PathBuf], lists: &[PathBuf]) -> Result<Vec<Inpu
         return Err(Error::Data("there are no images in what was given".to_string()));
     }
     Ok(inputs)
+}
+
+/// Says what is to be known of the files before the work.
+pub(super) fn hint_inputs(inputs: &[Input], preprocess: &Preprocess) {
+    let paths: Vec<&Path> = inputs.iter().filter(|input| input.fault.is_none()).map(|i| i.path.as_path()).collect();
+    hint_sizes(&paths, preprocess);
+    let odd: Vec<&&Path> = paths.iter().filter(|path| path.to_str().is_none()).collect();
+    if let Some(first) = odd.first() {
+        hint!(
+            "warning: {} cannot be written as UTF-8, such as {}; it stands there with replacement characters, so rename the file to \
+             find it again",
+            counted(odd.len(), "name"),
+            first.display()
+        );
+    }
 }
 
 /// A progress bar where people watch standard error, which is free also where the rows go to the standard output.

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::output::{self, Audience};
-use super::weights;
+use super::output::{self, Form};
+use super::view::View;
 use crate::gallery::{self as library, EmbeddingModel, VectorKind};
 use crate::{Result, Weights};
 
@@ -56,21 +56,23 @@ struct Create {
     #[arg(long, value_enum, default_value_t)]
     vectors: VectorKind,
 
-    /// Print what was done as one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    view: View,
+
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Create {
     fn run(self) -> Result<()> {
-        speak_json(self.json);
-        let (_, model) = model_of(&self.weights)?;
+        self.form.choose();
+        let (_, model) = model_of(&self.weights, self.view)?;
         library::Gallery::create(&self.gallery, &model, self.vectors)?;
         let (kind, path) = (self.vectors, self.gallery.display());
         say!("gallery   {path}");
         say!("model     {model}, {} dimensions", model.dimensions);
         say!("vectors   {}, {} bytes a face", kind.name(), kind.size(model.dimensions));
-        output::json(&json!({
+        output::record(&json!({
             "event": "end", "gallery": path.to_string(), "model": model, "vectors": kind,
             "bytes_per_face": kind.size(model.dimensions),
         }));
@@ -78,14 +80,9 @@ impl Create {
     }
 }
 
-/// Whom the standard output is for.
-fn speak_json(json: bool) {
-    output::speak_to(if json { Audience::Programs } else { Audience::People });
-}
-
-/// Weights and their model, which people call as they call the file.
-pub(super) fn model_of(path: &Path) -> Result<(Weights, EmbeddingModel)> {
-    let weights = weights::from_user(path, Weights::load(path))?;
+/// Weights that see as `view` says, and their model, which people call as they call the file.
+pub(super) fn model_of(path: &Path, view: View) -> Result<(Weights, EmbeddingModel)> {
+    let weights = view.weights(path)?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let model = EmbeddingModel::of(&weights, &name);
     Ok((weights, model))

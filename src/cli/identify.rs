@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::embed::{inputs_of, progress};
+use super::embed::{hint_inputs, inputs_of, progress};
 use super::gallery::model_of;
-use super::output::{self, Audience};
+use super::output::{self, Form};
 use super::signals::stop_on_signals;
 use super::threshold::ThresholdFlag;
+use super::view::View;
 use super::{DeviceFlag, INTERRUPTED, table};
 use crate::embed::{Row, embed_files};
 use crate::gallery::{Candidate, Faces, Gallery, Identifier, Identity, Search};
@@ -41,13 +42,8 @@ pub(super) struct Identify {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
     top: usize,
 
-    /// Print a JSON object a line for each image
-    #[arg(long)]
-    json: bool,
-
-    /// Print CSV, a row for each image and person
-    #[arg(long, conflicts_with = "json")]
-    csv: bool,
+    #[command(flatten)]
+    form: Form,
 
     #[command(flatten)]
     device: DeviceFlag,
@@ -67,31 +63,24 @@ struct Counts {
 
 impl Identify {
     pub(super) fn run(self) -> Result<ExitCode> {
-        output::speak_to(match (self.json, self.csv) {
-            (true, _) => Audience::Programs,
-            (_, true) => Audience::Nobody,
-            _ => Audience::People,
-        });
-        let (weights, model) = model_of(&self.weights)?;
-        let threshold = self.threshold.of(&weights.metadata)?;
+        self.form.choose();
         let gallery = Gallery::open_read_only(&self.gallery)?;
+        let (weights, model) = model_of(&self.weights, View::of(gallery.model()))?;
+        let threshold = self.threshold.of(&weights.metadata)?;
         gallery.check_model(&model)?;
         let inputs = inputs_of(&self.inputs, &self.list)?;
         let faces = gallery.load()?;
         // Others may change the file now.
         drop(gallery);
-        let (engine, reason) = self.device.open()?;
-        say!("device    {}", engine.describe());
-        say!("          {reason}");
+        let engine = self.device.open_told()?;
         say!("gallery   {} faces of {} people", table::count(faces.len() as u64), table::count(faces.people() as u64));
         say!("threshold {:.3}, {}", threshold.value, super::words::with_flags(&threshold.origin()));
         let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
         let search = Search { threshold: threshold.value, top: self.top };
         let mut identifier = Identifier::new(&engine, &faces, &search)?;
         let stop = stop_on_signals("stopping: what was printed stays (Ctrl-C again to end at once)");
-        if self.csv {
-            output::bytes(b"path,decision,rank,person,distance,face,reason\n");
-        }
+        hint_inputs(&inputs, &weights.metadata.preprocess);
+        output::csv(["path", "decision", "rank", "person", "distance", "face", "reason"]);
         let mut counts = Counts::default();
         let bar = progress(inputs.len(), 0);
         let mut take = |rows: &[Row<'_>]| {
@@ -103,7 +92,7 @@ impl Identify {
                 .iter()
                 .map(|row| (row, row.outcome.as_ref().map(|_| found.next().expect("an answer for each embedding"))))
                 .collect();
-            bar.suspend(|| lines.iter().for_each(|(row, outcome)| self.tell(&faces, row, outcome, &mut counts)));
+            bar.suspend(|| lines.iter().for_each(|(row, outcome)| tell(&faces, row, outcome, &mut counts)));
             bar.inc(rows.len() as u64);
             Ok(())
         };
@@ -127,48 +116,40 @@ impl Identify {
             () => ExitCode::SUCCESS,
         })
     }
+}
 
-    /// Prints who is on an image.
-    fn tell(&self, faces: &Faces, row: &Row<'_>, outcome: &Result<Identity, &String>, counts: &mut Counts) {
-        let path = row.path.to_string_lossy();
-        let who = match outcome {
-            Ok(who) => who,
-            Err(reason) => {
-                counts.failed += 1;
-                say!("{}: {reason}", row.path.display());
-                output::json(&json!({ "event": "image", "path": path, "reason": reason }));
-                self.csv(&[&path, "", "", "", "", "", reason]);
-                return;
-            }
-        };
-        let person = who.person().map(|found| faces.name(found.person));
-        *if person.is_some() { &mut counts.known } else { &mut counts.unknown } += 1;
-        let named = |c: &Candidate| format!("{} {:.3}", shown(faces.name(c.person)), c.distance);
-        let candidates: Vec<String> = who.candidates.iter().map(named).collect();
-        match (person, candidates.split_first()) {
-            (Some(_), Some((first, []))) => say!("{}: {first}", row.path.display()),
-            (Some(_), Some((first, others))) => say!("{}: {first} (next {})", row.path.display(), others.join(", ")),
-            _ => say!("{}: unknown (nearest {})", row.path.display(), candidates.join(", ")),
+/// Prints who is on an image.
+fn tell(faces: &Faces, row: &Row<'_>, outcome: &Result<Identity, &String>, counts: &mut Counts) {
+    let path = row.path.to_string_lossy();
+    let who = match outcome {
+        Ok(who) => who,
+        Err(reason) => {
+            counts.failed += 1;
+            say!("{}: {reason}", row.path.display());
+            output::json(&json!({ "event": "image", "path": path, "reason": reason }));
+            output::csv([&*path, "", "", "", "", "", reason]);
+            return;
         }
-        let candidate = |c: &Candidate| -> Value {
-            json!({ "person": faces.name(c.person), "distance": output::number(c.distance), "face": c.face })
-        };
-        output::json(&json!({
-            "event": "image", "path": path, "person": person,
-            "candidates": who.candidates.iter().map(candidate).collect::<Vec<_>>(),
-        }));
-        let decision = if person.is_some() { "known" } else { "unknown" };
-        for (rank, c) in (1..).zip(&who.candidates) {
-            let (rank, distance, face) = (i32::to_string(&rank), c.distance.to_string(), c.face.to_string());
-            self.csv(&[&path, decision, &rank, faces.name(c.person), &distance, &face, ""]);
-        }
+    };
+    let person = who.person().map(|found| faces.name(found.person));
+    *if person.is_some() { &mut counts.known } else { &mut counts.unknown } += 1;
+    let named = |c: &Candidate| format!("{} {:.3}", shown(faces.name(c.person)), c.distance);
+    let candidates: Vec<String> = who.candidates.iter().map(named).collect();
+    match (person, candidates.split_first()) {
+        (Some(_), Some((first, []))) => say!("{}: {first}", row.path.display()),
+        (Some(_), Some((first, others))) => say!("{}: {first} (next {})", row.path.display(), others.join(", ")),
+        _ => say!("{}: unknown (nearest {})", row.path.display(), candidates.join(", ")),
     }
-
-    fn csv(&self, cells: &[&str]) {
-        if self.csv {
-            let mut out = csv::Writer::from_writer(Vec::new());
-            out.write_record(cells).expect("memory takes every row");
-            output::bytes(&out.into_inner().expect("memory takes every row"));
-        }
+    let candidate = |c: &Candidate| -> Value {
+        json!({ "person": faces.name(c.person), "distance": output::number(c.distance), "face": c.face })
+    };
+    output::json(&json!({
+        "event": "image", "path": path, "person": person,
+        "candidates": who.candidates.iter().map(candidate).collect::<Vec<_>>(),
+    }));
+    let decision = if person.is_some() { "known" } else { "unknown" };
+    for (rank, c) in (1..).zip(&who.candidates) {
+        let (rank, distance, face) = (i32::to_string(&rank), c.distance.to_string(), c.face.to_string());
+        output::csv([&*path, decision, &rank, faces.name(c.person), &distance, &face, ""]);
     }
 }

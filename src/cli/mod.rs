@@ -21,6 +21,7 @@ mod table;
 mod threshold;
 mod train;
 mod verify;
+mod view;
 mod weights;
 mod words;
 
@@ -193,6 +194,14 @@ impl DeviceFlag {
         self.threads.map_or(Ok(()), start_threads)?;
         let (engine, reason) = Engine::open_explained(&self.choice())?;
         Ok((engine, words::with_flags(&reason).into_owned()))
+    }
+
+    /// Opens the device, and prints which one it is and why.
+    fn open_told(&self) -> Result<Engine> {
+        let (engine, reason) = self.open()?;
+        say!("device    {}", engine.describe());
+        say!("          {reason}");
+        Ok(engine)
     }
 }
 

@@ -1,10 +1,15 @@
 //! What the program prints. A reader that has closed the pipe, such as `head`, is no reason to fail: what was asked for,
 //! training above all, goes on. Any other failure, such as a full disk, is remembered and told at the end.
 
+mod figures;
+
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+
+use clap::Args;
+use serde_json::Value;
 
 use super::words;
 use crate::Error;
@@ -17,8 +22,33 @@ pub(super) enum Audience {
     People,
     /// Programs: a JSON object a line, and nothing else.
     Programs,
+    /// Programs: CSV, and nothing else.
+    Tables,
     /// Nobody. Warnings and errors go to standard error as ever.
     Nobody,
+}
+
+/// The flags that choose for whom the standard output is.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Form {
+    /// Print JSON instead of text, an object a line
+    #[arg(long)]
+    json: bool,
+
+    /// Print CSV instead of text
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+impl Form {
+    /// Speaks as the flags say.
+    pub(super) fn choose(self) {
+        speak_to(match (self.json, self.csv) {
+            (true, _) => Audience::Programs,
+            (_, true) => Audience::Tables,
+            _ => Audience::People,
+        });
+    }
 }
 
 /// Set once, before anything is printed.
@@ -35,12 +65,55 @@ pub(super) fn audience() -> Audience {
 }
 
 /// Prints a JSON object on a line, if a program listens.
-pub(super) fn json(value: &serde_json::Value) {
+pub(super) fn json(value: &Value) {
     if audience() == Audience::Programs {
         keep(writeln!(io::stdout(), "{value}"));
         // A program that watches waits for whole lines.
         keep(io::stdout().flush());
     }
+}
+
+/// Prints a row of CSV, if a program listens that wants a table.
+pub(super) fn csv<C: AsRef<[u8]>>(cells: impl IntoIterator<Item = C>) {
+    if audience() == Audience::Tables {
+        bytes(&csv_line(cells));
+    }
+}
+
+/// Cells as a line of CSV.
+fn csv_line<C: AsRef<[u8]>>(cells: impl IntoIterator<Item = C>) -> Vec<u8> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    out.write_record(cells).expect("memory takes every row");
+    out.into_inner().expect("memory takes every row")
+}
+
+/// Prints rows of a table with a line of their fields' names.
+pub(super) fn rows<R: serde::Serialize>(rows: &[R]) {
+    if audience() == Audience::Tables {
+        let mut out = csv::Writer::from_writer(Vec::new());
+        rows.iter().for_each(|row| out.serialize(row).expect("memory takes every row"));
+        bytes(&out.into_inner().expect("memory takes every row"));
+    }
+}
+
+/// Prints the one result of a verb: as an object, or as a table with one row.
+pub(super) fn record(value: &Value) {
+    json(value);
+    table(value);
+}
+
+/// Prints an object as a table with one row, if a program listens that wants a table.
+pub(super) fn table(value: &Value) {
+    let cells = figures::flat(value);
+    csv(cells.iter().map(|cell| &cell.0));
+    csv(cells.iter().map(|cell| &cell.1));
+}
+
+/// Prints many figures: as an object, or as a table with a row for each, its name and its value.
+pub(super) fn figures(value: &Value) {
+    json(value);
+    csv(["figure", "value"]);
+    figures::flat(value).iter().for_each(|(name, value)| csv([name, value]));
 }
 
 /// A number with the digits that it has as `f32`.
@@ -49,10 +122,10 @@ pub(super) fn number(value: f32) -> f64 {
 }
 
 /// A row as a JSON object, whose numbers have as many digits as their types.
-pub(super) fn row(row: &impl serde::Serialize, event: &str) -> serde_json::Value {
+pub(super) fn row(row: &impl serde::Serialize, event: &str) -> Value {
     // Through text: as a value, an f32 becomes an f64 with all its digits.
     let text = serde_json::to_string(row).expect("a row is plain data");
-    let mut value: serde_json::Value = serde_json::from_str(&text).expect("it was written just now");
+    let mut value: Value = serde_json::from_str(&text).expect("it was written just now");
     value["event"] = event.into();
     value
 }

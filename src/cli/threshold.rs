@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::data::preprocess::Crop;
 use crate::weights::{Calibration, Metadata};
 use crate::{Error, Result};
 
@@ -35,11 +36,28 @@ pub(super) enum Source<'a> {
 }
 
 impl ThresholdFlag {
-    /// The threshold to use with these weights.
+    /// The threshold to use with these weights; warns where it was found on images that were seen otherwise.
     ///
     /// # Errors
     /// Neither the flag nor the weights have one.
     pub(super) fn of<'a>(&self, metadata: &'a Metadata) -> Result<Threshold<'a>> {
+        let found = self.find(metadata)?;
+        if let Source::Calibration(calibration) = found.source
+            && calibration.crop != metadata.preprocess.crop
+        {
+            let name = |crop: Option<Crop>| crop.map_or("no crop".to_string(), |crop| format!("crop {crop}"));
+            hint!(
+                "warning: the threshold was calibrated with {}, and images are taken with {} now; calibrate again, or take them as \
+                 it was done",
+                name(calibration.crop),
+                name(metadata.preprocess.crop)
+            );
+        }
+        Ok(found)
+    }
+
+    /// The same, without a word about how it suits the images.
+    pub(super) fn find<'a>(&self, metadata: &'a Metadata) -> Result<Threshold<'a>> {
         if let Some(value) = self.threshold {
             return Ok(Threshold { value, source: Source::Flag });
         }

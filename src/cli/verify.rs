@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{self, Audience};
+use super::output::{self, Form};
 use super::threshold::{Source, ThresholdFlag};
-use super::{DeviceFlag, table, weights};
+use super::view::{View, hint_sizes};
+use super::{DeviceFlag, table};
 use crate::weights::Far;
 use crate::{Result, Session};
 
@@ -26,9 +27,11 @@ pub(super) struct Verify {
     #[command(flatten)]
     threshold: ThresholdFlag,
 
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    view: View,
+
+    #[command(flatten)]
+    form: Form,
 
     #[command(flatten)]
     device: DeviceFlag,
@@ -36,14 +39,15 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self) -> Result<()> {
-        if self.json {
-            output::speak_to(Audience::Programs);
-        }
+        self.form.choose();
+        let weights = self.view.weights(&self.weights)?;
+        let metadata = &weights.metadata;
+        let threshold = self.threshold.of(metadata)?;
         let (engine, _) = self.device.open()?;
-        let mut session = weights::from_user(&self.weights, Session::open(&engine, &self.weights))?;
-        let metadata = session.metadata().clone();
-        let threshold = self.threshold.of(&metadata)?;
-        let distance = session.embed_files(&[&self.a, &self.b])?.squared_distance(0, 1);
+        let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
+        let images = [&self.a, &self.b];
+        let distance = session.embed_files(&images)?.squared_distance(0, 1);
+        hint_sizes(&images, &metadata.preprocess);
         let same = threshold.accepts(distance);
         say!("distance  {distance:.3} (squared, 0 to 4)");
         say!(
@@ -74,7 +78,8 @@ impl Verify {
             Some(Far::Above(rate)) => (Some(rate), "above"),
             None => (None, "unknown"),
         };
-        output::json(&json!({
+        output::record(&json!({
+            "event": "end",
             "a": self.a.display().to_string(), "b": self.b.display().to_string(),
             "distance": output::number(distance), "same": same, "threshold": output::number(threshold.value),
             "threshold_source": threshold.source(), "far": about, "far_is": bound,

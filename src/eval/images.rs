@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use unicode_normalization::UnicodeNormalization;
 
 use crate::data::folder::is_readable;
 use crate::text::{listed, shown};
@@ -20,6 +22,16 @@ pub enum ImageName {
     },
     /// A file below the folder of all people.
     File(String),
+}
+
+impl ImageName {
+    /// What stands for the person on it: the person's name, or the file where that is all that is known.
+    pub fn person(&self) -> &str {
+        match self {
+            Self::Numbered { person, .. } => person,
+            Self::File(file) => file,
+        }
+    }
 }
 
 impl fmt::Display for ImageName {
@@ -45,12 +57,14 @@ pub struct Images {
     root: PathBuf,
     /// Folders that were listed.
     people: Mutex<BTreeMap<String, Listing>>,
+    /// Folders whose names are spelled otherwise in Unicode's composed form, by that form: macOS takes names apart.
+    spelled: OnceLock<BTreeMap<String, PathBuf>>,
 }
 
 impl Images {
     /// Looks below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), people: Mutex::default() }
+        Self { root: root.into(), people: Mutex::default(), spelled: OnceLock::new() }
     }
 
     /// Where an image is. A numbered one may have any extension that can be read, in any case, a number with fewer zeros
@@ -70,7 +84,7 @@ impl Images {
         }
         let images = self.listing(person);
         images.get(&number).cloned().ok_or_else(|| {
-            let folder = self.root.join(person);
+            let folder = self.folder(person);
             let found: Vec<String> =
                 images.values().filter_map(|p| Some(p.file_name()?.to_string_lossy().into_owned())).collect();
             let is = match (folder.is_dir(), found.is_empty()) {
@@ -82,10 +96,23 @@ impl Images {
         })
     }
 
+    /// The folder of a person, however its name is spelled in Unicode.
+    fn folder(&self, person: &str) -> PathBuf {
+        let plain = self.root.join(person);
+        if plain.is_dir() {
+            return plain;
+        }
+        let spelled = self.spelled.get_or_init(|| {
+            let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+            entries.filter_map(|entry| Some((composed(entry.file_name().to_str()?), entry.path()))).collect()
+        });
+        spelled.get(&composed(person)).cloned().unwrap_or(plain)
+    }
+
     fn listing(&self, person: &str) -> Listing {
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         let list = || {
-            let files = std::fs::read_dir(self.root.join(person)).into_iter().flatten().flatten();
+            let files = std::fs::read_dir(self.folder(person)).into_iter().flatten().flatten();
             let mut paths: Vec<PathBuf> = files.map(|entry| entry.path()).filter(|path| is_readable(path)).collect();
             paths.sort();
             let mut numbers = BTreeMap::new();
@@ -100,10 +127,15 @@ impl Images {
     }
 }
 
+/// A name in Unicode's composed form (NFC).
+fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
+
 /// The number in `Name_0001`, `Name_1` or `Name_0001_0`.
 fn number_of(path: &Path, person: &str) -> Option<u32> {
-    let stem = path.file_stem()?.to_str()?;
-    let rest = stem.strip_prefix(person)?.strip_prefix('_')?;
+    let stem = composed(path.file_stem()?.to_str()?);
+    let rest = stem.strip_prefix(&composed(person))?.strip_prefix('_')?;
     let digits = rest.strip_suffix("_0").unwrap_or(rest);
     digits.parse().ok()
 }
@@ -134,6 +166,11 @@ mod tests {
             missing("Ada Love")
         );
         assert!(missing("Bob").contains("no such folder"));
+        // As macOS writes it, and as a list has it.
+        std::fs::create_dir(dir.path().join("Zoe\u{308}")).unwrap();
+        std::fs::write(dir.path().join("Zoe\u{308}/Zoe\u{308}_0005.jpg"), "").unwrap();
+        let zoe = Images::new(dir.path()).find(&ImageName::Numbered { person: "Zo\u{eb}".into(), number: 5 });
+        assert!(zoe.unwrap().ends_with("Zoe\u{308}_0005.jpg"));
         std::fs::create_dir(dir.path().join("Eve")).unwrap();
         assert!(missing("Eve").contains("called like Eve_0001.jpg"));
     }

@@ -4,6 +4,7 @@ pub mod all_pairs;
 pub mod clusters;
 pub mod folds;
 pub mod grid;
+pub mod hardest;
 pub mod images;
 pub mod interval;
 pub mod metric;

@@ -23,6 +23,13 @@ pub struct Pair {
     pub same: bool,
 }
 
+impl Pair {
+    /// Who is on both images, where `people` holds the person on each image.
+    pub fn people(&self, people: &[usize]) -> [usize; 2] {
+        [people[self.a], people[self.b]]
+    }
+}
+
 /// How well a distance tells pairs of the same person from pairs of different people.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

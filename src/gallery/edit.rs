@@ -71,6 +71,7 @@ impl Gallery {
             };
             for (face, row) in faces.iter().zip(&rows) {
                 let name = person_name(face.person)?;
+                let name = name.as_str();
                 let known = names.get(name)?.map(|person| person.value());
                 let content = face.content.unwrap_or_else(|| content_of(face.embedding));
                 if let Some(id) = contents.get(&content)?.map(|id| id.value()) {
@@ -114,7 +115,7 @@ impl Gallery {
         self.change(|change| {
             let mut removed = 0;
             for name in names {
-                let Some(person) = change.open_table(NAMES)?.remove(person_name(name)?)?.map(|p| p.value()) else {
+                let Some(person) = change.open_table(NAMES)?.remove(&*person_name(name)?)?.map(|p| p.value()) else {
                     return Err(nobody(&path, name).into());
                 };
                 let faces = faces_of(change, person)?;
@@ -165,6 +166,7 @@ impl Gallery {
         let path = self.path.clone();
         self.change(|change| {
             let (old, new) = (person_name(old)?, person_name(new)?);
+            let (old, new) = (old.as_str(), new.as_str());
             let (mut names, mut people) = (change.open_table(NAMES)?, change.open_table(PEOPLE)?);
             let Some(person) = names.get(old)?.map(|person| person.value()) else {
                 return Err(nobody(&path, old).into());

@@ -43,14 +43,15 @@ pub use faces::{Faces, Vectors};
 pub use identify::{Candidate, Identifier, Identity, Search};
 pub use store::{Face, Gallery, Person};
 
-use crate::text::shown;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::data::preprocess::Crop;
+use crate::text::{beginning, shown};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
 /// Most bytes of a name.
 const LONGEST_NAME: usize = 500;
-/// Hexadecimal digits of a model's id that a message shows.
-const ID_DIGITS: usize = 12;
 
 /// The model that makes a gallery's embeddings. Those of two models cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,9 @@ pub struct EmbeddingModel {
     pub id: String,
     /// Dimensions of an embedding.
     pub dimensions: u32,
+    /// What part of an image is taken; `None` is all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
 }
 
 impl EmbeddingModel {
@@ -75,15 +79,16 @@ impl EmbeddingModel {
             network: metadata.network.clone(),
             id: weights.model_id(),
             dimensions: metadata.embedding,
+            crop: metadata.preprocess.crop,
         }
     }
 }
 
 impl fmt::Display for EmbeddingModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.id.rsplit(':').next().unwrap_or_default();
-        let digits = digits.get(..ID_DIGITS).unwrap_or(digits);
-        write!(f, "{} ({}, model {digits})", shown(&self.name), shown(&self.network))
+        let digits = beginning(&self.id);
+        let crop = self.crop.map_or(String::new(), |crop| format!(", crop {crop}"));
+        write!(f, "{} ({}{crop}, model {digits})", shown(&self.name), shown(&self.network))
     }
 }
 
@@ -114,17 +119,18 @@ impl VectorKind {
     }
 }
 
-/// The name of a person as a gallery keeps it: without blanks around it.
+/// The name of a person as a gallery keeps it: without blanks around it, and in Unicode's composed form (NFC), whatever form a
+/// file system gave it.
 ///
 /// # Errors
 /// [`Error::Data`] where nothing is left of it, it is longer than 500 bytes, or it holds control characters.
-pub fn person_name(name: &str) -> Result<&str> {
-    let name = name.trim();
-    let fault = match name {
+pub fn person_name(name: &str) -> Result<String> {
+    let name: String = name.trim().nfc().collect();
+    let fault = match &*name {
         "" => "is empty",
         name if name.len() > LONGEST_NAME => "is too long",
         name if name.contains(char::is_control) => "holds control characters",
         _ => return Ok(name),
     };
-    Err(Error::Data(format!("the name of a person {fault}: \"{}\"; give another name", shown(name))))
+    Err(Error::Data(format!("the name of a person {fault}: \"{}\"; give another name", shown(&name))))
 }

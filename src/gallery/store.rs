@@ -197,8 +197,8 @@ impl Gallery {
     pub fn faces(&self, name: &str) -> Result<Vec<Face>> {
         self.read(|view| {
             let name = person_name(name)?;
-            let Some(person) = view.open_table(NAMES)?.get(name)?.map(|person| person.value()) else {
-                return Err(nobody(&self.path, name).into());
+            let Some(person) = view.open_table(NAMES)?.get(&*name)?.map(|person| person.value()) else {
+                return Err(nobody(&self.path, &name).into());
             };
             let (sources, faces_of) = (view.open_table(SOURCES)?, view.open_table(FACES_OF)?);
             let face =

@@ -12,6 +12,7 @@ const DIM: usize = 16;
 
 fn model(id: &str) -> EmbeddingModel {
     EmbeddingModel {
+        crop: None,
         name: format!("{id}.safetensors"),
         network: "zf64".to_string(),
         id: format!("sha256:{id}"),
@@ -91,6 +92,9 @@ fn people_are_added_listed_renamed_merged_and_removed() {
     assert!(gallery.remove_faces(&[4, 2]).unwrap_err().to_string().contains("no face number 2"));
     assert!(gallery.remove(&["Mary", "Nobody"]).unwrap_err().to_string().contains("nobody named Nobody"));
     assert_eq!(names(&gallery), ["Mary 4"], "a change that fails changes nothing");
+    gallery.rename("Mary", "Zoe\u{308}", false).unwrap();
+    assert_eq!(gallery.faces("Zo\u{eb}").unwrap().len(), 4, "names are compared as people read them");
+    gallery.rename("Zo\u{eb}", "Mary", false).unwrap();
     drop(gallery);
 
     let mut gallery = Gallery::open(&path).unwrap();

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::preprocess::Crop;
+
 /// The threshold at which embeddings of these weights accept different people as one person no more often than was wanted,
 /// and what stands behind it. Distances are squared; a pair is accepted where its distance is at most the threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Calibration {
     pub people: usize,
     /// Name of the folder or of the list.
     pub data: String,
+    /// What part of an image was taken; `None` is all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
     /// FAR and VAL at growing thresholds.
     pub curve: Vec<CurvePoint>,
 }
@@ -95,6 +100,7 @@ mod tests {
             different: 1000,
             people: 10,
             data: "faces".into(),
+            crop: None,
             curve: vec![point(0.1, 0.0), point(0.4, 1e-3), point(0.6, 1e-2), point(1.0, 1e-1)],
         };
         assert_eq!(calibration.far_at(0.3), Far::Below(1e-3));

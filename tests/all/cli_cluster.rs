@@ -37,8 +37,9 @@ fn threshold_of_some(dir: &Path) -> f32 {
 }
 
 /// Rows of a table by the name of the file: cluster, size, person, reason.
-fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
-    let text = fs::read_to_string(path).unwrap();
+fn rows(dir: &Path, arguments: &str) -> BTreeMap<String, Vec<String>> {
+    let text = String::from_utf8(run(dir, arguments).success().get_output().stdout.clone()).unwrap();
+    assert!(text.starts_with("path,cluster,size,person,reason\n"), "{text}");
     let lines = text.lines().map(|line| line.split(',').map(String::from).collect::<Vec<_>>());
     lines.skip(1).map(|mut fields| (fields.remove(0), fields)).collect()
 }
@@ -56,8 +57,7 @@ fn clusters_become_a_table_folders_and_a_page_that_agree() {
     let dir = faces_and_weights();
     fs::write(dir.path().join("faces/person_0002/broken.png"), "no image").unwrap();
     let threshold = threshold_of_some(dir.path());
-    let said = run(dir.path(), &format!("{CLUSTER} --threshold {threshold} --out sorted --html page.html --csv c.csv"))
-        .success();
+    let said = run(dir.path(), &format!("{CLUSTER} --threshold {threshold} --out sorted --html page.html")).success();
     let said = said.stderr(predicate::str::contains(
         "warning: 1 of 25 images cannot be used; the first: faces/person_0002/broken.png",
     ));
@@ -65,7 +65,7 @@ fn clusters_become_a_table_folders_and_a_page_that_agree() {
         predicate::str::contains(format!("threshold {threshold:.3}, given"))
             .and(predicate::str::contains("B-cubed   precision")),
     );
-    let rows = rows(&dir.path().join("c.csv"));
+    let rows = rows(dir.path(), &format!("{CLUSTER} --threshold {threshold} --csv"));
     assert_eq!(rows.len(), 25);
     assert!(
         rows["faces/person_0002/broken.png"][3].contains("no image")
@@ -137,6 +137,7 @@ fn a_table_gives_the_clusters_of_its_images_and_both_methods_agree() {
     let other = "cluster runs/train/other/weights/best.safetensors --data t.npy";
     refused(run(dir.path(), other), 1, &["t.npy holds embeddings of other weights"]);
     refused(run(dir.path(), "cluster t.npy"), 2, &["a table has no threshold; give --threshold"]);
+    refused(run(dir.path(), "cluster t.npy --threshold 1 --crop center:20"), 2, &["made already", "--crop"]);
     // Folders need the images, wherever the table is.
     fs::rename(dir.path().join("faces"), dir.path().join("moved")).unwrap();
     refused(run(dir.path(), "cluster t.npy --threshold 1 --out o"), 1, &["none of the 24 images is there, such as "]);
@@ -154,9 +155,13 @@ fn what_cannot_be_clustered_is_refused_in_words() {
     fs::create_dir(dir.path().join("empty")).unwrap();
     refused(with("--data empty"), 1, &["no image in empty"]);
     refused(with("--data faces --method graph --linkage single"), 2, &["average linkage alone; leave --linkage out"]);
-    refused(with("--data faces --csv nowhere/c.csv"), 1, &["nowhere"]);
+    refused(with("--data faces --html nowhere/c.html"), 1, &["nowhere"]);
     refused(with("--data faces --out nowhere/sorted"), 1, &["nowhere"]);
     // One person: there is nothing to tell apart, so that nothing is measured.
     let said = with("--data faces/person_0001 --threshold 1").success();
     said.stdout(predicate::str::contains("clusters  ").and(predicate::str::contains("B-cubed").not()));
+    fs::create_dir(dir.path().join("family")).unwrap();
+    fs::rename(dir.path().join("faces/person_0001"), dir.path().join("family/Ada")).unwrap();
+    let said = with("--data family --threshold 1").success();
+    said.stderr(predicate::str::contains("family has a folder of one person, Ada"));
 }

@@ -136,3 +136,74 @@ fn a_calibrated_threshold_stands_in_the_weights_and_decides() {
     run(dir.path(), "verify w.safetensors a b --threshold 5").code(2).stderr(predicate::str::contains("from 0 to 4"));
     assert!(bytes == fs::read(dir.path().join("w.safetensors")).unwrap());
 }
+
+#[test]
+fn a_crop_belongs_to_embeddings_and_thresholds_and_every_verb_takes_it() {
+    let dir = faces_and_weights();
+    let (a, b) = ("faces/person_0001/0001.png", "faces/person_0001/0002.png");
+    let distance = |flags: &str| {
+        json(dir.path(), &format!("verify w.safetensors {a} {b} --device cpu --json {flags}"))["distance"].as_f64()
+    };
+    let (whole, cropped) = (distance(""), distance("--crop center:40"));
+    assert_ne!(whole, cropped);
+    // A table says so: the same command goes on with it, another one does not.
+    run(dir.path(), "embed w.safetensors faces --out t.npy --crop center:40 --device cpu").success();
+    let table = EmbeddingTable::read(&dir.path().join("t.npy")).unwrap();
+    let [first, second] = [a, b].map(|id| (0..24).find(|&at| table.embeddings.id(at) == id).unwrap());
+    let between = table.embeddings.squared_distance(first, second);
+    assert!((f64::from(between) - cropped.unwrap()).abs() < 1e-6);
+    // A gallery remembers it.
+    run(dir.path(), "gallery create g w.safetensors --crop center:40 --vectors floats").success();
+    run(dir.path(), &format!("gallery add g w.safetensors {a} --name Ada --device cpu")).success();
+    let said = run(dir.path(), &format!("identify g w.safetensors {b} --threshold 4 --csv --device cpu")).success();
+    let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+    let cells: Vec<&str> = said.lines().nth(1).unwrap().split(',').collect();
+    assert!((cells[4].parse::<f64>().unwrap() - cropped.unwrap()).abs() < 1e-5, "{said}");
+    // So does a threshold, and the weights stay what they were.
+    let id = good_weights(&dir.path().join("w.safetensors")).model_id();
+    let calibrate = "calibrate w.safetensors --data faces --far 0.05 --crop center:40 --device cpu --csv";
+    let said = run(dir.path(), calibrate).success().get_output().stdout.clone();
+    let said = String::from_utf8(said).unwrap();
+    let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split(',').collect()).collect();
+    assert!(lines.len() == 2 && lines[0].len() == lines[1].len() && lines[0].contains(&"far_interval.low"), "{said}");
+    assert_eq!(good_weights(&dir.path().join("w.safetensors")).model_id(), id);
+    let verify = format!("verify w.safetensors {a} {b} --device cpu");
+    let said = run(dir.path(), &verify).success();
+    said.stderr(predicate::str::contains("calibrated with crop center:40x40, and images are taken with no crop now"));
+    run(dir.path(), &format!("{verify} --crop center:40")).success().stderr("");
+    let of_table = run(dir.path(), "cluster w.safetensors --data t.npy").success();
+    of_table.stderr("").stdout(predicate::str::contains("calibrated on faces"));
+}
+
+#[test]
+fn images_much_larger_than_the_input_are_hinted_at_by_every_verb() {
+    let dir = faces_and_weights();
+    for image in ["a.png", "b.png"] {
+        image::RgbImage::from_fn(300, 300, |x, y| image::Rgb([(x % 250) as u8, (y % 250) as u8, 9]))
+            .save(dir.path().join(image))
+            .unwrap();
+    }
+    run(dir.path(), "gallery create g w.safetensors").success();
+    for verb in [
+        "verify w.safetensors a.png b.png",
+        "embed w.safetensors a.png b.png",
+        "gallery add g w.safetensors a.png --name Ada",
+        "identify g w.safetensors a.png b.png",
+        "cluster w.safetensors --data a.png b.png --threshold 1",
+    ] {
+        let said = run(dir.path(), &format!("{verb} --device cpu")).success();
+        said.stderr(predicate::str::contains("hint: the images have about 300x300 pixels"));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_no_unicode_are_warned_of() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = faces_and_weights();
+    let name = std::ffi::OsStr::from_bytes(b"faces/caf\xe9.png");
+    fs::rename(dir.path().join("faces/person_0001/0001.png"), dir.path().join(name)).unwrap();
+    let said = run(dir.path(), "embed w.safetensors faces --out t.npy --device cpu --csv").success();
+    said.stderr(predicate::str::contains("1 name cannot be written as UTF-8"))
+        .stdout(predicate::str::contains("complete,").and(predicate::str::contains("\n").count(2)));
+}

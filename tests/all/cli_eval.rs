@@ -191,7 +191,8 @@ fn all_pairs_of_a_folder_are_measured_and_images_of_the_training_are_told() {
     let weights = "runs/train/run/weights/last.safetensors";
     let folder =
         |data: &str| run(dir.path(), &format!("eval folder {weights} --data {data} --device cpu --json --report r"));
-    let said = folder("faces").success().stderr(predicate::str::contains("the very images of the weights' training"));
+    let said =
+        folder("faces").success().stderr(predicate::str::contains("these are the images of the weights' training"));
     let told: Value = serde_json::from_slice(&said.get_output().stdout).unwrap();
     assert_eq!((told["pairs_same"].as_u64(), told["pairs_different"].as_u64()), (Some(18), Some(135)));
     assert_eq!(told["val_at_far"].as_array().unwrap().len(), 2, "135 pairs carry a hundredth and no thousandth");
@@ -260,14 +261,25 @@ fn videos_are_compared_by_all_their_frames_and_those_that_are_done_are_kept() {
     assert_eq!((&told["conditions"]["pairs_left_out"], &told["conditions"]["videos"]), (&1.into(), &8.into()));
     let kept = fs::read_to_string(dir.path().join("c.json")).unwrap();
     assert_eq!(kept.matches("\"frames\":2").count(), 8, "{kept}");
-    // What is kept is not read again.
-    fs::remove_dir_all(dir.path().join("aligned_images_DB/Ann/0")).unwrap();
+    // What is kept is not read again, unless its frames change.
+    let frame = |at: &str| dir.path().join("aligned_images_DB/Ann/0").join(at);
+    for name in names(&frame("")) {
+        let found = fs::metadata(frame(&name)).unwrap();
+        fs::write(frame(&name), vec![0; usize::try_from(found.len()).unwrap()]).unwrap();
+        fs::File::options().write(true).open(frame(&name)).unwrap().set_modified(found.modified().unwrap()).unwrap();
+    }
     let again = run(dir.path(), &format!("{eval} --frames 2")).success();
+    let again = again.stderr(predicate::str::contains("1 of 9 videos cannot be used"));
     again.stdout(
         predicate::str::contains("8 of 9 are done already")
             .and(predicate::str::contains("8 of 9 in 2 sets"))
             .and(predicate::str::contains("FaceNet 95.12 \u{b1}0.39 %")),
     );
+    names(&frame("")).iter().for_each(|name| fs::write(frame(name), [0]).unwrap());
+    let changed = run(dir.path(), &format!("{eval} --frames 2 --csv")).success();
+    changed
+        .stderr(predicate::str::contains("2 of 9 videos cannot be used"))
+        .stdout(predicate::str::starts_with("figure,value\n").and(predicate::str::contains("\naccuracy,")));
     refused(run(dir.path(), &format!("{eval} --frames 3")), 1, &["c.json is of another evaluation", "--cache"]);
     refused(run(dir.path(), &eval.replace("--data .", "--data lfw")), 1, &["neither frame_images_DB"]);
     refused(run(dir.path(), &eval.replace("splits.txt", "pairs.txt")), 1, &["line 1", "Sadie_Frost"]);
@@ -277,11 +289,11 @@ fn videos_are_compared_by_all_their_frames_and_those_that_are_done_are_kept() {
 fn images_made_worse_are_a_table_with_a_row_a_change() {
     let dir = prepared();
     fs::copy(dir.path().join("w.safetensors"), dir.path().join("v.safetensors")).unwrap();
-    let sweep =
-        "eval sweep w.safetensors v.safetensors --device cpu --data lfw --pairs pairs.txt --csv s.csv --report r";
-    let said = run(dir.path(), sweep).success().stdout(predicate::str::contains("JPEG 10"));
+    let sweep = "eval sweep w.safetensors v.safetensors --device cpu --data lfw --pairs pairs.txt";
+    let said = run(dir.path(), &format!("{sweep} --report r")).success().stdout(predicate::str::contains("JPEG 10"));
     said.stderr(predicate::str::contains("too small for the row of 40x40"));
-    let rows = fs::read_to_string(dir.path().join("s.csv")).unwrap();
+    let rows = run(dir.path(), &format!("{sweep} --csv")).success().get_output().stdout.clone();
+    let rows = String::from_utf8(rows).unwrap();
     let rows: Vec<&str> = rows.lines().collect();
     assert_eq!(rows[0], "weights,dimensions,condition,pairs,accuracy,far,val,auc");
     // As it is, six qualities and bytes, for either file; 32 pixels are shrunk to nothing.

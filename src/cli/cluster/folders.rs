@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -83,7 +84,13 @@ pub(super) fn write(out: &Path, source: &Source, clusters: &Clusters, copy: bool
         fs::remove_dir(out).map_err(Error::io("write", out))?;
     }
     // A rename puts no folder over what somebody else has made meanwhile.
-    fs::rename(work.path(), out).map_err(Error::io("write", out))?;
+    fs::rename(work.path(), out).map_err(|e| match e.kind() {
+        ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Error::Data(format!(
+            "{} was made by another program meanwhile, and is kept as it is; give `out` another folder",
+            out.display()
+        )),
+        _ => Error::io("write", out)(e),
+    })?;
     drop(work.keep());
     let kind = if copy { "copies" } else { kind_of_links() };
     Ok(format!("{} in {}", table::count(done as u64) + " " + kind, counted(members.len(), "folder")))

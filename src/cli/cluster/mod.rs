@@ -15,9 +15,10 @@ use clap::{Args, ValueEnum};
 use self::report::Found;
 use self::source::{Opened, Source};
 use super::files::check_apart;
-use super::output::{self, Audience};
+use super::output::Form;
 use super::signals::stop_on_signals;
 use super::threshold::{self, ThresholdFlag};
+use super::view::View;
 use super::{DeviceFlag, train};
 use crate::cluster::{Clusters, Linkage, agglomerative, graph, matrix_bytes, neighbours};
 use crate::cpu::available_memory;
@@ -68,13 +69,11 @@ pub(super) struct Cluster {
     #[arg(long, value_name = "PAGE.html")]
     html: Option<PathBuf>,
 
-    /// Write a row for each image: its cluster and that cluster's size
-    #[arg(long, value_name = "FILE.csv")]
-    csv: Option<PathBuf>,
+    #[command(flatten)]
+    view: View,
 
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 
     #[command(flatten)]
     device: DeviceFlag,
@@ -94,16 +93,14 @@ enum Method {
 
 impl Cluster {
     pub(super) fn run(self) -> Result<()> {
-        if self.json {
-            output::speak_to(Audience::Programs);
-        }
+        self.form.choose();
         if let Some(out) = &self.out {
             folders::check_new(out)?;
         }
         let inputs: Vec<&Path> =
             std::iter::once(&self.weights).chain(&self.data).chain(&self.list).map(|p| p.as_path()).collect();
-        check_apart(&[self.html.as_deref(), self.csv.as_deref()], &inputs)?;
-        for file in [&self.html, &self.csv].into_iter().flatten() {
+        check_apart(&[self.html.as_deref()], &inputs)?;
+        if let Some(file) = &self.html {
             check_writable(file.parent().unwrap_or(Path::new("")))?;
         }
         let stop = stop_on_signals("stopping (Ctrl-C again to end at once)");
@@ -128,6 +125,12 @@ impl Cluster {
         let agglomerative = self.is_agglomerative(source.embeddings.len())?;
         let memory = self.memory(&source, agglomerative);
         self.say_method(&source, agglomerative, memory);
+        if threshold.source == threshold::Source::Training {
+            hint!(
+                "hint: the threshold of training judges single pairs rightly as often as may be, and joins too many of a large set; \
+                 `facenet-gpu calibrate` finds one for a rate of false accepts"
+            );
+        }
         if !agglomerative && engine.is_none() {
             engine = Some(self.open_device()?);
         }
@@ -145,10 +148,7 @@ impl Cluster {
 
     /// Opens the device and says which.
     fn open_device(&self) -> Result<Engine> {
-        let (engine, reason) = self.device.open()?;
-        say!("device    {}", engine.describe());
-        say!("          {reason}");
-        Ok(engine)
+        self.device.open_told()
     }
 
     /// Whether all distances are computed.
@@ -210,10 +210,7 @@ impl Cluster {
         threshold: threshold::Threshold<'_>,
         stop: &AtomicBool,
     ) -> Result<()> {
-        if let Some(path) = &self.csv {
-            report::write_csv(path, source, found)?;
-            say!("table     {}", path.display());
-        }
+        report::csv(source, found);
         if let Some(path) = &self.html {
             let shown = page::write(path, source, found, threshold)?;
             say!("page      {} ({shown})", path.display());

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use base64::prelude::*;
 use image::codecs::jpeg::JpegEncoder;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use rayon::prelude::*;
 
 use super::report::{Found, in_words};
 use super::source::Source;
 use crate::Result;
+use crate::chart::page::page;
 use crate::cli::threshold::Threshold;
 use crate::data::decode::decode_face;
 use crate::data::preprocess::{Normalise, Preprocess};
@@ -24,16 +25,6 @@ const PICTURES: usize = 1000;
 const OF_CLUSTER: usize = 40;
 /// People that are named beside a cluster.
 const NAMED: usize = 4;
-
-const STYLE: &str = "
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; margin: .5rem 0 0; } h2 { font-size: 1.1rem; margin: 1.5rem 0 .3rem; }
-table { border-collapse: collapse; } th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid #8884; }
-.note { opacity: .75; } .faces { display: flex; flex-wrap: wrap; gap: 4px; }
-.faces img { width: 96px; height: 96px; display: block; } .people { font-weight: normal; opacity: .75; }
-.gone { width: 96px; height: 96px; border: 1px dashed #8888; box-sizing: border-box; font-size: .7rem; overflow: hidden; padding: 4px; }
-";
 
 /// Writes the page; says in words what it shows.
 pub(super) fn write(path: &Path, source: &Source, found: &Found, threshold: Threshold<'_>) -> Result<String> {
@@ -57,35 +48,24 @@ pub(super) fn write(path: &Path, source: &Source, found: &Found, threshold: Thre
         None => html! { div.gone { (shown(&source.embeddings.id(at))) } },
     };
     let rest = counted(members.len() - chosen.len(), "cluster");
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Clusters - facenet-gpu" }
-                style { (PreEscaped(STYLE)) }
+    let body = html! {
+        h1 { (counted(members.len(), "cluster")) " of " (counted(source.files.len(), "image")) }
+        (facts(source, found, threshold))
+        @for (number, (shown, images)) in chosen.iter().zip(&members).enumerate().take(together) {
+            h2 {
+                (number + 1) ": " (counted(images.len(), "image"))
+                @if let Some(people) = people(source, images) { span.people { " - " (people) } }
             }
-            body {
-                h1 { (counted(members.len(), "cluster")) " of " (counted(source.files.len(), "image")) }
-                (facts(source, found, threshold))
-                @for (number, (shown, images)) in chosen.iter().zip(&members).enumerate().take(together) {
-                    h2 {
-                        (number + 1) ": " (counted(images.len(), "image"))
-                        @if let Some(people) = people(source, images) { span.people { " - " (people) } }
-                    }
-                    div.faces { @for &at in *shown { (face(at)) } }
-                    @if shown.len() < images.len() { p.note { "and " (count((images.len() - shown.len()) as u64)) " more" } }
-                }
-                @if chosen.len() > together {
-                    h2 { "Alone: " (counted(members.len() - together, "image")) }
-                    div.faces { @for shown in &chosen[together..] { (face(shown[0])) } }
-                }
-                @if chosen.len() < members.len() { p.note { "and " (rest) " more, which --csv and --out hold" } }
-            }
+            div.faces { @for &at in *shown { (face(at)) } }
+            @if shown.len() < images.len() { p.note { "and " (count((images.len() - shown.len()) as u64)) " more" } }
         }
+        @if chosen.len() > together {
+            h2 { "Alone: " (counted(members.len() - together, "image")) }
+            div.faces { @for shown in &chosen[together..] { (face(shown[0])) } }
+        }
+        @if chosen.len() < members.len() { p.note { "and " (rest) " more, which --csv and --out show" } }
     };
-    write_whole(path, page.into_string().as_bytes())?;
+    write_whole(path, page("Clusters - facenet-gpu", &body).as_bytes())?;
     Ok(format!("{} of {}", counted(pictures.len(), "picture"), counted(chosen.len(), "cluster")))
 }
 

@@ -1,18 +1,15 @@
 //! What was found, for people, for programs, and as a table.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::source::Source;
 use super::{Cluster, Method};
+use crate::Result;
 use crate::cli::threshold::Threshold;
 use crate::cli::{output, table};
 use crate::cluster::Clusters;
 use crate::eval::clusters::{Agreement, PrecisionRecall, agreement};
 use crate::text::counted;
-use crate::weights::write_whole;
-use crate::{Error, Result};
 
 /// Clusters, with how they came about and how good they are.
 #[derive(Debug)]
@@ -74,7 +71,7 @@ impl Found {
             "threshold": output::number(threshold.value), "threshold_source": threshold.source(), "method": method,
             "linkage": format!("{:?}", verb.linkage).to_lowercase(), "neighbours": graph.then_some(verb.neighbours),
             "memory_bytes": self.memory, "seconds": self.seconds, "agreement": agreement,
-            "out": path(&verb.out), "html": path(&verb.html), "csv": path(&verb.csv),
+            "out": path(&verb.out), "html": path(&verb.html),
         }));
     }
 }
@@ -85,20 +82,14 @@ pub(super) fn in_words(f: &PrecisionRecall) -> String {
     format!("precision {}, recall {}, F {}", percent(f.precision), percent(f.recall), percent(f.f))
 }
 
-/// Writes a row for each image: cluster (1 is the largest), its size, the person if known, and the reason for those without.
-pub(super) fn write_csv(path: &Path, source: &Source, found: &Found) -> Result<()> {
-    let mut out = csv::Writer::from_writer(Vec::new());
+/// Prints a row for each image: cluster (1 is the largest), its size, the person if known, and the reason for those without.
+pub(super) fn csv(source: &Source, found: &Found) {
     let clusters = &found.clusters;
-    let mut rows = vec![["path", "cluster", "size", "person", "reason"].map(String::from)];
+    output::csv(["path", "cluster", "size", "person", "reason"]);
     for (at, &label) in clusters.labels.iter().enumerate() {
-        let person = source.people.as_ref().and_then(|people| people[at].clone()).unwrap_or_default();
+        let person = source.people.as_ref().and_then(|people| people[at].as_deref()).unwrap_or_default();
         let (number, size) = ((label + 1).to_string(), clusters.sizes[label as usize].to_string());
-        rows.push([source.embeddings.id(at).into_owned(), number, size, person, String::new()]);
+        output::csv([&*source.embeddings.id(at), &number, &size, person, ""]);
     }
-    let failed = source.failed.iter();
-    rows.extend(failed.map(|(file, why)| [file.clone(), String::new(), String::new(), String::new(), why.clone()]));
-    let io = |e: csv::Error| Error::io("write", path)(e.into());
-    rows.iter().try_for_each(|row| out.write_record(row)).map_err(io)?;
-    let bytes = out.into_inner().map_err(|e| Error::io("write", path)(e.into_error()))?;
-    write_whole(path, &bytes)
+    source.failed.iter().for_each(|(file, why)| output::csv([file, "", "", "", why]));
 }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::{Cluster, stopped};
-use crate::cli::{table, train, weights};
+use crate::cli::embed::hint_inputs;
+use crate::cli::view::View;
+use crate::cli::{table, train};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::Crop;
 use crate::embed::table::EmbeddingTable;
 use crate::embed::{Row, collect, embed_files, read_list};
-use crate::text::{counted, shown};
+use crate::text::{beginning, counted, shown};
 use crate::weights::Metadata;
 use crate::{Embeddings, Engine, Error, Result, Session, Weights};
 
@@ -46,14 +48,19 @@ impl Source {
             ([one], []) if is_table(one) => Some(one),
             _ => None,
         };
-        let loaded = match table == Some(&verb.weights) {
+        let mut loaded = match table == Some(&verb.weights) {
             true => None,
-            false => Some(weights::from_user(&verb.weights, Weights::load(&verb.weights))?),
+            false => Some(verb.view.weights(&verb.weights)?),
         };
         let mut engine = None;
+        if table.is_some() && verb.view.crop.is_some() {
+            return Err(Error::setting(
+                "the embeddings of a table are made already; `crop` belongs to `facenet-gpu embed`",
+            ));
+        }
         match &loaded {
             // A threshold that is missing is missed before the work.
-            Some(loaded) => drop(verb.threshold.of(&loaded.metadata)?),
+            Some(loaded) => drop(verb.threshold.find(&loaded.metadata)?),
             None if verb.threshold.threshold.is_none() => {
                 return Err(Error::setting(
                     "a table has no threshold; give `threshold`, or the weights before it: cluster WEIGHTS --data TABLE",
@@ -61,12 +68,12 @@ impl Source {
             }
             None => {}
         }
-        let source = match (table, &loaded) {
+        let source = match (table, &mut loaded) {
             (Some(table), loaded) => {
                 if verb.device.threads.is_some() {
                     engine = Some(verb.open_device()?);
                 }
-                Self::of_table(table, loaded.as_ref())?
+                Self::of_table(table, loaded.as_mut())?
             }
             (None, Some(loaded)) => {
                 let device = engine.insert(verb.open_device()?);
@@ -78,19 +85,22 @@ impl Source {
         Ok(Opened { source, metadata: loaded.map(|loaded| loaded.metadata), engine })
     }
 
-    fn of_table(path: &Path, loaded: Option<&Weights>) -> Result<Self> {
+    fn of_table(path: &Path, loaded: Option<&mut Weights>) -> Result<Self> {
         let EmbeddingTable { embeddings, failed, about, .. } = EmbeddingTable::read(path)?;
-        if let (Some(about), Some(loaded)) = (&about, loaded)
-            && about.model_id != loaded.model_id()
-        {
-            return Err(Error::Data(format!(
-                "{} holds embeddings of other weights ({}, {}) than these ({}, {}); thresholds of one do not suit the other",
-                path.display(),
-                about.network,
-                short(&about.model_id),
-                loaded.metadata.network,
-                short(&loaded.model_id())
-            )));
+        if let (Some(about), Some(loaded)) = (&about, loaded) {
+            // The images of the table were seen so.
+            View { crop: about.preprocess.crop }.apply(&mut loaded.metadata.preprocess);
+            let id = loaded.model_id();
+            if about.model_id != id {
+                return Err(Error::Data(format!(
+                    "{} holds embeddings of other weights ({}, {}) than these ({}, {}); thresholds of one do not suit the other",
+                    path.display(),
+                    about.network,
+                    beginning(&about.model_id),
+                    loaded.metadata.network,
+                    beginning(&id)
+                )));
+            }
         }
         say!("table     {}, {} dimensions", counted(embeddings.len(), "embedding"), embeddings.dim());
         let files: Vec<PathBuf> = (0..embeddings.len()).map(|at| PathBuf::from(embeddings.id(at).as_ref())).collect();
@@ -115,6 +125,7 @@ impl Source {
         }
         let metadata = &loaded.metadata;
         say!("weights   {}, {} dimensions", metadata.network, metadata.embedding);
+        hint_inputs(&inputs, &metadata.preprocess);
         let mut session = Session::with_weights(engine, loaded, &verb.weights)?;
         let (mut data, mut files, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         let bar = train::bar(inputs.len(), "embedding  {bar:40} {human_pos}/{human_len} images  {eta} left");
@@ -167,12 +178,6 @@ impl Source {
     }
 }
 
-/// The beginning of a digest.
-fn short(digest: &str) -> &str {
-    let digits = digest.rsplit(':').next().unwrap_or(digest);
-    digits.get(..12).unwrap_or(digits)
-}
-
 /// Whether a file is a table of embeddings by its name.
 fn is_table(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -181,7 +186,19 @@ fn is_table(path: &Path) -> bool {
 
 /// The person of each file, if the folder has a folder for each of several people.
 fn people_of_folder(folder: &Path, files: &[PathBuf]) -> Option<Vec<Option<String>>> {
-    let folder = FaceFolder::scan(folder).ok().filter(|folder| folder.people.len() > 1)?;
+    let root = folder;
+    let folder = FaceFolder::scan(root).ok()?;
+    if let [one] = &folder.people[..] {
+        // All images in the folder itself are nobody's.
+        if one.images.iter().all(|image| image.parent() != Some(root)) {
+            hint!(
+                "note: {} has a folder of one person, {}, against whom nothing can be measured",
+                root.display(),
+                shown(&one.name)
+            );
+        }
+        return None;
+    }
     let of_person = |person: &'_ crate::data::folder::PersonFolder| {
         let name = person.name.clone();
         person.images.iter().map(move |image| (image.clone(), name.clone())).collect::<Vec<_>>()

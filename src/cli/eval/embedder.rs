@@ -2,54 +2,46 @@
 
 use std::path::Path;
 
-use clap::Args;
 use rayon::prelude::*;
 
 use super::told::Told;
 use crate::cli::train::console::bar;
-use crate::cli::weights;
-use crate::data::preprocess::{Crop, Face, Preprocess};
+use crate::cli::view::View;
+use crate::data::preprocess::{Face, Preprocess};
 use crate::eval::quantise::unit;
 use crate::session::{Session, unit_rows};
+use crate::text::beginning;
 use crate::weights::Metadata;
 use crate::{Embeddings, Engine, Result};
 
 /// Images that are decoded and embedded together.
 const PART: usize = 256;
 
-/// How images are seen.
-#[derive(Debug, Clone, Args)]
-pub(in crate::cli) struct View {
-    /// Part of each image that is taken, such as center:144 [default: as the weights say]
-    #[arg(long, value_name = "center:N")]
-    pub(in crate::cli) crop: Option<Crop>,
-
-    /// Embed each image and its mirror image, and take the mean, brought to the length of one
-    #[arg(long)]
-    pub(in crate::cli) flip: bool,
-}
-
 /// A session with a view.
 #[derive(Debug)]
 pub(in crate::cli) struct Embedder {
     session: Session,
     pub(in crate::cli) preprocess: Preprocess,
+    /// [`Weights::model_id`](crate::Weights::model_id).
+    pub(in crate::cli) model_id: String,
     flip: bool,
 }
 
 impl Embedder {
-    /// Loads weights onto the device, and says what they are.
-    pub(in crate::cli) fn open(engine: &Engine, path: &Path, view: &View, told: &mut Told) -> Result<Self> {
-        let session = weights::from_user(path, Session::open(engine, path))?;
-        let metadata = session.metadata();
-        let mut preprocess = metadata.preprocess.clone();
-        preprocess.crop = view.crop.or(preprocess.crop);
+    /// Loads weights onto the device, and says what they are. With `flip` an embedding is that of the image and its mirror image
+    /// together.
+    pub(in crate::cli) fn open(engine: &Engine, path: &Path, view: View, flip: bool, told: &mut Told) -> Result<Self> {
+        let weights = view.weights(path)?;
+        let session = Session::with_weights(engine, &weights, path)?;
+        let (metadata, model_id) = (session.metadata(), weights.model_id());
+        let preprocess = metadata.preprocess.clone();
         let (height, width) = (preprocess.height, preprocess.width);
         let crop = preprocess.crop.map_or(String::new(), |crop| format!(", crop {crop}"));
-        let flip = if view.flip { ", mean with mirror images" } else { "" };
-        let text = format!("{}, {height}x{width}{crop}{flip}, {} dimensions", metadata.network, metadata.embedding);
+        let mirrored = if flip { ", mean with mirror images" } else { "" };
+        let text = format!("{}, {height}x{width}{crop}{mirrored}, {} dimensions", metadata.network, metadata.embedding);
         told.line("weights", text);
-        Ok(Self { session, preprocess, flip: view.flip })
+        told.line("", format!("{}, model {}", path.display(), beginning(&model_id)));
+        Ok(Self { session, preprocess, model_id, flip })
     }
 
     pub(in crate::cli) fn metadata(&self) -> &Metadata {

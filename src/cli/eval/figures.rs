@@ -43,7 +43,7 @@ pub(super) fn of(
         listed.sets.iter().map(|set| set.iter().map(|m| (m.pixels, m.pair.same)).collect()).collect();
     let (mut json, headline, thresholds) = match &listed.sets[..] {
         [] => return Err(Error::Data(format!("no pair of {} can be used", pairs.display()))),
-        [set] => of_halves(set, &pixels[0], seed, distances, told)?,
+        [set] => of_halves(set, (&pixels[0], &listed.people), seed, distances, told)?,
         _ => {
             let mean = if distances.subtract_mean { ", the mean of the others subtracted" } else { "" };
             let text = format!(
@@ -66,7 +66,7 @@ pub(super) fn of(
 /// One set: each half with the threshold of the other.
 fn of_halves(
     set: &[Measured<'_>],
-    pixels: &[(f32, bool)],
+    (pixels, people): (&[(f32, bool)], &[usize]),
     seed: u64,
     distances: Distances,
     told: &mut Told,
@@ -74,8 +74,8 @@ fn of_halves(
     let pairs: Vec<Pair> = set.iter().map(|m| m.indices).collect();
     let of_model: Vec<f32> = set.iter().map(|m| m.distance).collect();
     let of_pixels: Vec<f32> = pixels.iter().map(|pair| pair.0).collect();
-    let model = verification_accuracy(&pairs, &of_model, |image| image, seed)?;
-    let raw = verification_accuracy(&pairs, &of_pixels, |image| image, seed)?;
+    let model = verification_accuracy(&pairs, &of_model, |image| people[image], seed)?;
+    let raw = verification_accuracy(&pairs, &of_pixels, |image| people[image], seed)?;
     let text = "threshold chosen on one half of the pairs, applied to the other, both ways";
     told.line("protocol", format!("{text}; {}", distances.metric));
     let [low, high] = model.interval().map(percent);

@@ -1,25 +1,27 @@
 //! `facenet-gpu eval folder`: all pairs of all images of a folder per person, as the paper measures its hold-out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
-use super::embedder::{Embedder, View};
+use super::shared::Shared;
 use super::told::Told;
-use super::{FARS, listed, percent, report, trained_on};
+use super::{FARS, percent, report, trained_on};
 use crate::chart::colours::GREEN;
 use crate::chart::verification::{BINS, of_parts};
-use crate::cli::DeviceFlag;
-use crate::cli::output::{self, Audience, number};
+use crate::cli::output::{self, number};
 use crate::cli::table::count;
 use crate::cli::train::console::bar;
+use crate::cli::view::{View, hint_sizes};
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::Preprocess;
 use crate::eval::all_pairs::{STEPS_PER_UNIT, all_pairs, certainty};
-use crate::eval::verification::{balanced_pairs, squared_distance, verification_accuracy};
-use crate::{Error, Result};
+use crate::eval::hardest::hardest;
+use crate::eval::verification::{Pair, balanced_pairs, squared_distance, verification_accuracy};
+use crate::text::shown;
+use crate::{Embeddings, Engine, Error, Result};
 
 /// Pairs for the accuracy, as many as training measures on.
 const BALANCED: usize = 10_000;
@@ -41,41 +43,21 @@ pub(super) struct Folder {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
 
-    /// Write a page with curves and histograms, and its pictures, into a folder
-    #[arg(long, value_name = "FOLDER")]
-    report: Option<PathBuf>,
-
-    /// Print the figures as one JSON object
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    device: DeviceFlag,
+    shared: Shared,
 }
 
 impl Folder {
     pub(super) fn run(self) -> Result<()> {
-        if self.json {
-            output::speak_to(Audience::Programs);
-        }
-        if let Some(folder) = &self.report {
-            report::prepare(folder)?;
-        }
-        let (engine, reason) = self.device.open()?;
-        say!("device    {}", engine.describe());
-        say!("          {reason}");
+        self.shared.choose_form();
+        let engine = self.shared.open()?;
         let mut told = Told::default();
-        let mut embedder = Embedder::open(&engine, &self.weights, &self.view, &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &self.weights, self.view, &mut told)?;
         let set = self.load(&embedder.preprocess, &mut told)?;
         let digest = set.digest()?;
         let paths: Vec<PathBuf> = (0..set.len()).filter_map(|image| set.path(image)).map(Into::into).collect();
-        match embedder.metadata().training.as_ref().and_then(|training| training.data.as_ref()) {
-            Some(trained) if *trained == digest => hint!(
-                "warning: these are the very images of the weights' training: the figures say nothing of other people"
-            ),
-            _ => trained_on::warn(&self.weights, embedder.metadata(), &self.data, &paths),
-        }
-        listed::tell_large(&embedder, &paths);
+        trained_on::warn_of_set(&self.weights, embedder.metadata(), &self.data, &set)?;
+        hint_sizes(&paths, &embedder.preprocess);
         let names = paths.iter().map(|path| path.display().to_string()).collect();
         let embeddings = embedder.embed(names, |image| set.face(image))?;
 
@@ -136,21 +118,25 @@ impl Folder {
             }
         }
         told.line("", "intervals hold 95 %, and count people, not pairs".to_string());
-        if let Some(folder) = &self.report {
+        if let Some(folder) = &self.shared.report {
             let [same, different] = [true, false].map(|same| of_parts(&found.histogram(same, BINS), 4.0));
             let curves = [("embeddings", GREEN, roc)];
-            let pictures = report::curves_and_histograms(&curves, "squared distance", same, different)?;
+            let mut pictures = report::curves_and_histograms(&curves, "squared distance", same, different)?;
+            if let Some(accuracy) = accuracy {
+                let worst = |same| worst(&engine, &set, &embeddings, same, accuracy.threshold);
+                pictures.extend(report::errors(worst(false)?, worst(true)?, &embedder.preprocess)?);
+            }
             report::write(folder, "All pairs of a folder", &headline, &told, &[], &pictures)?;
             say!("report    {}", folder.join("report.html").display());
         }
-        output::json(&json!({
-            "protocol": "all-pairs", "images": set.len(), "people": set.people().len(), "images_left_out": set.skipped().len(),
+        output::figures(&json!({
+            "event": "end", "protocol": "all-pairs", "images": set.len(), "people": set.people().len(), "images_left_out": set.skipped().len(),
             "pairs_same": same, "pairs_different": different, "auc": auc, "equal_error_rate": eer, "val_at_far": rates,
             "accuracy": accuracy.map(|a| a.accuracy), "interval": accuracy.map(|a| a.interval()),
             "threshold": accuracy.map(|a| number(a.threshold)), "balanced_pairs": accuracy.map(|a| a.pairs),
             "conditions": {
                 "weights": self.weights, "network": embedder.metadata().network,
-                "dimensions": embedder.metadata().embedding, "crop": embedder.preprocess.crop, "flip": self.view.flip,
+                "dimensions": embedder.metadata().embedding, "crop": embedder.preprocess.crop, "flip": self.shared.flip, "model": embedder.model_id,
                 "metric": "squared distance", "data": self.data, "images_digest": digest,
             },
         }));
@@ -178,4 +164,30 @@ impl Folder {
         told.line("images", set.summary());
         Ok(set)
     }
+}
+
+/// Pairs of one kind that the threshold judges wrongly, the worst first.
+fn worst(
+    engine: &Engine,
+    set: &FaceSet,
+    embeddings: &Embeddings,
+    same: bool,
+    threshold: f32,
+) -> Result<Vec<report::Wrong>> {
+    let number = |image| u32::try_from(set.person_of(image)).expect("people are counted in u32");
+    let people: Vec<u32> = (0..set.len()).map(number).collect();
+    let found = hardest(engine, embeddings, &people, same, report::WORST)?;
+    let wrong = found.into_iter().filter(|(_, distance)| (*distance < threshold) != same);
+    let told = |(Pair { a, b, .. }, distance)| {
+        let face = |image| set.face(image).map(std::borrow::Cow::into_owned);
+        let text = format!("{distance:.3}, threshold {threshold:.3}\n{}\n{}", name_of(set, a), name_of(set, b));
+        Ok(report::Wrong { text, faces: [face(a)?, face(b)?] })
+    };
+    wrong.map(told).collect()
+}
+
+/// The person on an image, and the name of its file.
+fn name_of(set: &FaceSet, image: usize) -> String {
+    let file = set.path(image).and_then(Path::file_name).unwrap_or_default();
+    format!("{}: {}", shown(&set.people()[set.person_of(image)].name), shown(&file.to_string_lossy()))
 }

@@ -10,9 +10,10 @@ use super::embedder::Embedder;
 use super::told::Told;
 use super::trained_on;
 use crate::cli::table::count;
+use crate::cli::view::hint_sizes;
 use crate::data::decode::decode_face;
 use crate::data::preprocess::Face;
-use crate::data::sizes::{much_larger, smaller_than_crop};
+use crate::digest::sha256_of;
 use crate::eval::folds::{self, Fold};
 use crate::eval::images::{ImageName, Images};
 use crate::eval::metric::Metric;
@@ -46,6 +47,8 @@ pub(in crate::cli) struct Listed<'a> {
     pub(in crate::cli) sets: Vec<Vec<Measured<'a>>>,
     pub(in crate::cli) folds: Vec<Fold>,
     pub(in crate::cli) faces: Vec<Face>,
+    /// The person on each face, by numbers. A list of files does not say who they show: there, everybody is on one image.
+    pub(in crate::cli) people: Vec<usize>,
     /// Sets and pairs of the list.
     pub(in crate::cli) wanted: (usize, usize),
     /// Numbers of sets without a pair.
@@ -103,10 +106,13 @@ impl<'a> Listed<'a> {
         let all = found.len();
         let outcomes: Vec<_> = found.into_par_iter().map(decode).collect();
         let (mut rows, mut faces, mut paths, mut failures) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut people, mut named) = (Vec::new(), BTreeMap::new());
         for (name, outcome) in outcomes {
             match outcome {
                 Ok((face, path)) => {
                     rows.insert(name, faces.len());
+                    let number = named.len();
+                    people.push(*named.entry(name.person()).or_insert(number));
                     faces.push(face);
                     paths.push(path);
                 }
@@ -114,8 +120,8 @@ impl<'a> Listed<'a> {
             }
         }
         tell_failures(&failures, all, pairs, data)?;
-        tell_large(embedder, &paths);
-        trained_on::warn(weights, embedder.metadata(), data, &paths);
+        hint_sizes(&paths, &embedder.preprocess);
+        trained_on::warn(weights, embedder.metadata(), data, paths.len(), |at| sha256_of(&paths[at]).ok());
         let names = paths.iter().map(|path| path.display().to_string()).collect();
         let embeddings = embedder.embed(names, |at| Ok(&faces[at]))?;
         let indices = |pair: &'a NamedPair| {
@@ -145,7 +151,7 @@ impl<'a> Listed<'a> {
             set.into_par_iter().zip(&fold.test).map(measured).collect()
         });
         let sets = sets.collect();
-        Ok(Self { sets, folds, faces, wanted, empty })
+        Ok(Self { sets, folds, faces, people, wanted, empty })
     }
 
     /// The measured pairs.
@@ -187,20 +193,5 @@ impl<'a> Listed<'a> {
             out.serialize(row).expect("memory takes every row");
         }
         write_whole(path, &out.into_inner().expect("memory takes every row"))
-    }
-}
-
-/// A hint where faces may fill only a part of the images.
-pub(in crate::cli) fn tell_large(embedder: &Embedder, paths: &[PathBuf]) {
-    if let Some((width, height)) = smaller_than_crop(paths, &embedder.preprocess) {
-        hint!("warning: the images have about {width}x{height} pixels, so that the crop takes nothing off");
-    }
-    if let Some((width, height)) = much_larger(paths, &embedder.preprocess) {
-        hint!(
-            "hint: the images have about {width}x{height} pixels and the network sees {}x{}: where the weights were trained on \
-             crops of faces, give --crop center:N",
-            embedder.preprocess.width,
-            embedder.preprocess.height
-        );
     }
 }

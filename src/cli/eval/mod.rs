@@ -7,6 +7,7 @@ mod lfw;
 mod listed;
 mod pairs;
 mod report;
+mod shared;
 mod sweep;
 mod told;
 pub(super) mod trained_on;
@@ -14,7 +15,7 @@ mod ytf;
 
 use clap::{Args, Subcommand};
 
-pub(super) use embedder::{Embedder, View};
+pub(super) use embedder::Embedder;
 pub(super) use listed::{Distances, Listed};
 pub(super) use told::Told;
 

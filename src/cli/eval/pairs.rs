@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::embedder::{Embedder, View};
 use super::listed::{Distances, Listed};
+use super::shared::Shared;
 use super::told::Told;
 use super::{figures, report};
-use crate::cli::DeviceFlag;
 use crate::cli::files::check_apart;
-use crate::cli::output::{self, Audience};
+use crate::cli::output;
+use crate::cli::view::View;
 use crate::digest::{hex, sha256_of};
 use crate::eval::metric::Metric;
 use crate::eval::pairs_file::PairsFile;
@@ -50,16 +50,8 @@ pub(super) struct Pairs {
     #[arg(long, value_name = "FILE.csv")]
     distances: Option<PathBuf>,
 
-    /// Write a page with curves, histograms and the worst errors, and its pictures, into a folder
-    #[arg(long, value_name = "FOLDER")]
-    report: Option<PathBuf>,
-
-    /// Print the figures as one JSON object
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    device: DeviceFlag,
+    shared: Shared,
 }
 
 impl Pairs {
@@ -69,9 +61,7 @@ impl Pairs {
 
     /// Measures; `published` tells what others have reached, given the sets and pairs that were used.
     pub(super) fn measure(&self, title: &str, published: impl Fn(&mut Told, usize, usize) -> Value) -> Result<()> {
-        if self.json {
-            output::speak_to(Audience::Programs);
-        }
+        self.shared.choose_form();
         if self.subtract_mean && self.metric == Metric::Squared {
             return Err(Error::setting("`subtract_mean` changes no squared distance; add `metric` angle"));
         }
@@ -82,14 +72,9 @@ impl Pairs {
             return Err(Error::setting("`subtract_mean` takes the mean of other sets, and the list has one set"));
         }
         let digest = hex(&sha256_of(&self.pairs)?);
-        if let Some(folder) = &self.report {
-            report::prepare(folder)?;
-        }
-        let (engine, reason) = self.device.open()?;
-        say!("device    {}", engine.describe());
-        say!("          {reason}");
+        let engine = self.shared.open()?;
         let mut told = Told::default();
-        let mut embedder = Embedder::open(&engine, &self.weights, &self.view, &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &self.weights, self.view, &mut told)?;
         let distances = Distances { metric: self.metric, subtract_mean: self.subtract_mean };
         let paths: [&Path; 3] = [&self.weights, &self.pairs, &self.data];
         let listed = Listed::measure(&list, paths, &mut embedder, distances)?;
@@ -100,7 +85,7 @@ impl Pairs {
         }
         let figures = figures::of(&listed, distances, self.seed, &self.pairs, &mut told)?;
         let published = published(&mut told, listed.sets.len(), listed.pairs().count());
-        if let Some(folder) = &self.report {
+        if let Some(folder) = &self.shared.report {
             report::write_listed(folder, title, &told, &listed, &figures, (self.metric, &embedder.preprocess))?;
             say!("report    {}", folder.join("report.html").display());
         }
@@ -110,12 +95,13 @@ impl Pairs {
         }
         json["conditions"] = json!({
             "weights": self.weights, "network": embedder.metadata().network, "dimensions": embedder.metadata().embedding,
-            "crop": embedder.preprocess.crop, "flip": self.view.flip, "metric": self.metric.to_string(),
+            "crop": embedder.preprocess.crop, "flip": self.shared.flip, "model": embedder.model_id, "metric": self.metric.to_string(),
             "subtract_mean": self.subtract_mean, "pairs_file": self.pairs, "pairs_sha256": digest,
             "sets": listed.wanted.0, "sets_left_out": listed.empty, "pairs": listed.wanted.1,
             "pairs_left_out": listed.wanted.1 - listed.pairs().count(),
         });
-        output::json(&json);
+        json["event"] = "end".into();
+        output::figures(&json);
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use crate::weights::{check_writable, write_whole};
 use crate::{Error, Result};
 
 /// Errors of either kind that are shown at most.
-const WORST: usize = 12;
+pub(super) const WORST: usize = 12;
 
 /// A picture: name of its file, the bytes of a PNG file, and what stands below it.
 pub(super) type Picture = (&'static str, Vec<u8>, &'static str);
@@ -47,9 +47,20 @@ pub(super) fn write(
         div.wide { table { @for (name, text) in &told.lines { tr { th { (name) } td { (printable(text)) } } } } }
         @for table in tables { div.wide { (table) } }
         div.pictures { @for (_, bytes, caption) in pictures { (figure(bytes, caption)) } }
-        p.note { "facenet-gpu " (env!("CARGO_PKG_VERSION")) }
+        p.note { "facenet-gpu " (env!("CARGO_PKG_VERSION")) ", " code { (command()) } }
     };
     write_whole(&folder.join("report.html"), page(&format!("{title} - facenet-gpu"), &body).as_bytes())
+}
+
+/// The command that this program was run by, as a shell reads it.
+fn command() -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+    let quoted = |word: &str| match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    let words = std::env::args_os().skip(1).map(|word| quoted(&printable(&word.to_string_lossy())));
+    std::iter::once("facenet-gpu".to_string()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// The report of a list of pairs.
@@ -69,15 +80,8 @@ pub(super) fn write_listed(
     let of = |same: bool| listed.pairs().filter(move |m| m.pair.same == same).map(|m| f64::from(m.distance));
     let [same, different] = [true, false].map(|same| verification::histogram(of(same), largest));
     let mut pictures = curves_and_histograms(&curves, x, same, different)?;
-    let errors = [
-        (false, "false_accepts.png", "Different people that are taken for one, the worst first."),
-        (true, "false_rejects.png", "One person taken for two, the worst first."),
-    ];
-    for (same, name, caption) in errors {
-        if let Some(sheet) = worst(listed, &figures.thresholds, same, preprocess)? {
-            pictures.push((name, png(&sheet)?, caption));
-        }
-    }
+    let [accepts, rejects] = [false, true].map(|same| worst(listed, &figures.thresholds, same));
+    pictures.extend(errors(accepts, rejects, preprocess)?);
     write(folder, title, &figures.headline, told, &[], &pictures)
 }
 
@@ -99,26 +103,44 @@ pub(super) fn curves_and_histograms(
     ])
 }
 
-/// The wrongly classified pairs of one kind that are farthest from the threshold of their set; `None` without any.
-fn worst(listed: &Listed<'_>, thresholds: &[f32], same: bool, preprocess: &Preprocess) -> Result<Option<RgbImage>> {
-    let of_set = |(set, &threshold): (&Vec<Measured<'_>>, &f32)| -> Vec<(f32, String, [usize; 2])> {
+/// The wrongly classified pairs of one kind that are farthest from the threshold of their set.
+fn worst(listed: &Listed<'_>, thresholds: &[f32], same: bool) -> Vec<Wrong> {
+    let of_set = |(set, &threshold): (&Vec<Measured<'_>>, &f32)| -> Vec<(f32, Wrong)> {
         let wrong = set.iter().filter(|m| m.pair.same == same && (m.distance < threshold) != same);
         wrong
             .map(|m| {
                 let text = format!("{:.3}, threshold {threshold:.3}\n{}\n{}", m.distance, m.pair.a, m.pair.b);
-                ((m.distance - threshold).abs(), text, [m.indices.a, m.indices.b])
+                let faces = [m.indices.a, m.indices.b].map(|image| listed.faces[image].clone());
+                ((m.distance - threshold).abs(), Wrong { text, faces })
             })
             .collect()
     };
     let mut wrong: Vec<_> = listed.sets.iter().zip(thresholds).flat_map(of_set).collect();
     wrong.sort_by(|a, b| b.0.total_cmp(&a.0));
     wrong.truncate(WORST);
-    let picture = |face: &Face| {
-        RgbImage::from_raw(preprocess.width, preprocess.height, face.clone()).expect("a face has the network's size")
+    wrong.into_iter().map(|(_, wrong)| wrong).collect()
+}
+
+/// A pair that is judged wrongly, with the text beside it.
+pub(super) struct Wrong {
+    pub(super) text: String,
+    pub(super) faces: [Face; 2],
+}
+
+/// Contact sheets of the errors of either kind, each kind with its worst first; none where there is no error.
+pub(super) fn errors(accepts: Vec<Wrong>, rejects: Vec<Wrong>, preprocess: &Preprocess) -> Result<Vec<Picture>> {
+    let kinds = [
+        (accepts, "false_accepts.png", "Different people that are taken for one, the worst first."),
+        (rejects, "false_rejects.png", "One person taken for two, the worst first."),
+    ];
+    let picture = |face: Face| {
+        RgbImage::from_raw(preprocess.width, preprocess.height, face).expect("a face has the network's size")
     };
-    let rows: Vec<(Vec<RgbImage>, String)> = wrong
-        .into_iter()
-        .map(|(_, text, images)| (images.map(|image| picture(&listed.faces[image])).to_vec(), text))
-        .collect();
-    if rows.is_empty() { Ok(None) } else { captioned_rows(&[], &rows).map(Some) }
+    let mut pictures = Vec::new();
+    for (wrong, name, caption) in kinds.into_iter().filter(|kind| !kind.0.is_empty()) {
+        let row = |Wrong { text, faces }| (faces.map(picture).to_vec(), text);
+        let rows: Vec<(Vec<RgbImage>, String)> = wrong.into_iter().map(row).collect();
+        pictures.push((name, png(&captioned_rows(&[], &rows)?)?, caption));
+    }
+    Ok(pictures)
 }

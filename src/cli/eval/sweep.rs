@@ -2,6 +2,7 @@
 
 mod condition;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,16 +12,17 @@ use serde::Serialize;
 use serde_json::json;
 
 use self::condition::{CONDITIONS, Condition};
-use super::embedder::{Embedder, View};
+use super::embedder::Embedder;
 use super::listed::{find, tell_failures};
+use super::shared::Shared;
 use super::told::Told;
 use super::{FARS, percent, report};
 use crate::chart::colours::{BLUE, GREEN, GREY, ORANGE, RED};
 use crate::chart::{Chart, Series, Style};
-use crate::cli::DeviceFlag;
-use crate::cli::output::{self, Audience};
+use crate::cli::output;
 use crate::cli::table::count;
 use crate::cli::train::console::bar;
+use crate::cli::view::View;
 use crate::data::decode::decode_picture;
 use crate::data::preprocess::Face;
 use crate::eval::folds::cross_validated;
@@ -30,7 +32,6 @@ use crate::eval::quantise::through_bytes;
 use crate::eval::rates::val_at_far;
 use crate::eval::roc::Roc;
 use crate::eval::verification::{Pair, squared_distance, verification_accuracy};
-use crate::weights::write_whole;
 use crate::{Error, Result};
 
 /// Images that are decoded together, in every condition.
@@ -58,20 +59,8 @@ pub(super) struct Sweep {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
 
-    /// Write the table as CSV
-    #[arg(long, value_name = "FILE.csv")]
-    csv: Option<PathBuf>,
-
-    /// Write a page with the table and curves, and its pictures, into a folder
-    #[arg(long, value_name = "FOLDER")]
-    report: Option<PathBuf>,
-
-    /// Print the table as one JSON object
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    device: DeviceFlag,
+    shared: Shared,
 }
 
 /// A row of the table.
@@ -91,20 +80,13 @@ struct Row {
 
 impl Sweep {
     pub(super) fn run(self) -> Result<()> {
-        if self.json {
-            output::speak_to(Audience::Programs);
-        }
+        self.shared.choose_form();
         let list = PairsFile::read(&self.pairs)?;
-        if let Some(folder) = &self.report {
-            report::prepare(folder)?;
-        }
-        let (engine, reason) = self.device.open()?;
-        say!("device    {}", engine.describe());
-        say!("          {reason}");
+        let engine = self.shared.open()?;
         let mut told = Told::default();
         let mut table: Vec<Row> = Vec::new();
         for weights in &self.weights {
-            let mut embedder = Embedder::open(&engine, weights, &self.view, &mut told)?;
+            let mut embedder = self.shared.embedder(&engine, weights, self.view, &mut told)?;
             let rows = self.rows_of(weights, &list, &mut embedder)?;
             if table.is_empty() {
                 let far = rows.first().map_or(0.0, |row| row.far);
@@ -120,18 +102,14 @@ impl Sweep {
             }
             table.extend(rows);
         }
-        if let Some(path) = &self.csv {
-            let mut out = csv::Writer::from_writer(Vec::new());
-            table.iter().for_each(|row| out.serialize(row).expect("memory takes every row"));
-            write_whole(path, &out.into_inner().expect("memory takes every row"))?;
-        }
-        if let Some(folder) = &self.report {
+        output::rows(&table);
+        if let Some(folder) = &self.shared.report {
             write_report(folder, &told, &table)?;
             say!("report    {}", folder.join("report.html").display());
         }
         output::json(&json!({
-            "protocol": "sweep", "rows": table, "pairs_file": self.pairs, "data": self.data, "crop": self.view.crop,
-            "flip": self.view.flip,
+            "event": "end", "protocol": "sweep", "rows": table, "pairs_file": self.pairs, "data": self.data, "crop": self.view.crop,
+            "flip": self.shared.flip,
         }));
         Ok(())
     }
@@ -264,13 +242,21 @@ fn write_report(folder: &Path, told: &Told, table: &[Row]) -> Result<()> {
     let all: Vec<&String> = table.iter().map(|row| &row.weights).collect();
     let mut weights = all.clone();
     weights.dedup();
+    let short = short_names(&weights);
     let curves = |place: fn(&Condition) -> Option<f64>| -> Vec<Series> {
         let of = |(name, colour): (&&String, [u8; 3])| {
-            let points =
-                table.iter().filter(|row| row.weights == **name).filter_map(|row| Some((place(&row.of)?, row.val?)));
-            Series { name: (*name).clone(), colour, style: Style::Line(points.collect()) }
+            let rows = || table.iter().filter(|row| row.weights == **name);
+            let points: Vec<_> = rows().filter_map(|row| Some((place(&row.of)?, row.val?))).collect();
+            let ends = points.first().zip(points.last()).map(|(first, last)| [first.0, last.0]);
+            let untouched = rows().find(|row| row.of == Condition::AsIs).and_then(|row| row.val);
+            let level = ends.zip(untouched).map_or(Vec::new(), |(ends, val)| ends.map(|x| (x, val)).to_vec());
+            let short = short.get(*name).cloned().unwrap_or_default();
+            [
+                Series { name: format!("{short}, untouched images"), colour, style: Style::Dashed(level) },
+                Series { name: short, colour, style: Style::Marked(points) },
+            ]
         };
-        weights.iter().zip([BLUE, GREEN, ORANGE, RED, GREY].into_iter().cycle()).map(of).collect()
+        weights.iter().zip([BLUE, GREEN, ORANGE, RED, GREY].into_iter().cycle()).flat_map(of).collect()
     };
     let chart = |x, series| Chart { x, y: "VAL", series, percent: true, ..Chart::default() };
     let mut pictures = vec![
@@ -288,7 +274,7 @@ fn write_report(folder: &Path, told: &Told, table: &[Row]) -> Result<()> {
         .collect();
     sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
     if sizes.len() > 1 {
-        let series = vec![Series { name: String::new(), colour: BLUE, style: Style::Line(sizes) }];
+        let series = vec![Series { name: String::new(), colour: BLUE, style: Style::Marked(sizes) }];
         pictures.push((
             "dimensions.png",
             chart("dimensions", series).png()?,
@@ -296,4 +282,34 @@ fn write_report(folder: &Path, told: &Told, table: &[Row]) -> Result<()> {
         ));
     }
     report::write(folder, "Images made worse", "", told, &[markup], &pictures)
+}
+
+/// The ends of paths that tell them apart.
+fn short_names<'a>(paths: &[&'a String]) -> HashMap<&'a String, String> {
+    let end = |path: &str, parts: usize| {
+        let all: Vec<_> = Path::new(path).components().collect();
+        let end: PathBuf = all[all.len().saturating_sub(parts)..].iter().collect();
+        end.with_extension("").display().to_string()
+    };
+    let longest = paths.iter().map(|path| Path::new(path).components().count()).max().unwrap_or(1);
+    let apart = |parts: &usize| paths.iter().map(|path| end(path, *parts)).collect::<HashSet<_>>().len() == paths.len();
+    let parts = (1..longest).find(apart).unwrap_or(longest);
+    paths.iter().map(|&path| (path, end(path, parts))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_a_legend_are_as_short_as_tells_them_apart() {
+        let short = |paths: &[&str]| -> Vec<String> {
+            let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+            let names = short_names(&paths.iter().collect::<Vec<_>>());
+            paths.iter().map(|path| names[path].clone()).collect()
+        };
+        assert_eq!(short(&["a/b/best.safetensors"]), ["best"]);
+        assert_eq!(short(&["a/x/best.safetensors", "a/y/best.safetensors"]), ["x/best", "y/best"]);
+        assert_eq!(short(&["n.safetensors", "n.safetensors"]), ["n", "n"]);
+    }
 }

@@ -1,12 +1,14 @@
 //! Whether weights are measured on the images that they were trained on.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::digest::{hex, sha256_of};
+use crate::Result;
+use crate::data::faces::FaceSet;
+use crate::digest::hex;
 use crate::text::{count, shown};
 use crate::weights::Metadata;
 
@@ -17,17 +19,41 @@ struct Row {
     held_out: bool,
 }
 
-/// Warns where some of `images` were trained on: where the list of images of the weights' run lies beside them, by their
-/// content; else by the name of the folder `data`.
-pub(in crate::cli) fn warn(weights: &Path, metadata: &Metadata, data: &Path, images: &[PathBuf]) {
+/// Warns where the images of `set`, read from `data`, were trained on.
+///
+/// # Errors
+/// The set's images cannot be read.
+pub(in crate::cli) fn warn_of_set(weights: &Path, metadata: &Metadata, data: &Path, set: &FaceSet) -> Result<()> {
+    let trained = metadata.training.as_ref().and_then(|training| training.data.as_ref());
+    match trained {
+        Some(trained) if *trained == set.digest()? => {
+            hint!("warning: these are the images of the weights' training: {OF_NO_USE}");
+        }
+        _ => warn(weights, metadata, data, set.len(), |image| set.content(image)),
+    }
+    Ok(())
+}
+
+/// What figures of images that were trained on are good for.
+const OF_NO_USE: &str = "what is measured on them holds for no other people";
+
+/// Warns where some of so many images were trained on: where the list of images of the weights' run lies beside them, by their
+/// `content`, its SHA-256; else by the name of the folder `data`.
+pub(in crate::cli) fn warn(
+    weights: &Path,
+    metadata: &Metadata,
+    data: &Path,
+    images: usize,
+    content: impl Fn(usize) -> Option<[u8; 32]> + Sync,
+) {
     if let Some(trained) = trained(weights) {
-        let known = |path: &&PathBuf| sha256_of(path).is_ok_and(|digest| trained.contains(&hex(&digest)));
-        let known = images.par_iter().filter(known).count();
+        let known = |&image: &usize| content(image).is_some_and(|digest| trained.contains(&hex(&digest)));
+        let known = (0..images).into_par_iter().filter(known).count();
         if known > 0 {
             hint!(
-                "warning: the weights were trained on {} of these {} images: the figures say nothing of other people",
+                "warning: the weights were trained on {} of these {} images: {OF_NO_USE}",
                 count(known as u64),
-                count(images.len() as u64)
+                count(images as u64)
             );
         }
         return;
@@ -37,8 +63,7 @@ pub(in crate::cli) fn warn(weights: &Path, metadata: &Metadata, data: &Path, ima
         && *dataset == folder
     {
         hint!(
-            "warning: the weights were trained on a data set called {}, as {} is: on images of the training the figures say \
-             nothing of other people",
+            "warning: the weights were trained on a data set called {}, as {} is: where these are images of the training, {OF_NO_USE}",
             shown(dataset),
             data.display()
         );

@@ -12,21 +12,22 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use self::cache::{Cache, Video};
-use super::embedder::{Embedder, View};
+use super::embedder::Embedder;
 use super::lfw::published;
+use super::shared::Shared;
 use super::told::Told;
 use super::{figures, report};
 use crate::chart::colours::GREEN;
 use crate::chart::verification::histogram;
-use crate::cli::DeviceFlag;
-use crate::cli::output::{self, Audience};
+use crate::cli::output;
 use crate::cli::signals::stop_on_signals;
 use crate::cli::table::{count, duration};
 use crate::cli::train::console::bar;
+use crate::cli::view::View;
 use crate::data::preprocess::Face;
-use crate::digest::{hex, sha256_of};
+use crate::digest::{Digest, hex, sha256_of};
 use crate::eval::roc::Roc;
-use crate::eval::ytf::{Layout, Splits, Videos, mean_embedding, mean_squared_distance};
+use crate::eval::ytf::{Frame, Layout, Splits, Videos, mean_embedding, mean_squared_distance};
 use crate::{Error, Result};
 
 /// The state is written, and without a terminal a line about it, this often.
@@ -65,24 +66,12 @@ pub(super) struct Ytf {
     #[arg(long, value_name = "TIMES", default_value_t = 1.3, value_parser = scale)]
     scale: f64,
 
-    /// Embed each frame and its mirror image, and take the mean, brought to the length of one
-    #[arg(long)]
-    flip: bool,
-
     /// Keeps the videos that are done, so that a stopped run goes on [default: a file of its own for each setting]
     #[arg(long, value_name = "FILE")]
     cache: Option<PathBuf>,
 
-    /// Write a page with curves and histograms, and its pictures, into a folder
-    #[arg(long, value_name = "FOLDER")]
-    report: Option<PathBuf>,
-
-    /// Print the figures as one JSON object
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    device: DeviceFlag,
+    shared: Shared,
 }
 
 /// A layout of the archive.
@@ -99,11 +88,19 @@ fn scale(text: &str) -> Result<f64, String> {
     scale.ok_or_else(|| "expected a number from 0.1 to 10, such as 1.3".to_string())
 }
 
+/// SHA-256 over what tells frames from others: names, sizes, times and boxes.
+fn digest_of(frames: &[Frame]) -> String {
+    let mut digest = Digest::default();
+    for frame in frames {
+        digest.state_of(&frame.path);
+        frame.face.iter().flatten().for_each(|x| digest.bytes(&x.to_le_bytes()));
+    }
+    digest.finish()
+}
+
 impl Ytf {
     pub(super) fn run(self) -> Result<()> {
-        if self.json {
-            output::speak_to(Audience::Programs);
-        }
+        self.shared.choose_form();
         let splits = Splits::read(&self.splits)?;
         if splits.sets.len() < 2 {
             return Err(Error::Data(format!("{} has one set; two or more are needed", self.splits.display())));
@@ -113,26 +110,20 @@ impl Ytf {
             Pictures::Aligned => Layout::Aligned,
         });
         let videos = Videos::find(&self.data, wanted)?;
-        if let Some(folder) = &self.report {
-            report::prepare(folder)?;
-        }
-        let (engine, reason) = self.device.open()?;
-        say!("device    {}", engine.describe());
-        say!("          {reason}");
+        let engine = self.shared.open()?;
         let mut told = Told::default();
-        let view = View { crop: None, flip: self.flip };
-        let mut embedder = Embedder::open(&engine, &self.weights, &view, &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &self.weights, View::default(), &mut told)?;
         // The box says what is seen.
         embedder.preprocess.crop = None;
         let root = videos.root().canonicalize().map_err(Error::io("read", videos.root()))?;
         let key = [
-            format!("weights {}", hex(&sha256_of(&self.weights)?)),
+            format!("model {}", embedder.model_id),
             format!("videos {}", root.display()),
-            format!("frames {}, scale {}, flip {}", self.frames, self.scale, self.flip),
+            format!("frames {}, scale {}, flip {}", self.frames, self.scale, self.shared.flip),
         ];
         let mut cache = Cache::open(self.cache.as_deref(), &self.weights, key.join("; "))?;
         let missing = self.embed(&splits, &videos, &mut embedder, &mut cache)?;
-        self.tell(&splits, &videos, &cache.videos, &missing, &mut told)
+        self.tell(&splits, &videos, &cache.videos, &missing, &embedder.model_id, &mut told)
     }
 
     /// Embeds the videos that the cache lacks; those that cannot be used, with the reason.
@@ -145,6 +136,7 @@ impl Ytf {
     ) -> Result<BTreeMap<String, String>> {
         let names: BTreeSet<&String> = splits.sets.iter().flatten().flat_map(|pair| [&pair.a, &pair.b]).collect();
         let known = names.iter().filter(|name| cache.videos.contains_key(**name)).count();
+        cache.videos.retain(|name, _| names.contains(name));
         if known > 0 {
             say!("videos    {} of {} are done already", count(known as u64), count(names.len() as u64));
         }
@@ -154,9 +146,6 @@ impl Ytf {
         let (mut missing, mut skipped) = (BTreeMap::new(), 0_usize);
         for (at, name) in names.iter().enumerate() {
             bar.set_position(at as u64);
-            if cache.videos.contains_key(*name) {
-                continue;
-            }
             if stop.load(Ordering::Relaxed) {
                 cache.save()?;
                 bar.finish_and_clear();
@@ -170,23 +159,29 @@ impl Ytf {
             let frames = match videos.frames(name, self.frames as usize) {
                 Ok(frames) => frames,
                 Err(reason) => {
+                    cache.remove(name);
                     missing.insert((*name).clone(), reason);
                     continue;
                 }
             };
-            let face = |frame: &crate::eval::ytf::Frame| frame.face(self.scale, &embedder.preprocess);
+            let of = digest_of(&frames);
+            if cache.has(name, &of) {
+                continue;
+            }
+            let face = |frame: &Frame| frame.face(self.scale, &embedder.preprocess);
             let (faces, failures): (Vec<_>, Vec<_>) =
                 frames.par_iter().map(face).collect::<Vec<_>>().into_iter().partition(Result::is_ok);
             let faces: Vec<Face> = faces.into_iter().flatten().collect();
             skipped += failures.len();
             if faces.is_empty() {
+                cache.remove(name);
                 let first = failures.into_iter().find_map(Result::err).map_or(String::new(), |e| e.to_string());
                 missing.insert((*name).clone(), first);
                 continue;
             }
             let rows = embedder.embed_few(&faces)?;
             let mean = mean_embedding(rows.chunks_exact(rows.len() / faces.len()));
-            cache.videos.insert((*name).clone(), Video { frames: faces.len(), mean });
+            cache.insert(name, Video { of, frames: faces.len(), mean });
             if last.elapsed() >= EVERY {
                 last = Instant::now();
                 cache.save()?;
@@ -228,6 +223,7 @@ impl Ytf {
         videos: &Videos,
         done: &BTreeMap<String, Video>,
         missing: &BTreeMap<String, String>,
+        model_id: &str,
         told: &mut Told,
     ) -> Result<()> {
         #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of other distances is meant")]
@@ -271,7 +267,7 @@ impl Ytf {
         let roc = Roc::new(&scored)?;
         figures::rates(&roc, &scored, told, &mut json)?;
         published(told, &PUBLISHED);
-        if let Some(folder) = &self.report {
+        if let Some(folder) = &self.shared.report {
             let of = |same: bool| scored.iter().filter(move |pair| pair.1 == same).map(|pair| f64::from(pair.0));
             let [same, different] = [true, false].map(|same| histogram(of(same), 4.0));
             let curves = [("embeddings", GREEN, roc)];
@@ -282,13 +278,14 @@ impl Ytf {
         json["pairs"] = scored.len().into();
         json["conditions"] = json!({
             "weights": self.weights, "layout": videos.layout().to_string(), "scale": self.scale, "frames": self.frames,
-            "flip": self.flip, "metric": "mean squared distance", "splits": self.splits, "splits_sha256": digest,
+            "flip": self.shared.flip, "model": model_id, "metric": "mean squared distance", "splits": self.splits, "splits_sha256": digest,
             "pairs": all, "pairs_left_out": all - scored.len(), "sets_left_out": empty, "videos": done.len(),
             "videos_left_out": missing,
         });
         let row = |&(who, conditions, accuracy, error): &(&str, &str, f64, Option<f64>)| json!({ "who": who, "conditions": conditions, "accuracy": accuracy / 100.0, "standard_error": error.map(|e| e / 100.0) });
         json["published"] = PUBLISHED.iter().map(row).collect();
-        output::json(&json);
+        json["event"] = "end".into();
+        output::figures(&json);
         Ok(())
     }
 }

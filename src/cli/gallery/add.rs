@@ -8,14 +8,16 @@ use clap::Args;
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::{library, model_of, speak_json};
-use crate::cli::embed::progress;
+use super::{library, model_of};
+use crate::cli::embed::{hint_inputs, progress};
+use crate::cli::output::{self, Form};
 use crate::cli::signals::stop_on_signals;
-use crate::cli::{DeviceFlag, INTERRUPTED, output, table};
+use crate::cli::view::View;
+use crate::cli::{DeviceFlag, INTERRUPTED, table};
 use crate::data::folder::{FaceFolder, Layout};
 use crate::digest::sha256_of;
 use crate::embed::{Embedded, Input, Row, collect, embed_files};
-use crate::gallery::{Added, NewFace};
+use crate::gallery::{Added, Conflict, NewFace, person_name};
 use crate::text::{counted, shown};
 use crate::{Error, Result, Session};
 
@@ -40,9 +42,8 @@ pub(super) struct Add {
     #[arg(long, value_enum, default_value_t, conflicts_with = "name")]
     layout: Layout,
 
-    /// Print each part that was added, and in the end what was done, as JSON objects
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 
     #[command(flatten)]
     device: DeviceFlag,
@@ -66,9 +67,9 @@ impl Images {
 
 impl Add {
     pub(super) fn run(self) -> Result<ExitCode> {
-        speak_json(self.json);
-        let (weights, model) = model_of(&self.weights)?;
+        self.form.choose();
         let mut gallery = library::Gallery::open(&self.gallery)?;
+        let (weights, model) = model_of(&self.weights, View::of(gallery.model()))?;
         gallery.check_model(&model)?;
         let images = self.find()?;
         let (total, people) = (images.inputs.len(), images.people.iter().collect::<BTreeSet<_>>().len());
@@ -83,9 +84,8 @@ impl Add {
         let mut done = Embedded::default();
         let mut failures: Vec<(PathBuf, String)> = Vec::new();
         if !images.inputs.is_empty() {
-            let (engine, reason) = self.device.open()?;
-            say!("device    {}", engine.describe());
-            say!("          {reason}");
+            let engine = self.device.open_told()?;
+            hint_inputs(&images.inputs, &weights.metadata.preprocess);
             let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
             let stop = stop_on_signals("stopping: the faces that were added are kept (Ctrl-C again to end at once)");
             let bar = progress(images.inputs.len(), 0);
@@ -127,8 +127,8 @@ impl Add {
     fn find(&self) -> Result<Images> {
         let mut images = Images::default();
         if let Some(name) = &self.name {
-            let name = crate::gallery::person_name(name)?;
-            collect(&self.inputs)?.into_iter().for_each(|input| images.push(input, name));
+            let name = person_name(name)?;
+            collect(&self.inputs)?.into_iter().for_each(|input| images.push(input, &name));
             if images.inputs.is_empty() {
                 return Err(Error::Data("there are no images in what was given".to_string()));
             }
@@ -190,16 +190,18 @@ impl Add {
         if done.stopped {
             say!("resume    the same command adds the rest");
         }
-        output::json(&json!({
+        let mut end = json!({
             "event": "end", "images": total, "added": report.added, "known": report.known,
-            "conflicts": report.conflicts.iter().map(|c| json!({
-                "path": c.source, "person": c.person, "known_as": c.known_as,
-            })).collect::<Vec<_>>(),
-            "failed": failures.iter().map(|(path, reason)| json!({
-                "path": path.display().to_string(), "reason": reason,
-            })).collect::<Vec<_>>(),
-            "faces": faces, "people": people.len(), "complete": !done.stopped,
-        }));
+            "conflicts": report.conflicts.len(), "failed": failures.len(), "faces": faces, "people": people.len(),
+            "complete": !done.stopped,
+        });
+        output::table(&end);
+        let conflict = |c: &Conflict| json!({ "path": c.source, "person": c.person, "known_as": c.known_as });
+        end["conflict_list"] = report.conflicts.iter().map(conflict).collect();
+        let failure =
+            |(path, reason): &(PathBuf, String)| json!({ "path": path.display().to_string(), "reason": reason });
+        end["failures"] = failures.iter().map(failure).collect();
+        output::json(&end);
         Ok(())
     }
 }
@@ -229,10 +231,10 @@ fn leave_out_known(images: Images, gallery: &library::Gallery, report: &mut Adde
     let mut left = Images::default();
     for (((mut input, person), digest), owner) in inputs.into_iter().zip(people).zip(digests).zip(known) {
         match owner {
-            Some(owner) if owner == person.trim() => report.known += 1,
+            Some(owner) if person_name(&person).is_ok_and(|name| name == owner) => report.known += 1,
             Some(known_as) => {
                 let source = input.path.to_string_lossy().into_owned();
-                report.conflicts.push(crate::gallery::Conflict { source, person, known_as });
+                report.conflicts.push(Conflict { source, person, known_as });
             }
             None => {
                 left.contents.push(match digest {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{library, speak_json};
+use super::library;
 use crate::Result;
-use crate::cli::{output, table};
+use crate::cli::output::{self, Form};
+use crate::cli::table;
 use crate::text::listed;
 
 /// Remove people with all of their faces, or single faces
@@ -25,14 +26,13 @@ pub(super) struct Remove {
     #[arg(long, value_name = "NUMBER")]
     face: Vec<u64>,
 
-    /// Print what was done as one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Remove {
     pub(super) fn run(self) -> Result<()> {
-        speak_json(self.json);
+        self.form.choose();
         let mut gallery = library::Gallery::open(&self.gallery)?;
         // What is named twice is meant once.
         let names: Vec<&str> = self.names.iter().map(|name| name.trim()).collect::<BTreeSet<_>>().into_iter().collect();
@@ -45,7 +45,7 @@ impl Remove {
         let faces = gallery.len()?;
         say!("removed   {} faces{whom}", table::count(removed));
         say!("gallery   {} faces are left", table::count(faces));
-        output::json(&json!({ "event": "end", "removed": removed, "people": names, "faces": faces }));
+        output::record(&json!({ "event": "end", "removed": removed, "people": names, "faces": faces }));
         Ok(())
     }
 }
@@ -66,19 +66,18 @@ pub(super) struct Rename {
     #[arg(long)]
     merge: bool,
 
-    /// Print what was done as one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Rename {
     pub(super) fn run(self) -> Result<()> {
-        speak_json(self.json);
+        self.form.choose();
         let mut gallery = library::Gallery::open(&self.gallery)?;
         gallery.rename(&self.old, &self.new, self.merge)?;
         let faces = gallery.faces(&self.new)?.len();
         say!("renamed   {} is {} now, with {} faces", self.old, self.new, table::count(faces as u64));
-        output::json(&json!({ "event": "end", "old": self.old, "new": self.new, "faces": faces }));
+        output::record(&json!({ "event": "end", "old": self.old, "new": self.new, "faces": faces }));
         Ok(())
     }
 }

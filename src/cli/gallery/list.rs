@@ -8,9 +8,9 @@ use serde_json::json;
 use super::add::counted_people;
 use super::library;
 use crate::Result;
-use crate::cli::output::{self, Audience};
+use crate::cli::output::{self, Form};
 use crate::cli::table;
-use crate::gallery::{Face, Person};
+use crate::gallery::{Face, Person, person_name};
 use crate::text::shown;
 
 /// Show who is in a gallery
@@ -27,29 +27,21 @@ pub(super) struct List {
     #[arg(long)]
     faces: bool,
 
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-
-    /// Print CSV
-    #[arg(long, conflicts_with = "json")]
-    csv: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl List {
     pub(super) fn run(self) -> Result<()> {
-        output::speak_to(match (self.json, self.csv) {
-            (true, _) => Audience::Programs,
-            (_, true) => Audience::Nobody,
-            _ => Audience::People,
-        });
+        self.form.choose();
         let gallery = library::Gallery::open_read_only(&self.gallery)?;
         let mut people = gallery.people()?;
         let everybody = people.len();
         if !self.names.is_empty() {
             // A name that the gallery does not have is an error.
             self.names.iter().try_for_each(|name| gallery.faces(name).map(drop))?;
-            people.retain(|person| self.names.iter().any(|name| name.trim() == person.name));
+            let wanted = self.names.iter().map(|name| person_name(name)).collect::<Result<Vec<_>>>()?;
+            people.retain(|person| wanted.contains(&person.name));
         }
         let mut faces = Vec::new();
         if self.faces {
@@ -57,9 +49,12 @@ impl List {
                 faces.extend(gallery.faces(&person.name)?);
             }
         }
-        if self.csv {
-            output::bytes(&self.csv(&people, &faces));
-            return Ok(());
+        if self.faces {
+            output::csv(["id", "person", "path"]);
+            faces.iter().for_each(|face| output::csv([&face.id.to_string(), &face.person, &face.source]));
+        } else {
+            output::csv(["person", "faces"]);
+            people.iter().for_each(|person| output::csv([&person.name, &person.faces.to_string()]));
         }
         let (model, kind) = (gallery.model(), gallery.vectors());
         say!("gallery   {}", self.gallery.display());
@@ -78,7 +73,7 @@ impl List {
         let person = |p: &Person| json!({ "name": p.name, "faces": p.faces });
         let face = |f: &Face| json!({ "id": f.id, "person": f.person, "path": f.source });
         let mut told = json!({
-            "gallery": self.gallery.display().to_string(), "model": model, "vectors": kind,
+            "event": "end", "gallery": self.gallery.display().to_string(), "model": model, "vectors": kind,
             "faces": gallery.len()?, "people": people.iter().map(person).collect::<Vec<_>>(),
         });
         if self.faces {
@@ -86,18 +81,5 @@ impl List {
         }
         output::json(&told);
         Ok(())
-    }
-
-    fn csv(&self, people: &[Person], faces: &[Face]) -> Vec<u8> {
-        let mut out = csv::Writer::from_writer(Vec::new());
-        let mut row = |cells: &[&str]| out.write_record(cells).expect("memory takes every row");
-        if self.faces {
-            row(&["id", "person", "path"]);
-            faces.iter().for_each(|face| row(&[&face.id.to_string(), &face.person, &face.source]));
-        } else {
-            row(&["person", "faces"]);
-            people.iter().for_each(|person| row(&[&person.name, &person.faces.to_string()]));
-        }
-        out.into_inner().expect("memory takes every row")
     }
 }

@@ -1,7 +1,6 @@
 //! What made the rows of a table.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,11 +39,7 @@ impl About {
         let metadata = &weights.metadata;
         let mut digest = Digest::default();
         for input in inputs {
-            digest.text(&input.path.to_string_lossy());
-            let found = std::fs::metadata(&input.path).ok();
-            let changed = found.as_ref().and_then(|found| found.modified().ok()?.duration_since(UNIX_EPOCH).ok());
-            digest.bytes(&found.map_or(0, |found| found.len()).to_le_bytes());
-            digest.bytes(&changed.unwrap_or_default().as_nanos().to_le_bytes());
+            digest.state_of(&input.path);
         }
         Self {
             network: metadata.network.clone(),

@@ -128,7 +128,7 @@ impl Videos {
     /// There is no such video, or none of its frames shows a face; the sentence says which.
     pub fn frames(&self, video: &str, most: usize) -> Result<Vec<Frame>, String> {
         let folder = self.root.join(video);
-        let entries = std::fs::read_dir(&folder).map_err(|e| format!("{} cannot be read: {e}", folder.display()))?;
+        let entries = std::fs::read_dir(&folder).map_err(|e| Error::io("read", &folder)(e).to_string())?;
         let paths = entries.flatten().map(|entry| entry.path()).filter(|path| is_readable(path));
         let mut numbered: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((number(&path)?, path))).collect();
         numbered.sort();
@@ -156,7 +156,7 @@ impl Videos {
     fn boxes(&self, video: &str) -> Result<HashMap<String, [f64; 4]>, String> {
         let subject = video.split('/').next().unwrap_or(video);
         let path = self.root.join(format!("{subject}.labeled_faces.txt"));
-        let text = std::fs::read_to_string(&path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path)(e).to_string())?;
         let mut boxes = HashMap::new();
         for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
             let fields: Vec<&str> = line.split(',').map(str::trim).collect();

@@ -12,6 +12,8 @@ use crate::{Error, Result};
 /// A video that is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Video {
+    /// SHA-256 over the frames' names, sizes, times and boxes: what the mean is of.
+    pub(super) of: String,
     /// Frames that were embedded.
     pub(super) frames: usize,
     /// The mean of their embeddings.
@@ -32,7 +34,8 @@ pub(super) struct Cache {
     pub(super) path: PathBuf,
     pub(super) videos: BTreeMap<String, Video>,
     of: String,
-    saved: usize,
+    /// There are videos that the file lacks.
+    changed: bool,
 }
 
 impl Cache {
@@ -42,11 +45,14 @@ impl Cache {
     /// The file is of other weights or settings, is damaged, or cannot be read; or its folder cannot be written.
     pub(super) fn open(path: Option<&Path>, weights: &Path, of: String) -> Result<Self> {
         let path = path.map_or_else(|| of_settings(weights, &of), Path::to_path_buf);
-        check_writable(path.parent().unwrap_or(Path::new("")))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        check_writable(folder).map_err(|e| {
+            Error::Data(format!("the videos that are done cannot be kept ({e}); give `cache` a file in another folder"))
+        })?;
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self { path, videos: BTreeMap::new(), of, saved: 0 });
+                return Ok(Self { path, videos: BTreeMap::new(), of, changed: false });
             }
             Err(e) => return Err(Error::io("read", &path)(e)),
         };
@@ -63,19 +69,35 @@ impl Cache {
                 content.of
             )));
         }
-        Ok(Self { path, saved: content.videos.len(), videos: content.videos, of })
+        Ok(Self { path, videos: content.videos, of, changed: false })
+    }
+
+    /// Whether a video is done, from just these frames.
+    pub(super) fn has(&self, name: &str, of: &str) -> bool {
+        self.videos.get(name).is_some_and(|video| video.of == of)
+    }
+
+    /// Takes a video that is done.
+    pub(super) fn insert(&mut self, name: &str, video: Video) {
+        self.videos.insert(name.to_string(), video);
+        self.changed = true;
+    }
+
+    /// Forgets a video that cannot be used any more.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.changed |= self.videos.remove(name).is_some();
     }
 
     /// Writes the file, whole, if there is anything new.
     pub(super) fn save(&mut self) -> Result<()> {
-        if self.videos.len() == self.saved {
+        if !self.changed {
             return Ok(());
         }
         let content = Content { of: self.of.clone(), videos: std::mem::take(&mut self.videos) };
         let bytes = serde_json::to_vec(&content).expect("it is plain data");
         self.videos = content.videos;
         write_whole(&self.path, &bytes)?;
-        self.saved = self.videos.len();
+        self.changed = false;
         Ok(())
     }
 }
@@ -99,13 +121,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache.json");
         let open = |of: &str| Cache::open(Some(&path), Path::new("w"), of.to_string());
-        let video = Video { frames: 3, mean: vec![0.1 + 0.2, -1e-9] };
+        let video = Video { of: "x".into(), frames: 3, mean: vec![0.1 + 0.2, -1e-9] };
         let mut cache = open("a").unwrap();
         cache.save().unwrap();
         assert!(!path.exists(), "nothing is done yet");
-        cache.videos.insert("Ann/1".into(), video.clone());
+        cache.insert("Ann/1", video.clone());
         cache.save().unwrap();
-        assert_eq!(open("a").unwrap().videos["Ann/1"], video);
+        let mut again = open("a").unwrap();
+        assert_eq!(again.videos["Ann/1"], video);
+        assert!(again.has("Ann/1", "x") && !again.has("Ann/1", "other frames") && !again.has("Ann/2", "x"));
+        again.insert("Ann/1", Video { frames: 4, ..video });
+        again.save().unwrap();
+        assert_eq!(open("a").unwrap().videos["Ann/1"].frames, 4, "what changed is written");
         let text = open("b").unwrap_err().to_string();
         assert!(text.contains("another evaluation (a)") && text.contains("give another `cache`"), "{text}");
         std::fs::write(&path, &std::fs::read(&path).unwrap()[..20]).unwrap();

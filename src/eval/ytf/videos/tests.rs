@@ -47,7 +47,7 @@ fn frames_come_by_their_numbers_with_the_face_that_their_box_shows() {
     };
     assert_eq!(red(1.0), 64, "the box holds the face and nothing else");
     assert_eq!(red(2.0), 16, "twice the sides show four times as much");
-    assert!(videos.frames("Ann/7", 1).unwrap_err().contains("cannot be read"));
+    assert!(videos.frames("Ann/7", 1).unwrap_err().contains("there is no such file or folder"));
     assert!(videos.frames("Ann/2", 0).is_err());
     assert!(
         Videos::find(&db, Some(Layout::Aligned)).unwrap_err().to_string().contains("is laid out as frame_images_DB")
@@ -97,7 +97,7 @@ fn a_folder_of_something_else_and_damaged_boxes_are_told() {
         }
         videos.frames("Ann/2", 9).unwrap_err()
     };
-    assert!(said(None).contains("labeled_faces.txt cannot be read"));
+    assert!(said(None).contains("labeled_faces.txt: there is no such file"));
     assert!(said(Some("Ann\\2\\2.9.png,0,x,5,5\n")).contains("line 1 is no face box"));
     assert!(said(Some("Ann\\3\\2.9.png,0,5,5,5,5,0,1\n")).contains("has a labelled face"));
 }
