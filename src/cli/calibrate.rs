@@ -9,7 +9,7 @@ use serde_json::json;
 use super::eval::{Distances, Embedder, Listed, Told, trained_on};
 use super::output::{self, Form};
 use super::view::{View, hint_sizes};
-use super::{DeviceFlag, table, weights};
+use super::{DeviceFlag, models, table, weights};
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::{FaceFolder, Layout};
 use crate::eval::all_pairs::{Certainty, all_pairs, certainty};
@@ -28,8 +28,8 @@ const CURVE: [f64; 13] = [1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 
 /// Find the threshold for a wanted rate of false accepts, and keep it in the weights file
 #[derive(Debug, Args)]
 pub(super) struct Calibrate {
-    /// Weights file
-    weights: PathBuf,
+    /// Weights file, or the name of a model in the folder of models [default: the only one there]
+    weights: Option<PathBuf>,
 
     /// Faces of people who were not trained on: a folder per person, or a list (.csv, .txt) of path,person; all pairs are used
     #[arg(long, value_name = "DIR")]
@@ -81,7 +81,8 @@ struct Sample {
 impl Calibrate {
     pub(super) fn run(self) -> Result<()> {
         self.form.choose();
-        let mut weights = weights::from_user(&self.weights, Weights::load(&self.weights))?;
+        let path = models::given_or_found(self.weights.as_deref())?;
+        let mut weights = weights::from_user(&path, Weights::load(&path))?;
         if let Some(out) = self.out.as_deref().filter(|out| out.exists()) {
             let same = Weights::load(out).is_ok_and(|other| other.model_id() == weights.model_id());
             if !same {
@@ -96,12 +97,12 @@ impl Calibrate {
         let own = weights.metadata.preprocess.clone();
         self.view.apply(&mut weights.metadata.preprocess);
         let sample = match &self.pairs {
-            Some(list) => self.of_list(list, &engine)?,
-            None => self.of_folder(&engine, &weights)?,
+            Some(list) => self.of_list(list, &path, &engine)?,
+            None => self.of_folder(&engine, &weights, &path)?,
         };
         let calibration = Calibration { crop: weights.metadata.preprocess.crop, ..self.calibration(&sample)? };
         weights.metadata.preprocess = own;
-        let out = self.out.as_deref().unwrap_or(&self.weights);
+        let out = self.out.as_deref().unwrap_or(&path);
         weights.metadata.calibration = Some(calibration.clone());
         weights.save(out)?;
         tell(&calibration, out);
@@ -109,17 +110,17 @@ impl Calibrate {
     }
 
     /// All pairs of a folder.
-    fn of_folder(&self, engine: &Engine, weights: &Weights) -> Result<Sample> {
+    fn of_folder(&self, engine: &Engine, weights: &Weights, path: &Path) -> Result<Sample> {
         let folder = FaceFolder::scan_as(&self.data, self.layout)?;
         if let Some(understood) = &folder.understood {
             say!("people    {understood}; --layout reads them otherwise");
         }
         folder.remarks().iter().for_each(|remark| hint!("warning: {remark}"));
-        let mut session = Session::with_weights(engine, weights, &self.weights)?;
+        let mut session = Session::with_weights(engine, weights, path)?;
         let set = FaceSet::load(&folder, session.model().preprocess(), DEFAULT_PIXEL_BUDGET, &|_, _| {})?;
         set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
         say!("data      {}", set.summary());
-        trained_on::warn_of_set(&self.weights, &weights.metadata, &self.data, &set)?;
+        trained_on::warn_of_set(path, &weights.metadata, &self.data, &set)?;
         let paths: Vec<&Path> = (0..set.len()).filter_map(|image| set.path(image)).collect();
         hint_sizes(&paths, &weights.metadata.preprocess);
         let (embeddings, people) = embed(&mut session, &set)?;
@@ -134,13 +135,13 @@ impl Calibrate {
     }
 
     /// The pairs of a list.
-    fn of_list(&self, list: &Path, engine: &Engine) -> Result<Sample> {
+    fn of_list(&self, list: &Path, path: &Path, engine: &Engine) -> Result<Sample> {
         let mut told = Told::default();
         let pairs = PairsFile::read(list)?;
         pairs.remarks.iter().for_each(|remark| hint!("warning: {remark}"));
-        let mut embedder = Embedder::open(engine, &self.weights, self.view, false, &mut told)?;
+        let mut embedder = Embedder::open(engine, path, self.view, false, &mut told)?;
         let distances = Distances { metric: Metric::Squared, subtract_mean: false };
-        let paths = [self.weights.as_path(), list, self.data.as_path()];
+        let paths = [path, list, self.data.as_path()];
         let listed = Listed::measure(&pairs, paths, &mut embedder, distances)?;
         let scored: Vec<(f32, bool)> = listed.pairs().map(|m| (m.distance, m.pair.same)).collect();
         let found = val_at_far(&scored, self.far)?;

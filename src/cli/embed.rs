@@ -10,7 +10,7 @@ use serde_json::json;
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
 use super::view::{View, hint_sizes};
-use super::{DeviceFlag, INTERRUPTED, table};
+use super::{DeviceFlag, INTERRUPTED, models, table};
 use crate::data::preprocess::Preprocess;
 use crate::embed::table::{About, Format, TableWriter};
 use crate::embed::{Embedded, Input, Row, collect, embed_files, read_list};
@@ -19,13 +19,12 @@ use crate::{Error, Result, Session};
 
 /// Embed images: a row of numbers for each file
 #[derive(Debug, Args)]
+#[command(override_usage = "facenet-gpu embed [OPTIONS] [WEIGHTS] <IMAGE|FOLDER>...")]
 pub(super) struct Embed {
-    /// Weights file
-    weights: PathBuf,
-
-    /// Images, and folders with images in them and below
-    #[arg(value_name = "IMAGE|FOLDER", required_unless_present = "list")]
-    inputs: Vec<PathBuf>,
+    /// Weights file, or the name of a model in the folder of models [default: the only one there]; images, and folders with
+    /// images in them and below
+    #[arg(value_name = "WEIGHTS|IMAGE|FOLDER", required_unless_present = "list")]
+    arguments: Vec<PathBuf>,
 
     /// A list of images, a path a line; - is the standard input. May be given several times
     #[arg(long, value_name = "FILE")]
@@ -80,14 +79,15 @@ impl Embed {
         if self.out.is_none() && format.text_header(1).is_none() {
             return Err(Error::Setting("only csv and jsonl go to the standard output; give `out` for a file".into()));
         }
-        let weights = self.view.weights(&self.weights)?;
-        let inputs = inputs_of(&self.inputs, &self.list)?;
+        let (path, images) = models::split(&self.arguments)?;
+        let weights = self.view.weights(&path)?;
+        let inputs = inputs_of(images, &self.list)?;
         let mut writer = match &self.out {
             Some(out) => Some(TableWriter::open(out, format, About::new(&weights, &inputs), self.overwrite)?),
             None => None,
         };
         let engine = self.device.open_told()?;
-        let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
+        let mut session = Session::with_weights(&engine, &weights, &path)?;
         let dim = session.model().dimensions()? as usize;
         let first = writer.as_ref().map_or(0, TableWriter::rows);
         say!("images    {}", table::count(inputs.len() as u64));
@@ -171,7 +171,8 @@ pub(super) fn inputs_of(paths: &[PathBuf], lists: &[PathBuf]) -> Result<Vec<Inpu
     }
     let inputs = collect(&paths)?;
     if inputs.is_empty() {
-        return Err(Error::Data("there are no images in what was given".to_string()));
+        let what = if paths.is_empty() { "no images are given" } else { "there are no images in what was given" };
+        return Err(Error::Data(format!("{what}; give images, or folders with images in them")));
     }
     Ok(inputs)
 }

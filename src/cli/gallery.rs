@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::models;
 use super::output::{self, Form};
 use super::view::View;
 use crate::gallery::{self as library, EmbeddingModel, VectorKind};
@@ -49,8 +50,9 @@ struct Create {
     /// File to make
     gallery: PathBuf,
 
-    /// Weights file, whose embeddings the gallery will hold
-    weights: PathBuf,
+    /// Weights file, whose embeddings the gallery will hold, or the name of a model in the folder of models [default: the only one
+    /// there]
+    weights: Option<PathBuf>,
 
     /// How embeddings are kept: a byte for each dimension, or floats
     #[arg(long, value_enum, default_value_t)]
@@ -66,7 +68,7 @@ struct Create {
 impl Create {
     fn run(self) -> Result<()> {
         self.form.choose();
-        let (_, model) = model_of(&self.weights, self.view)?;
+        let (_, model) = model_of(&models::given_or_found(self.weights.as_deref())?, self.view)?;
         library::Gallery::create(&self.gallery, &model, self.vectors)?;
         let (kind, path) = (self.vectors, self.gallery.display());
         say!("gallery   {path}");

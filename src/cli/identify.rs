@@ -12,7 +12,7 @@ use super::output::{self, Form};
 use super::signals::stop_on_signals;
 use super::threshold::ThresholdFlag;
 use super::view::View;
-use super::{DeviceFlag, INTERRUPTED, table};
+use super::{DeviceFlag, INTERRUPTED, models, table};
 use crate::embed::{Row, embed_files};
 use crate::gallery::{Candidate, Faces, Gallery, Identifier, Identity, Search};
 use crate::text::shown;
@@ -20,16 +20,15 @@ use crate::{Embeddings, Result, Session};
 
 /// Say who of a gallery is on images, or that it is nobody of them
 #[derive(Debug, Args)]
+#[command(override_usage = "facenet-gpu identify [OPTIONS] <GALLERY> [WEIGHTS] <IMAGE|FOLDER>...")]
 pub(super) struct Identify {
     /// Gallery
     gallery: PathBuf,
 
-    /// Weights file, that with which the gallery was made
-    weights: PathBuf,
-
-    /// Images, and folders with images in them and below
-    #[arg(value_name = "IMAGE|FOLDER", required_unless_present = "list")]
-    inputs: Vec<PathBuf>,
+    /// Weights file, that with which the gallery was made, or the name of a model in the folder of models [default: the only one
+    /// there]; images, and folders with images in them and below
+    #[arg(value_name = "WEIGHTS|IMAGE|FOLDER", required_unless_present = "list")]
+    arguments: Vec<PathBuf>,
 
     /// A list of images, a path a line; - is the standard input. May be given several times
     #[arg(long, value_name = "FILE")]
@@ -65,17 +64,18 @@ impl Identify {
     pub(super) fn run(self) -> Result<ExitCode> {
         self.form.choose();
         let gallery = Gallery::open_read_only(&self.gallery)?;
-        let (weights, model) = model_of(&self.weights, View::of(gallery.model()))?;
+        let (path, images) = models::split(&self.arguments)?;
+        let (weights, model) = model_of(&path, View::of(gallery.model()))?;
         let threshold = self.threshold.of(&weights.metadata)?;
         gallery.check_model(&model)?;
-        let inputs = inputs_of(&self.inputs, &self.list)?;
+        let inputs = inputs_of(images, &self.list)?;
         let faces = gallery.load()?;
         // Others may change the file now.
         drop(gallery);
         let engine = self.device.open_told()?;
         say!("gallery   {} faces of {} people", table::count(faces.len() as u64), table::count(faces.people() as u64));
         say!("threshold {:.3}, {}", threshold.value, super::words::with_flags(&threshold.origin()));
-        let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
+        let mut session = Session::with_weights(&engine, &weights, &path)?;
         let search = Search { threshold: threshold.value, top: self.top };
         let mut identifier = Identifier::new(&engine, &faces, &search)?;
         let stop = stop_on_signals("stopping: what was printed stays (Ctrl-C again to end at once)");

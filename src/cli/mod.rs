@@ -14,6 +14,7 @@ mod files;
 mod gallery;
 mod identify;
 mod info;
+mod models;
 mod signals;
 mod summary;
 mod synth;

@@ -8,21 +8,17 @@ use serde_json::json;
 use super::output::{self, Form};
 use super::threshold::{Source, ThresholdFlag};
 use super::view::{View, hint_sizes};
-use super::{DeviceFlag, table};
+use super::{DeviceFlag, models, table};
 use crate::weights::Far;
-use crate::{Result, Session};
+use crate::{Error, Result, Session};
 
 /// Say whether two images show one person
 #[derive(Debug, Args)]
+#[command(override_usage = "facenet-gpu verify [OPTIONS] [WEIGHTS] <IMAGE> <IMAGE>")]
 pub(super) struct Verify {
-    /// Weights file
-    weights: PathBuf,
-
-    /// One image
-    a: PathBuf,
-
-    /// The other image
-    b: PathBuf,
+    /// Weights file, or the name of a model in the folder of models [default: the only one there]; and two images
+    #[arg(value_name = "WEIGHTS|IMAGE", required = true, num_args = 2..=3)]
+    arguments: Vec<PathBuf>,
 
     #[command(flatten)]
     threshold: ThresholdFlag,
@@ -40,14 +36,20 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(self) -> Result<()> {
         self.form.choose();
-        let weights = self.view.weights(&self.weights)?;
+        let (path, images) = match &self.arguments[..] {
+            [weights, images @ ..] if images.len() == 2 => (models::named(weights), images),
+            arguments => models::split(arguments)?,
+        };
+        let [a, b] = images else {
+            return Err(Error::setting("only one image is given; give two"));
+        };
+        let weights = self.view.weights(&path)?;
         let metadata = &weights.metadata;
         let threshold = self.threshold.of(metadata)?;
         let (engine, _) = self.device.open()?;
-        let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
-        let images = [&self.a, &self.b];
-        let distance = session.embed_files(&images)?.squared_distance(0, 1);
-        hint_sizes(&images, &metadata.preprocess);
+        let mut session = Session::with_weights(&engine, &weights, &path)?;
+        let distance = session.embed_files(images)?.squared_distance(0, 1);
+        hint_sizes(images, &metadata.preprocess);
         let same = threshold.accepts(distance);
         say!("distance  {distance:.3} (squared, 0 to 4)");
         say!(
@@ -80,7 +82,7 @@ impl Verify {
         };
         output::record(&json!({
             "event": "end",
-            "a": self.a.display().to_string(), "b": self.b.display().to_string(),
+            "a": a.display().to_string(), "b": b.display().to_string(), "weights": path.display().to_string(),
             "distance": output::number(distance), "same": same, "threshold": output::number(threshold.value),
             "threshold_source": threshold.source(), "far": about, "far_is": bound,
         }));

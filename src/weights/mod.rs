@@ -8,6 +8,7 @@ mod entry;
 mod export;
 mod file;
 mod import;
+mod kind;
 mod layout;
 mod names;
 #[cfg_attr(not(feature = "program"), path = "no_pytorch.rs")]
@@ -38,6 +39,7 @@ pub(crate) use file::{check_writable, remove_stale, write_whole};
 #[cfg(feature = "gallery")]
 pub(crate) use file::{sync_folder, temporary};
 pub use import::{Imported, guess_network, import};
+pub use kind::{Kind, kind_of};
 
 /// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.
 const FORMAT: &str = "facenet-gpu/2";

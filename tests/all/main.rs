@@ -13,6 +13,7 @@ mod cli_data;
 mod cli_embed;
 mod cli_eval;
 mod cli_gallery;
+mod cli_models;
 #[cfg(unix)]
 mod cli_hostile;
 mod cli_networks;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use self::report::Found;
-use self::source::{Opened, Source};
+use self::source::{Given, Opened, Source};
 use super::files::check_apart;
 use super::output::Form;
 use super::signals::stop_on_signals;
@@ -28,13 +28,15 @@ use crate::{Engine, Error, Result};
 
 /// Sort images by person, without knowing anybody: a cluster of images for each
 #[derive(Debug, Args)]
+#[command(override_usage = "facenet-gpu cluster [OPTIONS] [WEIGHTS] <IMAGE|FOLDER|TABLE>...")]
 pub(super) struct Cluster {
-    /// Weights file; without --data and --list, a table of embeddings that `embed` or another program wrote
-    #[arg(value_name = "WEIGHTS|TABLE")]
-    weights: PathBuf,
+    /// Weights file, or the name of a model in the folder of models [default: the only one there]; images, folders with images in
+    /// them and below, or one table of embeddings that `embed` or another program wrote, which needs no weights. With a folder per
+    /// person the result is measured
+    #[arg(value_name = "WEIGHTS|IMAGE|FOLDER|TABLE", required_unless_present_any = ["data", "list"])]
+    arguments: Vec<PathBuf>,
 
-    /// Images, folders with images in them and below, or one table of embeddings. With a folder per person the result is
-    /// measured
+    /// The same as images, folders or a table behind the weights
     #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
     data: Vec<PathBuf>,
 
@@ -97,14 +99,15 @@ impl Cluster {
         if let Some(out) = &self.out {
             folders::check_new(out)?;
         }
+        let given = Given::of(&self)?;
         let inputs: Vec<&Path> =
-            std::iter::once(&self.weights).chain(&self.data).chain(&self.list).map(|p| p.as_path()).collect();
+            given.weights.iter().chain(&given.data).chain(&self.list).map(|path| path.as_path()).collect();
         check_apart(&[self.html.as_deref()], &inputs)?;
         if let Some(file) = &self.html {
             check_writable(file.parent().unwrap_or(Path::new("")))?;
         }
         let stop = stop_on_signals("stopping (Ctrl-C again to end at once)");
-        let Opened { source, metadata, mut engine } = Source::open(&self, &stop)?;
+        let Opened { source, metadata, mut engine } = Source::open(&self, &given, &stop)?;
         let threshold = match &metadata {
             Some(metadata) => self.threshold.of(metadata)?,
             // `Source::open` has refused a table without either.

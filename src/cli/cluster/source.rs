@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::{Cluster, stopped};
 use crate::cli::embed::hint_inputs;
 use crate::cli::view::View;
-use crate::cli::{table, train};
+use crate::cli::{models, table, train};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::Crop;
 use crate::embed::table::EmbeddingTable;
@@ -31,6 +31,29 @@ pub(super) struct Source {
     pub(super) crop: Option<Crop>,
 }
 
+/// What the command line gives.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// Weights; a table alone needs none.
+    pub(super) weights: Option<PathBuf>,
+    /// Images, folders, or a table.
+    pub(super) data: Vec<PathBuf>,
+}
+
+impl Given {
+    /// # Errors
+    /// Images are given without weights, and there are none in the folder of models.
+    pub(super) fn of(verb: &Cluster) -> Result<Self> {
+        if let ([table], [], []) = (&verb.arguments[..], &verb.data[..], &verb.list[..])
+            && is_table(table)
+        {
+            return Ok(Self { weights: None, data: vec![table.clone()] });
+        }
+        let (weights, data) = models::split(&verb.arguments)?;
+        Ok(Self { weights: Some(weights), data: data.iter().chain(&verb.data).cloned().collect() })
+    }
+}
+
 /// A source, with what was opened for it.
 pub(super) struct Opened {
     pub(super) source: Source,
@@ -42,16 +65,12 @@ pub(super) struct Opened {
 
 impl Source {
     /// Reads or computes the embeddings.
-    pub(super) fn open(verb: &Cluster, stop: &AtomicBool) -> Result<Opened> {
-        let table = match (&verb.data[..], &verb.list[..]) {
-            ([], []) => Some(&verb.weights),
+    pub(super) fn open(verb: &Cluster, given: &Given, stop: &AtomicBool) -> Result<Opened> {
+        let table = match (&given.data[..], &verb.list[..]) {
             ([one], []) if is_table(one) => Some(one),
             _ => None,
         };
-        let mut loaded = match table == Some(&verb.weights) {
-            true => None,
-            false => Some(verb.view.weights(&verb.weights)?),
-        };
+        let mut loaded = given.weights.as_ref().map(|weights| verb.view.weights(weights)).transpose()?;
         let mut engine = None;
         if table.is_some() && verb.view.crop.is_some() {
             return Err(Error::setting(
@@ -63,7 +82,7 @@ impl Source {
             Some(loaded) => drop(verb.threshold.find(&loaded.metadata)?),
             None if verb.threshold.threshold.is_none() => {
                 return Err(Error::setting(
-                    "a table has no threshold; give `threshold`, or the weights before it: cluster WEIGHTS --data TABLE",
+                    "a table has no threshold; give `threshold`, or the weights before it: cluster WEIGHTS TABLE",
                 ));
             }
             None => {}
@@ -75,11 +94,11 @@ impl Source {
                 }
                 Self::of_table(table, loaded.as_mut())?
             }
-            (None, Some(loaded)) => {
+            (None, loaded) => {
+                let loaded = loaded.as_ref().expect("images come with weights");
                 let device = engine.insert(verb.open_device()?);
-                Self::of_images(verb, device, loaded, stop)?
+                Self::of_images(verb, given, device, loaded, stop)?
             }
-            (None, None) => unreachable!("images need weights"),
         };
         source.check()?;
         Ok(Opened { source, metadata: loaded.map(|loaded| loaded.metadata), engine })
@@ -109,12 +128,12 @@ impl Source {
         Ok(Self { embeddings, files, people, failed, crop })
     }
 
-    fn of_images(verb: &Cluster, engine: &Engine, loaded: &Weights, stop: &AtomicBool) -> Result<Self> {
-        let mut paths = verb.data.clone();
+    fn of_images(verb: &Cluster, given: &Given, engine: &Engine, loaded: &Weights, stop: &AtomicBool) -> Result<Self> {
+        let mut paths = given.data.clone();
         for list in &verb.list {
             paths.extend(read_list(list)?);
         }
-        if let Some(gone) = verb.data.iter().find(|path| !path.exists()) {
+        if let Some(gone) = given.data.iter().find(|path| !path.exists()) {
             return Err(Error::io("read", gone)(std::io::ErrorKind::NotFound.into()));
         }
         let inputs = collect(&paths)?;
@@ -126,7 +145,8 @@ impl Source {
         let metadata = &loaded.metadata;
         say!("weights   {}, {} dimensions", metadata.network, metadata.embedding);
         hint_inputs(&inputs, &metadata.preprocess);
-        let mut session = Session::with_weights(engine, loaded, &verb.weights)?;
+        let mut session =
+            Session::with_weights(engine, loaded, given.weights.as_deref().unwrap_or(Path::new("weights")))?;
         let (mut data, mut files, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         let bar = train::bar(inputs.len(), "embedding  {bar:40} {human_pos}/{human_len} images  {eta} left");
         let mut take = |rows: &[Row<'_>]| {
@@ -148,7 +168,7 @@ impl Source {
             return Err(stopped());
         }
         say!("images    {}", table::count(inputs.len() as u64));
-        let people = match &verb.data[..] {
+        let people = match &given.data[..] {
             [folder] if verb.list.is_empty() && folder.is_dir() => people_of_folder(folder, &files),
             _ => None,
         };

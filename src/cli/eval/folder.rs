@@ -10,6 +10,7 @@ use super::told::Told;
 use super::{FARS, percent, report, trained_on};
 use crate::chart::colours::GREEN;
 use crate::chart::verification::{BINS, of_parts};
+use crate::cli::models;
 use crate::cli::output::{self, number};
 use crate::cli::table::count;
 use crate::cli::train::console::bar;
@@ -29,8 +30,8 @@ const BALANCED: usize = 10_000;
 /// Measure weights on all pairs of all images in a folder per person
 #[derive(Debug, Args)]
 pub(super) struct Folder {
-    /// Weights file
-    weights: PathBuf,
+    /// Weights file, or the name of a model in the folder of models [default: the only one there]
+    weights: Option<PathBuf>,
 
     /// Folder with a folder for each person, or a list of images with their people
     #[arg(long, value_name = "DIR")]
@@ -50,13 +51,14 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn run(self) -> Result<()> {
         self.shared.choose_form();
+        let path = models::given_or_found(self.weights.as_deref())?;
         let engine = self.shared.open()?;
         let mut told = Told::default();
-        let mut embedder = self.shared.embedder(&engine, &self.weights, self.view, &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &path, self.view, &mut told)?;
         let set = self.load(&embedder.preprocess, &mut told)?;
         let digest = set.digest()?;
         let paths: Vec<PathBuf> = (0..set.len()).filter_map(|image| set.path(image)).map(Into::into).collect();
-        trained_on::warn_of_set(&self.weights, embedder.metadata(), &self.data, &set)?;
+        trained_on::warn_of_set(&path, embedder.metadata(), &self.data, &set)?;
         hint_sizes(&paths, &embedder.preprocess);
         let names = paths.iter().map(|path| path.display().to_string()).collect();
         let embeddings = embedder.embed(names, |image| set.face(image))?;
@@ -135,7 +137,7 @@ impl Folder {
             "accuracy": accuracy.map(|a| a.accuracy), "interval": accuracy.map(|a| a.interval()),
             "threshold": accuracy.map(|a| number(a.threshold)), "balanced_pairs": accuracy.map(|a| a.pairs),
             "conditions": {
-                "weights": self.weights, "network": embedder.metadata().network,
+                "weights": path, "network": embedder.metadata().network,
                 "dimensions": embedder.metadata().embedding, "crop": embedder.preprocess.crop, "flip": self.shared.flip, "model": embedder.model_id,
                 "metric": "squared distance", "data": self.data, "images_digest": digest,
             },

@@ -10,6 +10,7 @@ use super::shared::Shared;
 use super::told::Told;
 use super::{figures, report};
 use crate::cli::files::check_apart;
+use crate::cli::models;
 use crate::cli::output;
 use crate::cli::view::View;
 use crate::digest::{hex, sha256_of};
@@ -20,8 +21,8 @@ use crate::{Error, Result};
 /// Measure weights on your own list of pairs, or on LFW's
 #[derive(Debug, Args)]
 pub(super) struct Pairs {
-    /// Weights file
-    weights: PathBuf,
+    /// Weights file, or the name of a model in the folder of models [default: the only one there]
+    weights: Option<PathBuf>,
 
     /// Folder of all people, with a folder for each, as LFW's archive lays them out; of lists of files the folder of the files
     #[arg(long, value_name = "DIR")]
@@ -65,7 +66,8 @@ impl Pairs {
         if self.subtract_mean && self.metric == Metric::Squared {
             return Err(Error::setting("`subtract_mean` changes no squared distance; add `metric` angle"));
         }
-        check_apart(&[self.distances.as_deref()], &[&self.weights, &self.pairs])?;
+        let weights = models::given_or_found(self.weights.as_deref())?;
+        check_apart(&[self.distances.as_deref()], &[&weights, &self.pairs])?;
         let list = PairsFile::read(&self.pairs)?;
         list.remarks.iter().for_each(|remark| hint!("warning: {remark}"));
         if self.subtract_mean && list.sets.len() < 2 {
@@ -74,9 +76,9 @@ impl Pairs {
         let digest = hex(&sha256_of(&self.pairs)?);
         let engine = self.shared.open()?;
         let mut told = Told::default();
-        let mut embedder = self.shared.embedder(&engine, &self.weights, self.view, &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &weights, self.view, &mut told)?;
         let distances = Distances { metric: self.metric, subtract_mean: self.subtract_mean };
-        let paths: [&Path; 3] = [&self.weights, &self.pairs, &self.data];
+        let paths: [&Path; 3] = [&weights, &self.pairs, &self.data];
         let listed = Listed::measure(&list, paths, &mut embedder, distances)?;
         listed.tell(&mut told);
         told.line("", format!("{}, SHA-256 {digest}", self.pairs.display()));
@@ -94,7 +96,7 @@ impl Pairs {
             json["published"] = published;
         }
         json["conditions"] = json!({
-            "weights": self.weights, "network": embedder.metadata().network, "dimensions": embedder.metadata().embedding,
+            "weights": weights, "network": embedder.metadata().network, "dimensions": embedder.metadata().embedding,
             "crop": embedder.preprocess.crop, "flip": self.shared.flip, "model": embedder.model_id, "metric": self.metric.to_string(),
             "subtract_mean": self.subtract_mean, "pairs_file": self.pairs, "pairs_sha256": digest,
             "sets": listed.wanted.0, "sets_left_out": listed.empty, "pairs": listed.wanted.1,

@@ -19,6 +19,7 @@ use super::told::Told;
 use super::{FARS, percent, report};
 use crate::chart::colours::{BLUE, GREEN, GREY, ORANGE, RED};
 use crate::chart::{Chart, Series, Style};
+use crate::cli::models;
 use crate::cli::output;
 use crate::cli::table::count;
 use crate::cli::train::console::bar;
@@ -40,8 +41,8 @@ const PART: usize = 64;
 /// Measure weights on images made worse: JPEG quality, pixels, and embeddings of other sizes and as bytes
 #[derive(Debug, Args)]
 pub(super) struct Sweep {
-    /// Weights files; several with other embedding sizes give the paper's Table 5
-    #[arg(required = true)]
+    /// Weights files, or names of models in the folder of models [default: the only one there]; several with other embedding sizes
+    /// give the paper's Table 5
     weights: Vec<PathBuf>,
 
     /// Folder of all people, with a folder for each, as LFW's archive lays them out; of lists of files the folder of the files
@@ -82,10 +83,14 @@ impl Sweep {
     pub(super) fn run(self) -> Result<()> {
         self.shared.choose_form();
         let list = PairsFile::read(&self.pairs)?;
+        let weights = match &self.weights[..] {
+            [] => vec![models::given_or_found(None)?],
+            given => given.iter().map(|weights| models::named(weights)).collect(),
+        };
         let engine = self.shared.open()?;
         let mut told = Told::default();
         let mut table: Vec<Row> = Vec::new();
-        for weights in &self.weights {
+        for weights in &weights {
             let mut embedder = self.shared.embedder(&engine, weights, self.view, &mut told)?;
             let rows = self.rows_of(weights, &list, &mut embedder)?;
             if table.is_empty() {

@@ -3,7 +3,7 @@
 mod cache;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use super::told::Told;
 use super::{figures, report};
 use crate::chart::colours::GREEN;
 use crate::chart::verification::histogram;
+use crate::cli::models;
 use crate::cli::output;
 use crate::cli::signals::stop_on_signals;
 use crate::cli::table::{count, duration};
@@ -44,8 +45,8 @@ const PUBLISHED: [(&str, &str, f64, Option<f64>); 4] = [
 #[derive(Debug, Args)]
 #[command(about = "Measure weights on the videos of YouTube Faces")]
 pub(super) struct Ytf {
-    /// Weights file
-    weights: PathBuf,
+    /// Weights file, or the name of a model in the folder of models [default: the only one there]
+    weights: Option<PathBuf>,
 
     #[arg(long, value_name = "DIR", help = "Folder that holds frame_images_DB or aligned_images_DB")]
     data: PathBuf,
@@ -110,9 +111,10 @@ impl Ytf {
             Pictures::Aligned => Layout::Aligned,
         });
         let videos = Videos::find(&self.data, wanted)?;
+        let path = models::given_or_found(self.weights.as_deref())?;
         let engine = self.shared.open()?;
         let mut told = Told::default();
-        let mut embedder = self.shared.embedder(&engine, &self.weights, View::default(), &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &path, View::default(), &mut told)?;
         // The box says what is seen.
         embedder.preprocess.crop = None;
         let root = videos.root().canonicalize().map_err(Error::io("read", videos.root()))?;
@@ -121,9 +123,9 @@ impl Ytf {
             format!("videos {}", root.display()),
             format!("frames {}, scale {}, flip {}", self.frames, self.scale, self.shared.flip),
         ];
-        let mut cache = Cache::open(self.cache.as_deref(), &self.weights, key.join("; "))?;
+        let mut cache = Cache::open(self.cache.as_deref(), &path, key.join("; "))?;
         let missing = self.embed(&splits, &videos, &mut embedder, &mut cache)?;
-        self.tell(&splits, &videos, &cache.videos, &missing, &embedder.model_id, &mut told)
+        self.tell(&splits, &videos, &cache.videos, &missing, (&path, &embedder.model_id), &mut told)
     }
 
     /// Embeds the videos that the cache lacks; those that cannot be used, with the reason.
@@ -223,7 +225,7 @@ impl Ytf {
         videos: &Videos,
         done: &BTreeMap<String, Video>,
         missing: &BTreeMap<String, String>,
-        model_id: &str,
+        (path, model_id): (&Path, &str),
         told: &mut Told,
     ) -> Result<()> {
         #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of other distances is meant")]
@@ -277,7 +279,7 @@ impl Ytf {
         }
         json["pairs"] = scored.len().into();
         json["conditions"] = json!({
-            "weights": self.weights, "layout": videos.layout().to_string(), "scale": self.scale, "frames": self.frames,
+            "weights": path, "layout": videos.layout().to_string(), "scale": self.scale, "frames": self.frames,
             "flip": self.shared.flip, "model": model_id, "metric": "mean squared distance", "splits": self.splits, "splits_sha256": digest,
             "pairs": all, "pairs_left_out": all - scored.len(), "sets_left_out": empty, "videos": done.len(),
             "videos_left_out": missing,

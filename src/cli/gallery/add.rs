@@ -13,7 +13,7 @@ use crate::cli::embed::{hint_inputs, progress};
 use crate::cli::output::{self, Form};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::view::View;
-use crate::cli::{DeviceFlag, INTERRUPTED, table};
+use crate::cli::{DeviceFlag, INTERRUPTED, models, table};
 use crate::data::folder::{FaceFolder, Layout};
 use crate::digest::sha256_of;
 use crate::embed::{Embedded, Input, Row, collect, embed_files};
@@ -23,16 +23,15 @@ use crate::{Error, Result, Session};
 
 /// Add people: a folder for each, or images of one
 #[derive(Debug, Args)]
+#[command(override_usage = "facenet-gpu gallery add [OPTIONS] <GALLERY> [WEIGHTS] <FOLDER|IMAGE>...")]
 pub(super) struct Add {
     /// Gallery
     gallery: PathBuf,
 
-    /// Weights file, that with which the gallery was made
-    weights: PathBuf,
-
-    /// A folder with a folder for each person; with --name, images and folders of images
-    #[arg(required = true, value_name = "FOLDER|IMAGE")]
-    inputs: Vec<PathBuf>,
+    /// Weights file, that with which the gallery was made, or the name of a model in the folder of models [default: the only one
+    /// there]; a folder with a folder for each person, or with --name images and folders of images
+    #[arg(required = true, value_name = "WEIGHTS|FOLDER|IMAGE")]
+    arguments: Vec<PathBuf>,
 
     /// The person who is on all of the images
     #[arg(long, value_name = "NAME")]
@@ -69,9 +68,10 @@ impl Add {
     pub(super) fn run(self) -> Result<ExitCode> {
         self.form.choose();
         let mut gallery = library::Gallery::open(&self.gallery)?;
-        let (weights, model) = model_of(&self.weights, View::of(gallery.model()))?;
+        let (path, inputs) = models::split(&self.arguments)?;
+        let (weights, model) = model_of(&path, View::of(gallery.model()))?;
         gallery.check_model(&model)?;
-        let images = self.find()?;
+        let images = self.find(inputs)?;
         let (total, people) = (images.inputs.len(), images.people.iter().collect::<BTreeSet<_>>().len());
         let mut report = Added::default();
         let images = leave_out_known(images, &gallery, &mut report)?;
@@ -86,7 +86,7 @@ impl Add {
         if !images.inputs.is_empty() {
             let engine = self.device.open_told()?;
             hint_inputs(&images.inputs, &weights.metadata.preprocess);
-            let mut session = Session::with_weights(&engine, &weights, &self.weights)?;
+            let mut session = Session::with_weights(&engine, &weights, &path)?;
             let stop = stop_on_signals("stopping: the faces that were added are kept (Ctrl-C again to end at once)");
             let bar = progress(images.inputs.len(), 0);
             let mut take = |rows: &[Row<'_>]| {
@@ -124,17 +124,20 @@ impl Add {
     }
 
     /// The images that were asked for.
-    fn find(&self) -> Result<Images> {
+    fn find(&self, inputs: &[PathBuf]) -> Result<Images> {
         let mut images = Images::default();
         if let Some(name) = &self.name {
             let name = person_name(name)?;
-            collect(&self.inputs)?.into_iter().for_each(|input| images.push(input, &name));
+            collect(inputs)?.into_iter().for_each(|input| images.push(input, &name));
             if images.inputs.is_empty() {
                 return Err(Error::Data("there are no images in what was given".to_string()));
             }
             return Ok(images);
         }
-        for folder in &self.inputs {
+        if inputs.is_empty() {
+            return Err(Error::Data("no images are given; give a folder with a folder for each person".to_string()));
+        }
+        for folder in inputs {
             if folder.is_file() && image::ImageFormat::from_path(folder).is_ok() {
                 let message = "is no folder of people; give `name` for images of one person";
                 return Err(Error::Data(format!("{} {message}", folder.display())));
