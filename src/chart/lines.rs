@@ -131,6 +131,7 @@ impl Chart {
             .x_label_formatter(&|&x| if self.powers { power(x) } else { plain(x, FEW) })
             .y_label_formatter(&|&y| match (self.percent, self.y_powers) {
                 (_, true) => power(y),
+                (true, false) if height < 0.1 => format!("{:.1} %", 100.0 * y),
                 (true, false) => format!("{:.0} %", 100.0 * y),
                 (false, false) => plain(y, digits),
             })

@@ -13,9 +13,9 @@ mod cli_data;
 mod cli_embed;
 mod cli_eval;
 mod cli_gallery;
-mod cli_models;
 #[cfg(unix)]
 mod cli_hostile;
+mod cli_models;
 mod cli_networks;
 mod cli_watch;
 mod dropout;

@@ -98,12 +98,13 @@ impl Sweep {
                 let text =
                     format!("JPEG before the crop, pixels after it; VAL at FAR {far:.0e} over all pairs of the list");
                 told.line("protocol", text);
-                told.line("", format!("{:<12} {:>10} {:>10} {:>8}", "", "accuracy", "VAL", "area"));
             }
+            // The report has a table of its own.
+            say!("          {:<12} {:>10} {:>10} {:>8}", "", "accuracy", "VAL", "area");
             for row in &rows {
                 let val = row.val.map_or("-".to_string(), |val| format!("{:.1} %", percent(val)));
                 let accuracy = format!("{:.1} %", percent(row.accuracy));
-                told.line("", format!("{:<12} {accuracy:>10} {val:>10} {:>8.4}", row.condition, row.auc));
+                say!("          {:<12} {accuracy:>10} {val:>10} {:>8.4}", row.condition, row.auc);
             }
             table.extend(rows);
         }
@@ -278,7 +279,7 @@ fn write_report(folder: &Path, told: &Told, table: &[Row]) -> Result<()> {
         .filter_map(|row| Some((f64::from(row.dimensions), row.val?)))
         .collect();
     sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if sizes.len() > 1 {
+    if sizes.first().map(|first| first.0) != sizes.last().map(|last| last.0) {
         let series = vec![Series { name: String::new(), colour: BLUE, style: Style::Marked(sizes) }];
         pictures.push((
             "dimensions.png",
