@@ -1,12 +1,12 @@
-// zero_pad2d: images with rows and columns of zeros around them
+// zero_pad2d: images with rows and columns of zeros around them, and channels of zeros behind theirs
 //
-//   y[n,a,b,c] = x[n,a-top,b-left,c]    where that lies on the image, else 0
+//   y[n,a,b,c] = x[n,a-top,b-left,c]    where that lies on the image and its channels, else 0
 //
 //   p   Params
-//   x   [n, h_in, w_in, c]      read
-//   y   [n, h_out, w_out, c]    read_write, set
+//   x   [n, h_in, w_in, c_in]      read
+//   y   [n, h_out, w_out, c_out]    read_write, set
 //
-// dispatch   [ceil(n*h_out*w_out*c/LANES/ITEMS)], folded
+// dispatch   [ceil(n*h_out*w_out*c_out/LANES/ITEMS)], folded
 // overrides  none
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -17,9 +17,10 @@ struct Params {
     n: u32,
     h_in: u32,
     w_in: u32,
-    c: u32,
+    c_in: u32,
     h_out: u32,
     w_out: u32,
+    c_out: u32,
     top: u32,
     left: u32,
 }
@@ -31,17 +32,19 @@ struct Params {
 @compute @workgroup_size(ITEMS)
 fn zero_pad2d(invocation: Invocation) {
     let i = item_index(invocation);
-    let c = p.c / LANES;
-    if i < p.n * p.h_out * p.w_out * c {
-        let pixel = i / c;
+    let c_in = p.c_in / LANES;
+    let c_out = p.c_out / LANES;
+    if i < p.n * p.h_out * p.w_out * c_out {
+        let pixel = i / c_out;
+        let c = i - pixel * c_out;
         let row = pixel / p.w_out;
         let image = row / p.h_out;
         // Positions above or left of the image wrap around and compare as too large.
         let h = row - image * p.h_out - p.top;
         let w = pixel - row * p.w_out - p.left;
         var value = F(0.0);
-        if h < p.h_in && w < p.w_in {
-            value = x[((image * p.h_in + h) * p.w_in + w) * c + (i - pixel * c)];
+        if h < p.h_in && w < p.w_in && c < c_in {
+            value = x[((image * p.h_in + h) * p.w_in + w) * c_in + c];
         }
         y[i] = value;
     }
@@ -52,10 +55,10 @@ fn zero_pad2d(invocation: Invocation) {
 //   dx[n,h,w,c] (+)= dy[n,h+top,w+left,c]
 //
 //   p   Params
-//   dy  [n, h_out, w_out, c]    read
-//   dx  [n, h_in, w_in, c]      read_write, set or add (ACCUMULATE)
+//   dy  [n, h_out, w_out, c_out]    read
+//   dx  [n, h_in, w_in, c_in]      read_write, set or add (ACCUMULATE)
 //
-// dispatch   [ceil(n*h_in*w_in*c/LANES/ITEMS)], folded
+// dispatch   [ceil(n*h_in*w_in*c_in/LANES/ITEMS)], folded
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; no barrier
 // order      no sums
@@ -68,14 +71,15 @@ override ACCUMULATE: bool = false;
 @compute @workgroup_size(ITEMS)
 fn zero_pad2d_dx(invocation: Invocation) {
     let i = item_index(invocation);
-    let c = p.c / LANES;
-    if i < p.n * p.h_in * p.w_in * c {
-        let pixel = i / c;
+    let c_in = p.c_in / LANES;
+    let c_out = p.c_out / LANES;
+    if i < p.n * p.h_in * p.w_in * c_in {
+        let pixel = i / c_in;
         let row = pixel / p.w_in;
         let image = row / p.h_in;
         let a = row - image * p.h_in + p.top;
         let b = pixel - row * p.w_in + p.left;
-        var g = dy[((image * p.h_out + a) * p.w_out + b) * c + (i - pixel * c)];
+        var g = dy[((image * p.h_out + a) * p.w_out + b) * c_out + (i - pixel * c_in)];
         if ACCUMULATE {
             g += dx[i];
         }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use sha2::Sha256;
 
@@ -53,10 +52,12 @@ impl Digest {
     }
 
     /// Adds the path, the size and the time of change of a file, by which most changes are noticed without reading it.
+    #[cfg(feature = "program")]
     pub(crate) fn state_of(&mut self, path: &Path) {
         self.text(&path.to_string_lossy());
         let found = std::fs::metadata(path).ok();
-        let changed = found.as_ref().and_then(|found| found.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+        let since = |found: &std::fs::Metadata| found.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok();
+        let changed = found.as_ref().and_then(since);
         self.bytes(&found.map_or(0, |found| found.len()).to_le_bytes());
         self.bytes(&changed.unwrap_or_default().as_nanos().to_le_bytes());
     }

@@ -5,12 +5,14 @@ use std::ops::Index;
 
 use crate::{Error, Result};
 
-/// Embeddings as rows of one array, `n` x `dim`, each with an id: the image file, or its number.
+/// Embeddings as rows of one array, `n` x `dim`, each with an id: the image file, or its number. They are taken to have unit
+/// length unless [`of_any_length`](Self::of_any_length) says otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
     dim: usize,
     data: Vec<f32>,
     ids: Option<Vec<String>>,
+    unit_length: bool,
 }
 
 impl Embeddings {
@@ -23,7 +25,7 @@ impl Embeddings {
             let message = format!("expected whole rows of {dim} dimensions, got {} values", data.len());
             return Err(Error::shape("embeddings", message));
         }
-        Ok(Self { dim, data, ids: None })
+        Ok(Self { dim, data, ids: None, unit_length: true })
     }
 
     /// The same with an id for each row.
@@ -36,6 +38,18 @@ impl Embeddings {
         }
         self.ids = Some(ids);
         Ok(self)
+    }
+
+    /// The same of a model whose embeddings have no unit length, such as dlib's.
+    #[must_use]
+    pub fn of_any_length(mut self) -> Self {
+        self.unit_length = false;
+        self
+    }
+
+    /// Whether the rows have unit length, or were not made to.
+    pub fn unit_length(&self) -> bool {
+        self.unit_length
     }
 
     /// Number of rows.

@@ -15,12 +15,13 @@
 //! ```
 //!
 //! [`Engine`] is a device, [`Model`] a network as a value, [`Weights`] its trained tensors, [`Session`] all three together.
-//! [`train`](mod@train) trains, [`eval`] measures, [`embed`](mod@embed) embeds whole folders, [`data`] reads faces, [`search`] finds nearest neighbours, `gallery` keeps known people and says who is on an image, [`weights`] exchanges
+//! [`detect`] finds faces on photographs, [`align`](mod@align) cuts them out, [`train`](mod@train) trains, [`eval`] measures, [`embed`](mod@embed) embeds whole folders, [`data`] reads faces, [`search`] finds nearest neighbours, `gallery` keeps known people and says who is on an image, [`weights`] exchanges
 //! weights with other programs. Your own networks are built from [`net::Blocks`], or from [`graph`] and [`op`].
 //! `ARCHITECTURE.md` shows the layers and the life of a training step.
 //!
 //! Modules that are hidden here are for this package's own tests and benches; they change without notice.
 
+pub mod align;
 #[doc(hidden)]
 pub mod bench;
 #[cfg(feature = "program")]
@@ -33,6 +34,7 @@ pub mod cluster;
 #[doc(hidden)]
 pub mod cpu;
 pub mod data;
+pub mod detect;
 mod digest;
 pub mod embed;
 mod embeddings;

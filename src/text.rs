@@ -42,6 +42,7 @@ pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 /// The first digits of a digest such as `sha256:12ab...`, enough to tell some apart.
+#[cfg(feature = "gallery")]
 pub(crate) fn beginning(digest: &str) -> &str {
     let digits = digest.rsplit(':').next().unwrap_or(digest);
     digits.get(..12).unwrap_or(digits)

@@ -159,7 +159,7 @@ pub fn search(engine: &Engine, (name, question): (&str, Question), ceilings: Cei
     Ok(kernel_rows(name, executor.plan(), &timing, ceilings))
 }
 
-/// Times a network: inference of one image, of a batch, and a training step, with the kernels of the step.
+/// Times a network: inference of one image, of a batch, and, if it can be trained, a training step with the kernels of the step.
 ///
 /// # Errors
 /// The device fails or lacks memory.
@@ -173,6 +173,9 @@ pub fn network(engine: &Engine, model: &Model, config: &Config, ceilings: Ceilin
         let timing = time(executor.as_mut())?;
         let label = format!("{} inference, batch {batch}", model.name());
         rows.push(whole_row(&label, executor.plan(), &timing, ceilings, batch));
+    }
+    if !model.unit_length() {
+        return Ok(rows);
     }
     let batch = u32::try_from(config.people * config.images).unwrap_or(u32::MAX);
     let mut executor = engine.executor(Trainer::plan(model, config, batch)?, &Options::default())?;

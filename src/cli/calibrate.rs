@@ -8,22 +8,24 @@ use serde_json::json;
 
 use super::eval::{Distances, Embedder, Listed, Told, trained_on};
 use super::output::{self, Form};
-use super::view::{View, hint_sizes};
+use super::view::View;
 use super::{DeviceFlag, models, table, weights};
-use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
+use crate::data::faces::FaceSet;
 use crate::data::folder::{FaceFolder, Layout};
 use crate::eval::all_pairs::{Certainty, all_pairs, certainty};
 use crate::eval::interval::{effective_pairs, wilson};
 use crate::eval::metric::Metric;
 use crate::eval::pairs_file::PairsFile;
 use crate::eval::rates::{AtFar, val_at_far};
-use crate::weights::{Calibration, CurvePoint};
+use crate::weights::{Calibration, CurvePoint, check_writable};
 use crate::{Embeddings, Engine, Error, Result, Session, Weights};
 
 /// Images that are embedded at a time.
 const BLOCK: usize = 256;
 /// Points of the curve that is kept: rates at which it is drawn, besides the smallest that the pairs tell.
-const CURVE: [f64; 13] = [1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
+const CURVE: [f64; 21] = [
+    1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0,
+];
 
 /// Find the threshold for a wanted rate of false accepts, and keep it in the weights file
 #[derive(Debug, Args)]
@@ -92,17 +94,22 @@ impl Calibrate {
                 )));
             }
         }
+        let out = self.out.as_deref().unwrap_or(&path);
+        check_writable(out.parent().unwrap_or(Path::new("")))?;
         let engine = self.device.open_told()?;
         // The weights keep their own preprocessing.
         let own = weights.metadata.preprocess.clone();
-        self.view.apply(&mut weights.metadata.preprocess);
+        self.view.apply(&path, &mut weights.metadata.preprocess)?;
         let sample = match &self.pairs {
             Some(list) => self.of_list(list, &path, &engine)?,
             None => self.of_folder(&engine, &weights, &path)?,
         };
-        let calibration = Calibration { crop: weights.metadata.preprocess.crop, ..self.calibration(&sample)? };
+        let calibration = Calibration {
+            crop: weights.metadata.preprocess.crop,
+            alignment: weights.metadata.preprocess.alignment.clone(),
+            ..self.calibration(&sample)?
+        };
         weights.metadata.preprocess = own;
-        let out = self.out.as_deref().unwrap_or(&path);
         weights.metadata.calibration = Some(calibration.clone());
         weights.save(out)?;
         tell(&calibration, out);
@@ -117,12 +124,18 @@ impl Calibrate {
         }
         folder.remarks().iter().for_each(|remark| hint!("warning: {remark}"));
         let mut session = Session::with_weights(engine, weights, path)?;
-        let set = FaceSet::load(&folder, session.model().preprocess(), DEFAULT_PIXEL_BUDGET, &|_, _| {})?;
+        let preprocess = &weights.metadata.preprocess;
+        let mut eyes = self.view.eyes(engine, path, preprocess)?;
+        let bar = super::train::bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
+        let set = eyes.load(&folder, preprocess, &|done, _| bar.set_position(done as u64));
+        bar.finish_and_clear();
+        let set = set?;
+        eyes.tell();
         set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
         say!("data      {}", set.summary());
         trained_on::warn_of_set(path, &weights.metadata, &self.data, &set)?;
         let paths: Vec<&Path> = (0..set.len()).filter_map(|image| set.path(image)).collect();
-        hint_sizes(&paths, &weights.metadata.preprocess);
+        eyes.hint_sizes(&paths, preprocess);
         let (embeddings, people) = embed(&mut session, &set)?;
         let (rows, dim) = (embeddings.as_slice(), embeddings.dim());
         let pairs = all_pairs(rows, dim, &people)?;
@@ -139,7 +152,7 @@ impl Calibrate {
         let mut told = Told::default();
         let pairs = PairsFile::read(list)?;
         pairs.remarks.iter().for_each(|remark| hint!("warning: {remark}"));
-        let mut embedder = Embedder::open(engine, path, self.view, false, &mut told)?;
+        let mut embedder = Embedder::open(engine, path, &self.view, false, &mut told)?;
         let distances = Distances { metric: Metric::Squared, subtract_mean: false };
         let paths = [path, list, self.data.as_path()];
         let listed = Listed::measure(&pairs, paths, &mut embedder, distances)?;
@@ -172,7 +185,8 @@ impl Calibrate {
         let end = |of: usize| move |far: f64| wilson(far, certainty.different)[of];
         let (upper, lower) = (end(1), end(0));
         let low = sample.curve.iter().take_while(|at| upper(at.far) <= self.far).last().map_or(0.0, |at| at.threshold);
-        let high = sample.curve.iter().find(|at| lower(at.far) >= self.far).map_or(4.0, |at| at.threshold);
+        let last = sample.curve.last().map_or(4.0, |at| at.threshold.max(4.0));
+        let high = sample.curve.iter().find(|at| lower(at.far) >= self.far).map_or(last, |at| at.threshold);
         let smallest = 1.0 / different as f64;
         let wanted = std::iter::once(smallest).chain(CURVE.into_iter().filter(|&far| far > smallest));
         let at = |far: f64| sample.curve.iter().take_while(|at| at.far <= far).last();
@@ -194,6 +208,7 @@ impl Calibrate {
             people,
             data: name.unwrap_or_else(|| source.display().to_string()),
             crop: None,
+            alignment: None,
             curve: points,
         })
     }

@@ -7,13 +7,14 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::eyes::Eyes;
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
-use super::view::{View, hint_sizes};
+use super::view::View;
 use super::{DeviceFlag, INTERRUPTED, models, table};
 use crate::data::preprocess::Preprocess;
 use crate::embed::table::{About, Format, TableWriter};
-use crate::embed::{Embedded, Input, Row, collect, embed_files, read_list};
+use crate::embed::{Embedded, Input, Row, collect, read_list};
 use crate::text::counted;
 use crate::{Error, Result, Session};
 
@@ -91,7 +92,8 @@ impl Embed {
         let dim = session.model().dimensions()? as usize;
         let first = writer.as_ref().map_or(0, TableWriter::rows);
         say!("images    {}", table::count(inputs.len() as u64));
-        hint_inputs(&inputs, &weights.metadata.preprocess);
+        let mut eyes = self.view.eyes(&engine, &path, &weights.metadata.preprocess)?;
+        hint_inputs(&inputs, &eyes, &weights.metadata.preprocess);
         if first > 0 {
             say!("resume    {} rows are there already", table::count(first as u64));
         }
@@ -110,9 +112,10 @@ impl Embed {
                 }
             }
         };
-        let done = embed_files(&mut session, &inputs, first, &stop, &mut take);
+        let done = eyes.embed_files(&mut session, &inputs, first, &stop, &mut take);
         bar.finish_and_clear();
         let done = done?;
+        eyes.tell();
         self.report(&inputs, first, done, writer)
     }
 
@@ -125,17 +128,19 @@ impl Embed {
         let rows = first + done.rows;
         let complete = rows == inputs.len();
         let seconds = done.time.as_secs_f64();
-        let (rate, waited) = (done.rows as f64 / seconds, done.waited.as_secs_f64() / seconds);
+        let part = |time: std::time::Duration| time.as_secs_f64() / seconds;
+        let (rate, waited, detected) = (done.rows as f64 / seconds, part(done.waited), part(done.detected));
         if let Some(writer) = writer.filter(|_| complete) {
             writer.finish(failed)?;
         }
         let count = |n: usize| table::count(n as u64);
         say!(
-            "done      {} of {} in {}, {rate:.0} images/s, {:.1} % of the time spent waiting for images",
+            "done      {} of {} in {}, {rate:.0} images/s, {:.1} % of the time spent waiting for images{}",
             count(rows),
             count(inputs.len()),
             table::duration(seconds),
-            100.0 * waited
+            100.0 * waited,
+            if detected > 0.0 { format!(", {:.1} % finding faces", 100.0 * detected) } else { String::new() }
         );
         let out = self.out.as_ref().map(|out| out.display().to_string());
         if failed > 0 {
@@ -151,7 +156,7 @@ impl Embed {
         }
         output::record(&json!({
             "event": "end", "images": inputs.len(), "rows": rows, "failed": failed, "complete": complete,
-            "seconds": seconds, "images_per_second": rate, "data_wait": waited, "table": out,
+            "seconds": seconds, "images_per_second": rate, "data_wait": waited, "detection": detected, "table": out,
         }));
         if done.stopped {
             return Ok(ExitCode::from(INTERRUPTED));
@@ -178,9 +183,9 @@ pub(super) fn inputs_of(paths: &[PathBuf], lists: &[PathBuf]) -> Result<Vec<Inpu
 }
 
 /// Says what is to be known of the files before the work.
-pub(super) fn hint_inputs(inputs: &[Input], preprocess: &Preprocess) {
+pub(super) fn hint_inputs(inputs: &[Input], eyes: &Eyes, preprocess: &Preprocess) {
     let paths: Vec<&Path> = inputs.iter().filter(|input| input.fault.is_none()).map(|i| i.path.as_path()).collect();
-    hint_sizes(&paths, preprocess);
+    eyes.hint_sizes(&paths, preprocess);
     let odd: Vec<&&Path> = paths.iter().filter(|path| path.to_str().is_none()).collect();
     if let Some(first) = odd.first() {
         hint!(
@@ -194,10 +199,9 @@ pub(super) fn hint_inputs(inputs: &[Input], preprocess: &Preprocess) {
 
 /// A progress bar where people watch standard error, which is free also where the rows go to the standard output.
 pub(super) fn progress(len: usize, first: usize) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("embedding {bar:30} {human_pos}/{human_len} images  {per_sec}  {eta} left");
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {human_pos}/{human_len} images  {per_sec}  {eta} left");
     let bar = ProgressBar::with_draw_target(Some(len as u64), ProgressDrawTarget::stderr());
     bar.set_position(first as u64);
     bar.reset_eta();
-    bar.with_style(style.expect("the template is valid"))
+    bar.with_prefix("embedding").with_style(style.expect("the template is valid"))
 }

@@ -7,23 +7,32 @@ use clap::Args;
 use super::{table, weights as files};
 use crate::data::preprocess::Normalise;
 use crate::net;
-use crate::text::{printable, shown};
-use crate::weights::{Origin, Weights, check_writable, export, guess_network, import};
+use crate::text::{listed, printable, shown};
+use crate::weights::{Origin, Weights, check_writable, export, guess_network, import, import_detector};
 use crate::{Error, Result};
 
-/// Turn weights of facenet-pytorch or OpenFace into a weights file
+/// Turn weights of facenet-pytorch, OpenFace or dlib into a weights file
 ///
-/// Reads their state dict from safetensors or from what `torch.save` wrote (.pt, .pth), without Python and without
-/// running what is pickled in it.
+/// Reads a state dict from safetensors or from what `torch.save` or `torch.jit.save` wrote (.pt, .pth), without Python and
+/// without running what is pickled in it; OpenFace's own files for Torch (.t7); and dlib's
+/// `dlib_face_recognition_resnet_model_v1.dat`.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file to read
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
+    /// The other files of a face detector: MTCNN's are pnet.pt, rnet.pt and onet.pt
+    #[arg(value_name = "FILE", conflicts_with = "network")]
+    more: Vec<PathBuf>,
+
     /// Network that the weights are for [default: told from the file's names, if only one has them]
     #[arg(long = "net", value_name = "NAME")]
     network: Option<String>,
+
+    /// Key of the state dict, where the file holds several, such as `model_ema`
+    #[arg(long)]
+    key: Option<String>,
 
     /// The weights file to write
     #[arg(long, value_name = "OUT.safetensors")]
@@ -63,11 +72,14 @@ impl Import {
     /// # Errors
     /// The network is unknown, the file does not hold it, or the output cannot be written.
     pub(super) fn run(self) -> Result<()> {
+        if !self.more.is_empty() {
+            return self.run_detector();
+        }
         let network = self.network.as_deref().map(net::find).transpose()?;
         check_out(&self.out, &self.file)?;
-        let network = network.map_or_else(|| guess_network(&self.file), Ok)?;
+        let network = network.map_or_else(|| guess_network(&self.file, self.key.as_deref()), Ok)?;
         let origin = Origin { provenance: self.provenance, license: self.license, dataset: self.dataset };
-        let imported = import(&self.file, network, origin)?;
+        let imported = import(&self.file, network, self.key.as_deref(), origin)?;
         let weights = &imported.weights;
         weights.save(&self.out)?;
         let ignored = match imported.ignored {
@@ -75,8 +87,41 @@ impl Import {
             n => format!("; {} others are not needed", table::count(n as u64)),
         };
         say!("read {}, {}'s names: {}{ignored}", self.file.display(), imported.program, size(weights));
+        if !imported.heads.is_empty() {
+            say!("left out {}: layers that the network does not have", listed(&imported.heads));
+        }
+        if !imported.passed.is_empty() {
+            say!("passed over {}: data beside the weights", listed(&imported.passed));
+        }
+        if !imported.foreign.is_empty() {
+            hint!(
+                "warning: {} asks Python to call {}; nothing was called here, but torch.load may do it: load this file in \
+                 Python only if you trust whoever made it",
+                self.file.display(),
+                listed(&imported.foreign)
+            );
+        }
         about(weights);
         say!("wrote {}", self.out.display());
+        Ok(())
+    }
+}
+
+impl Import {
+    /// Reads the files of a face detector and writes one.
+    fn run_detector(self) -> Result<()> {
+        let files = [vec![self.file], self.more].concat();
+        files.iter().try_for_each(|file| check_out(&self.out, file))?;
+        let origin = Origin { provenance: self.provenance, license: self.license, dataset: self.dataset };
+        let weights = import_detector(&files, origin)?;
+        weights.save(&self.out)?;
+        let values: u64 = weights.tensors.iter().map(|(.., data)| data.len() as u64).sum();
+        let tensors = table::count(weights.tensors.len() as u64);
+        say!("read MTCNN's three networks: {tensors} tensors, {} values", table::count(values));
+        let known = [("provenance", &weights.origin.provenance), ("licence", &weights.origin.license)];
+        let known = known.into_iter().filter_map(|(name, text)| Some((name, printable(text.as_ref()?).into_owned())));
+        table::rows(&known.collect::<Vec<_>>());
+        say!("wrote {}: a face detector, for --detector", self.out.display());
         Ok(())
     }
 }
@@ -133,11 +178,14 @@ fn about(weights: &Weights) {
         Normalise::Unit => "x / 255",
         Normalise::Fixed => "(x - 127.5) / 128",
         Normalise::PerImage => "mean 0 and standard deviation 1 for each image",
+        Normalise::Dlib => "(x - mean of its colour) / 256, dlib's means",
     };
+    let length = if m.unit_length { "" } else { " and any length" };
     let mut rows = vec![
-        ("network", format!("{}, embeddings of {} dimensions", shown(&m.network), m.embedding)),
+        ("network", format!("{}, embeddings of {} dimensions{length}", shown(&m.network), m.embedding)),
         ("images", format!("{}x{} RGB, {scale}", m.preprocess.height, m.preprocess.width)),
     ];
+    rows.extend(m.threshold.map(|threshold| ("threshold", format!("{threshold}, a squared distance"))));
     let origin = [("provenance", &m.origin.provenance), ("licence", &m.origin.license), ("dataset", &m.origin.dataset)];
     rows.extend(origin.into_iter().filter_map(|(name, text)| Some((name, printable(text.as_ref()?).into_owned()))));
     table::rows(&rows);

@@ -28,6 +28,25 @@ pub(super) fn check_apart(outputs: &[Option<&Path>], inputs: &[&Path]) -> Result
     Ok(())
 }
 
+/// Refuses to write over a file that does not begin as those that a verb writes there: it is somebody's own.
+///
+/// # Errors
+/// There is such a file; the message calls the output `name`.
+pub(super) fn check_replaceable(file: &Path, begins: &str, name: &str) -> Result<()> {
+    let mut start = vec![0; begins.len()];
+    let read = std::fs::File::open(file).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+    let kept = match read {
+        Ok(()) => start != begins.as_bytes(),
+        // Shorter, or no file at all.
+        Err(_) => std::fs::metadata(file).is_ok_and(|found| found.is_dir() || found.len() > 0),
+    };
+    if !kept {
+        return crate::weights::check_writable(file.parent().unwrap_or(Path::new("")));
+    }
+    let file = file.display();
+    Err(Error::setting(format!("{file} exists and was not written by this command; give `{name}` another name")))
+}
+
 /// The path with all links resolved, also of a file that is not there yet.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| {
@@ -40,6 +59,21 @@ fn real(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_else_wrote_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str, text: &str| {
+            std::fs::write(dir.path().join(name), text).unwrap();
+            check_replaceable(&dir.path().join(name), "<!DOCTYPE html>", "html")
+        };
+        assert!(at("a", "<!DOCTYPE html><html>").is_ok() && at("b", "").is_ok());
+        assert!(at("c", "a photograph").unwrap_err().to_string().contains("give `html` another name"));
+        assert!(at("d", "<!DOC").is_err());
+        assert!(check_replaceable(&dir.path().join("new"), "x", "html").is_ok());
+        assert!(check_replaceable(&dir.path().join("none/new"), "x", "html").is_err());
+        assert!(check_replaceable(dir.path(), "x", "html").is_err());
+    }
 
     #[test]
     fn an_output_is_no_input_and_no_other_output_by_whatever_name() {

@@ -54,9 +54,9 @@ struct Create {
     /// there]
     weights: Option<PathBuf>,
 
-    /// How embeddings are kept: a byte for each dimension, or floats
-    #[arg(long, value_enum, default_value_t)]
-    vectors: VectorKind,
+    /// How embeddings are kept [default: bytes, or floats for embeddings without unit length]
+    #[arg(long, value_enum)]
+    vectors: Option<VectorKind>,
 
     #[command(flatten)]
     view: View,
@@ -68,9 +68,9 @@ struct Create {
 impl Create {
     fn run(self) -> Result<()> {
         self.form.choose();
-        let (_, model) = model_of(&models::given_or_found(self.weights.as_deref())?, self.view)?;
-        library::Gallery::create(&self.gallery, &model, self.vectors)?;
-        let (kind, path) = (self.vectors, self.gallery.display());
+        let (_, model) = model_of(&models::given_or_found(self.weights.as_deref())?, &self.view)?;
+        let (kind, path) = (self.vectors.unwrap_or_else(|| model.vectors()), self.gallery.display());
+        library::Gallery::create(&self.gallery, &model, kind)?;
         say!("gallery   {path}");
         say!("model     {model}, {} dimensions", model.dimensions);
         say!("vectors   {}, {} bytes a face", kind.name(), kind.size(model.dimensions));
@@ -83,7 +83,7 @@ impl Create {
 }
 
 /// Weights that see as `view` says, and their model, which people call as they call the file.
-pub(super) fn model_of(path: &Path, view: View) -> Result<(Weights, EmbeddingModel)> {
+pub(super) fn model_of(path: &Path, view: &View) -> Result<(Weights, EmbeddingModel)> {
     let weights = view.weights(path)?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let model = EmbeddingModel::of(&weights, &name);

@@ -11,9 +11,9 @@ use super::gallery::model_of;
 use super::output::{self, Form};
 use super::signals::stop_on_signals;
 use super::threshold::ThresholdFlag;
-use super::view::View;
+use super::view::{Finding, View};
 use super::{DeviceFlag, INTERRUPTED, models, table};
-use crate::embed::{Row, embed_files};
+use crate::embed::Row;
 use crate::gallery::{Candidate, Faces, Gallery, Identifier, Identity, Search};
 use crate::text::shown;
 use crate::{Embeddings, Result, Session};
@@ -33,6 +33,9 @@ pub(super) struct Identify {
     /// A list of images, a path a line; - is the standard input. May be given several times
     #[arg(long, value_name = "FILE")]
     list: Vec<PathBuf>,
+
+    #[command(flatten)]
+    finding: Finding,
 
     #[command(flatten)]
     threshold: ThresholdFlag,
@@ -65,7 +68,8 @@ impl Identify {
         self.form.choose();
         let gallery = Gallery::open_read_only(&self.gallery)?;
         let (path, images) = models::split(&self.arguments)?;
-        let (weights, model) = model_of(&path, View::of(gallery.model()))?;
+        let view = View::of(gallery.model(), &self.finding);
+        let (weights, model) = model_of(&path, &view)?;
         let threshold = self.threshold.of(&weights.metadata)?;
         gallery.check_model(&model)?;
         let inputs = inputs_of(images, &self.list)?;
@@ -79,7 +83,8 @@ impl Identify {
         let search = Search { threshold: threshold.value, top: self.top };
         let mut identifier = Identifier::new(&engine, &faces, &search)?;
         let stop = stop_on_signals("stopping: what was printed stays (Ctrl-C again to end at once)");
-        hint_inputs(&inputs, &weights.metadata.preprocess);
+        let mut eyes = view.eyes(&engine, &path, &weights.metadata.preprocess)?;
+        hint_inputs(&inputs, &eyes, &weights.metadata.preprocess);
         output::csv(["path", "decision", "rank", "person", "distance", "face", "reason"]);
         let mut counts = Counts::default();
         let bar = progress(inputs.len(), 0);
@@ -96,9 +101,10 @@ impl Identify {
             bar.inc(rows.len() as u64);
             Ok(())
         };
-        let done = embed_files(&mut session, &inputs, 0, &stop, &mut take);
+        let done = eyes.embed_files(&mut session, &inputs, 0, &stop, &mut take);
         bar.finish_and_clear();
         let done = done?;
+        eyes.tell();
         let Counts { known, unknown, failed } = counts;
         let count = |n: usize| table::count(n as u64);
         say!("done      {} known, {} unknown, {} unusable", count(known), count(unknown), count(failed));

@@ -3,13 +3,17 @@
 #[macro_use]
 mod output;
 
+mod align;
 mod bench;
 mod calibrate;
 mod cluster;
+mod detect;
+mod detector;
 mod diff;
 mod embed;
 mod eval;
 mod exchange;
+mod eyes;
 mod files;
 mod gallery;
 mod identify;
@@ -45,6 +49,8 @@ struct Cli {
 enum Verb {
     Train(Box<train::Train>),
     Bench(bench::Bench),
+    Detect(Box<detect::Detect>),
+    Align(Box<align::Align>),
     Embed(embed::Embed),
     Verify(verify::Verify),
     Calibrate(calibrate::Calibrate),
@@ -150,6 +156,8 @@ impl Cli {
         match self.verb {
             Verb::Train(verb) => verb.run(),
             Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Detect(verb) => verb.run(),
+            Verb::Align(verb) => verb.run(),
             Verb::Embed(verb) => verb.run(),
             Verb::Verify(verb) => verb.run().map(|()| ExitCode::SUCCESS),
             Verb::Calibrate(verb) => verb.run().map(|()| ExitCode::SUCCESS),

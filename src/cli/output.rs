@@ -170,8 +170,9 @@ pub(super) fn hint_line(text: fmt::Arguments<'_>) {
 pub(super) fn error(error: &Error) {
     let text = format!("error: {error}");
     let text = match error {
-        // These begin with a path, and name no setting.
-        Error::Io { .. } | Error::Weights { .. } => text.into(),
+        // These begin with a path, which is no setting whatever its name.
+        Error::Io { .. } => text.into(),
+        Error::Weights { path, message } => format!("error: {}: {}", path.display(), words::with_flags(message)).into(),
         _ => words::with_flags(&text),
     };
     let text = words::printable(&text, matches!(error, Error::Kernel { .. }));

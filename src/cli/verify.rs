@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::output::{self, Form};
 use super::threshold::{Source, ThresholdFlag};
-use super::view::{View, hint_sizes};
+use super::view::View;
 use super::{DeviceFlag, models, table};
 use crate::weights::Far;
 use crate::{Error, Result, Session};
@@ -37,7 +37,7 @@ impl Verify {
     pub(super) fn run(self) -> Result<()> {
         self.form.choose();
         let (path, images) = match &self.arguments[..] {
-            [weights, images @ ..] if images.len() == 2 => (models::named(weights), images),
+            [weights, images @ ..] if images.len() == 2 => (models::named(weights)?, images),
             arguments => models::split(arguments)?,
         };
         let [a, b] = images else {
@@ -48,10 +48,13 @@ impl Verify {
         let threshold = self.threshold.of(metadata)?;
         let (engine, _) = self.device.open()?;
         let mut session = Session::with_weights(&engine, &weights, &path)?;
-        let distance = session.embed_files(images)?.squared_distance(0, 1);
-        hint_sizes(images, &metadata.preprocess);
+        let mut eyes = self.view.eyes(&engine, &path, &metadata.preprocess)?;
+        let faces = eyes.faces(images, &metadata.preprocess, &mut |_| {})?.into_iter().collect::<Result<Vec<_>>>()?;
+        let distance = session.embed_faces(&faces)?.squared_distance(0, 1);
+        eyes.hint_sizes(images, &metadata.preprocess);
         let same = threshold.accepts(distance);
-        say!("distance  {distance:.3} (squared, 0 to 4)");
+        let range = if metadata.unit_length { "squared, 0 to 4" } else { "squared" };
+        say!("distance  {distance:.3} ({range})");
         say!(
             "decision  {}: the threshold is {:.3}, {}",
             if same { "one person" } else { "different people" },
@@ -95,6 +98,6 @@ fn percent(rate: f64) -> String {
     match 100.0 * rate {
         p if p >= 1.0 => format!("{p:.0} %"),
         p if p >= 0.1 => format!("{p:.1} %"),
-        p => format!("{p:.1e} %"),
+        _ => format!("1 in {:.0}", 1.0 / rate),
     }
 }

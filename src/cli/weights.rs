@@ -20,10 +20,10 @@ pub(super) fn from_user<T>(path: &Path, result: Result<T>) -> Result<T> {
             let weights = run.join("weights");
             return fail(format!("is the training state of a run; give weights, which are in {}", weights.display()));
         }
-        let checkpoint = path.extension().is_some_and(|x| ["pt", "pth", "t7", "bin"].iter().any(|pt| x == *pt));
+        let checkpoint = path.extension().is_some_and(|x| ["pt", "pth", "t7", "bin", "dat"].iter().any(|pt| x == *pt));
         match e {
-            Error::Weights { message, .. } if checkpoint => fail(format!(
-                "{message}; if it is a checkpoint of PyTorch, `facenet-gpu import {} --out WEIGHTS.safetensors` makes a \
+            Error::Weights { message, .. } if checkpoint && message.starts_with("is not a safetensors file") => fail(format!(
+                "{message}; if it holds weights of another program, `facenet-gpu import {} --out WEIGHTS.safetensors` makes a \
                  weights file of it",
                 path.display()
             )),

@@ -39,6 +39,7 @@ pub struct Dendrogram {
     images: usize,
     /// The two clusters, by an image of each, and their squared distance, which never falls.
     merges: Vec<(u32, u32, f32)>,
+    unit_length: bool,
 }
 
 impl Dendrogram {
@@ -66,15 +67,15 @@ impl Dendrogram {
             merges.push((a, b, step.dissimilarity));
             image_of.push(a);
         }
-        Ok(Self { images, merges })
+        Ok(Self { images, merges, unit_length: embeddings.unit_length() })
     }
 
-    /// The clusters whose distances are all above `threshold`, a squared distance from 0 to 4.
+    /// The clusters whose distances are all above `threshold`, a squared distance: 0 to 4 for embeddings of unit length.
     ///
     /// # Errors
     /// [`Error::Setting`] for any other threshold.
     pub fn cut(&self, threshold: f32) -> Result<Clusters> {
-        check_threshold(threshold)?;
+        check_threshold(threshold, self.unit_length)?;
         let mut sets = Sets::new(self.images);
         for &(a, b, _) in self.merges.iter().take_while(|(_, _, distance)| *distance <= threshold) {
             sets.join(a, b);
@@ -84,19 +85,19 @@ impl Dendrogram {
 }
 
 /// Clusters embeddings until the distances of all clusters, as `linkage` defines them, are above `threshold`, a squared
-/// distance from 0 to 4. It needs [`matrix_bytes`] of memory, `budget` bytes at most.
+/// distance: 0 to 4 for embeddings of unit length. It needs [`matrix_bytes`] of memory, `budget` bytes at most.
 ///
 /// # Errors
 /// As [`Dendrogram::new`] and [`Dendrogram::cut`].
 pub fn agglomerative(embeddings: &Embeddings, linkage: Linkage, threshold: f32, budget: u64) -> Result<Clusters> {
-    check_threshold(threshold)?;
+    check_threshold(threshold, embeddings.unit_length())?;
     Dendrogram::new(embeddings, linkage, budget)?.cut(threshold)
 }
 
 /// Checks that embeddings can be clustered.
 ///
 /// # Errors
-/// There are none, or one is NaN, Inf or not of unit length.
+/// There are none, or one is NaN, Inf or not of unit length where it should be.
 pub(super) fn check_embeddings(embeddings: &Embeddings) -> Result<()> {
     if embeddings.is_empty() {
         return Err(Error::Data("there is no embedding to cluster".into()));
@@ -109,7 +110,7 @@ pub(super) fn check_embeddings(embeddings: &Embeddings) -> Result<()> {
         if !square.is_finite() {
             return Err(Error::NotFinite(format!("the embedding of {} holds NaN or Inf", shown(&embeddings.id(at)))));
         }
-        if (square - 1.0).abs() > UNIT {
+        if embeddings.unit_length() && (square - 1.0).abs() > UNIT {
             return Err(Error::Data(format!(
                 "the embedding of {} has the length {:.3} instead of 1; divide each embedding by its length",
                 shown(&embeddings.id(at)),

@@ -102,13 +102,19 @@ impl Sets {
     }
 }
 
-/// Checks a threshold on squared distances.
+/// Checks a threshold on squared distances of embeddings, which may have unit length.
 ///
 /// # Errors
-/// It is no number between 0 and 4.
-pub(super) fn check_threshold(threshold: f32) -> Result<()> {
-    if (0.0..=4.0).contains(&threshold) {
+/// It is no number that such a distance can be.
+pub(super) fn check_threshold(threshold: f32, unit_length: bool) -> Result<()> {
+    let largest = if unit_length { 4.0 } else { f32::MAX };
+    if (0.0..=largest).contains(&threshold) {
         return Ok(());
+    }
+    if !unit_length {
+        return Err(Error::setting(format!(
+            "`threshold` is a squared distance, 0 (equal embeddings) or more, not {threshold}"
+        )));
     }
     Err(Error::setting(format!(
         "`threshold` is a squared distance between 0 (equal embeddings) and 4 (opposite ones), not {threshold}"
@@ -141,11 +147,13 @@ mod tests {
     #[test]
     fn a_threshold_beyond_what_distances_can_be_is_refused() {
         for good in [0.0, 1.1, 4.0] {
-            check_threshold(good).unwrap();
+            check_threshold(good, true).unwrap();
         }
         for bad in [-0.1, 4.01, f32::NAN, f32::INFINITY] {
-            let e = check_threshold(bad).unwrap_err().to_string();
+            let e = check_threshold(bad, true).unwrap_err().to_string();
             assert!(e.contains("`threshold`") && e.contains(&bad.to_string()), "{e}");
         }
+        check_threshold(4.01, false).unwrap();
+        assert!(check_threshold(-0.1, false).is_err() && check_threshold(f32::INFINITY, false).is_err());
     }
 }

@@ -32,8 +32,8 @@ pub fn neighbours(
 }
 
 /// Clusters embeddings by average linkage, merging only clusters of which an image of one is among the nearest neighbours
-/// (`neighbours`) of an image of the other, until the mean squared distances of all such clusters are above `threshold`, from 0
-/// to 4. This is what scikit-learn's `AgglomerativeClustering` does with a `connectivity` matrix.
+/// (`neighbours`) of an image of the other, until the mean squared distances of all such clusters are above `threshold`, 0
+/// to 4 for embeddings of unit length. This is what scikit-learn's `AgglomerativeClustering` does with a `connectivity` matrix.
 ///
 /// Where every image's neighbours include all images within the threshold, these are the clusters of
 /// [`agglomerative`](super::agglomerative()) with [`Linkage::Average`](super::Linkage::Average). The distances of clusters are exact
@@ -44,7 +44,7 @@ pub fn neighbours(
 /// [`Error::Setting`] for another threshold, [`Error::Data`] where there is no image, an embedding is not of unit length, or the
 /// neighbours are those of other images, [`Error::NotFinite`] where one is NaN or Inf.
 pub fn graph(embeddings: &Embeddings, neighbours: &Neighbours, threshold: f32) -> Result<Clusters> {
-    check_threshold(threshold)?;
+    check_threshold(threshold, embeddings.unit_length())?;
     check_embeddings(embeddings)?;
     let n = embeddings.len();
     let known = neighbours.index.iter().all(|&at| at == u32::MAX || (at as usize) < n);

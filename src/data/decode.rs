@@ -4,6 +4,7 @@
 //! images above [`LARGE_PIXELS`] are decoded one at a time. A file that is too short for the picture that it promises is
 //! refused before memory is taken for it, and colour profiles and texts, which nothing here uses, are not unpacked.
 
+mod foreign;
 mod jpeg;
 mod promise;
 
@@ -89,18 +90,28 @@ pub(crate) fn dimensions(path: &Path) -> Option<(u32, u32)> {
 }
 
 fn decode<T>(file: File, then: Then<'_, T>) -> Result<T, String> {
-    let size = file.metadata().map_err(|e| format!("cannot be read: {e}"))?.len();
+    let about = file.metadata().map_err(|e| format!("cannot be read: {e}"))?;
+    if about.is_dir() {
+        return Err("is a folder; give an image".to_owned());
+    }
+    let size = about.len();
     if size == 0 {
         return Err("is an empty file; copy it again".to_owned());
     }
     let unread = |e: std::io::Error| format!("cannot be read: {e}");
     let mut reader = BufReader::new(file);
-    if reader.fill_buf().map_err(unread)?.starts_with(&[0xFF, 0xD8]) {
+    let start = reader.fill_buf().map_err(unread)?;
+    if start.starts_with(&[0xFF, 0xD8]) {
         return decode_jpeg(reader, size, then);
+    }
+    if let Some(format) = foreign::name(start) {
+        return Err(format!("is a {format} image, which is not read; convert it to JPEG or PNG"));
     }
     let guess = ImageReader::new(&mut reader).with_guessed_format().map_err(unread)?;
     let Some(format) = guess.format() else {
-        return Err("is no image of a known format; expected JPEG, PNG, WebP, BMP or PGM".to_owned());
+        return Err(
+            "is no image of a known format; convert it to JPEG or PNG (WebP, BMP and PGM are read, too)".to_owned()
+        );
     };
     let promise = Promise::of(&mut reader, format, size).map_err(unread)?;
     match format {

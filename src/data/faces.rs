@@ -20,6 +20,12 @@ use crate::{Error, Result};
 /// Bytes of pixels that [`FaceSet::load`] keeps in memory unless told otherwise: 2 GiB.
 pub const DEFAULT_PIXEL_BUDGET: u64 = 2 << 30;
 
+/// Files that [`FaceSet::load_with`] asks for together.
+const READ: usize = 256;
+
+/// Makes faces of files, or says why there are none.
+pub type ReadFaces<'a> = dyn FnMut(&[&Path]) -> Result<Vec<Result<Face>>> + 'a;
+
 /// One person and the indices of their faces in the set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
@@ -81,12 +87,7 @@ impl FaceSet {
         budget: u64,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self> {
-        let jobs: Vec<(usize, &Path)> = folder
-            .people
-            .iter()
-            .enumerate()
-            .flat_map(|(person, p)| p.images.iter().map(move |path| (person, path.as_path())))
-            .collect();
+        let jobs = jobs(folder);
         let len = preprocess.face_len();
         let in_memory = jobs.len() as u64 * len as u64 <= budget;
         let done = AtomicUsize::new(0);
@@ -109,6 +110,56 @@ impl FaceSet {
             jobs.par_iter().map(|&(_, path)| decode(path).map(|(_, content)| content)).collect()
         };
 
+        Self::assembled(folder, preprocess, &jobs, outcomes, in_memory.then_some(pixels))
+    }
+
+    /// As [`load`](Self::load), with faces that `read` makes of blocks of files, such as those that a detector finds: each of
+    /// [`Preprocess::face_len`] bytes, or why there is none. The faces stay in memory.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where no image at all can be used, or the faces need more than `budget` bytes; those of `read`.
+    pub fn load_with(
+        folder: &FaceFolder,
+        preprocess: &Preprocess,
+        budget: u64,
+        read: &mut ReadFaces<'_>,
+    ) -> Result<Self> {
+        let jobs = jobs(folder);
+        let len = preprocess.face_len();
+        if jobs.len() as u64 * len as u64 > budget {
+            return Err(Error::Data(format!(
+                "{} faces of {}x{} pixels do not fit in the memory that is kept for them; write them into a folder with \
+                 `facenet-gpu align`, and give that",
+                jobs.len(),
+                preprocess.width,
+                preprocess.height
+            )));
+        }
+        let (mut pixels, mut outcomes) = (vec![0; jobs.len() * len], Vec::with_capacity(jobs.len()));
+        for block in jobs.chunks(READ) {
+            let paths: Vec<&Path> = block.iter().map(|job| job.1).collect();
+            let contents: Vec<Result<[u8; 32]>> = paths.par_iter().map(|path| sha256_of(path)).collect();
+            for (face, content) in read(&paths)?.into_iter().zip(contents) {
+                let at = outcomes.len();
+                outcomes.push(face.and_then(|face| {
+                    pixels[at * len..(at + 1) * len].copy_from_slice(&face);
+                    content
+                }));
+            }
+        }
+        Self::assembled(folder, preprocess, &jobs, outcomes, Some(pixels))
+    }
+
+    /// The set of the files that could be used. `pixels` holds a face for each job, of those without a face anything; without
+    /// pixels the faces are decoded again.
+    fn assembled(
+        folder: &FaceFolder,
+        preprocess: &Preprocess,
+        jobs: &[(usize, &Path)],
+        outcomes: Vec<Result<[u8; 32]>>,
+        mut kept: Option<Vec<u8>>,
+    ) -> Result<Self> {
+        let (len, total) = (preprocess.face_len(), jobs.len());
         let mut people: Vec<Person> =
             folder.people.iter().map(|p| Person { name: p.name.clone(), faces: Vec::new() }).collect();
         let (mut paths, mut contents) = (Vec::with_capacity(total), Vec::with_capacity(total));
@@ -121,7 +172,7 @@ impl FaceSet {
                     people[person].faces.push(index);
                     paths.push(path.to_path_buf());
                     contents.push(content);
-                    if in_memory && index < job {
+                    if let Some(pixels) = kept.as_mut().filter(|_| index < job) {
                         pixels.copy_within(job * len..(job + 1) * len, index * len);
                     }
                 }
@@ -144,8 +195,10 @@ impl FaceSet {
             )));
         }
         skipped.sort_by(|a, b| a.path.cmp(&b.path));
-        pixels.truncate(paths.len() * len);
-        let store = if in_memory { Store::Memory(pixels) } else { Store::Disk };
+        let store = kept.map_or(Store::Disk, |mut pixels| {
+            pixels.truncate(paths.len() * len);
+            Store::Memory(pixels)
+        });
         Ok(Self {
             preprocess: preprocess.clone(),
             owners: owners(&people),
@@ -341,6 +394,15 @@ fn count(number: usize, what: &str) -> String {
         (_, "person") => format!("{number} people"),
         _ => format!("{number} {what}s"),
     }
+}
+
+/// Every image of a folder with its person.
+fn jobs(folder: &FaceFolder) -> Vec<(usize, &Path)> {
+    let mut jobs = Vec::new();
+    for (person, images) in folder.people.iter().enumerate() {
+        jobs.extend(images.images.iter().map(|path| (person, path.as_path())));
+    }
+    jobs
 }
 
 fn owners(people: &[Person]) -> Vec<usize> {

@@ -1,5 +1,6 @@
 //! Faces: from folders of photographs to batches of floats.
 
+pub mod alignment;
 pub mod augment;
 pub mod contact_sheet;
 mod crop;
@@ -7,6 +8,7 @@ pub mod decode;
 pub mod faces;
 pub mod folder;
 mod host_batch;
+pub mod inputs;
 pub mod prefetch;
 pub mod preprocess;
 pub mod sampler;

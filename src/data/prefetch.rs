@@ -137,7 +137,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         write_people(dir.path(), &[3; 4]);
         let folder = FaceFolder::scan(dir.path()).unwrap();
-        let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed, crop: None };
+        let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed, crop: None, alignment: None };
         let config = PkConfig {
             people: 2,
             images: 2,
@@ -162,7 +162,7 @@ mod tests {
     fn another_image_of_the_person_takes_the_place_of_one_that_vanishes() {
         let dir = tempfile::tempdir().unwrap();
         write_people(dir.path(), &[3, 2]);
-        let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None };
+        let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None, alignment: None };
         let set = FaceSet::load(&FaceFolder::scan(dir.path()).unwrap(), &preprocess, 0, &|_, _| {}).unwrap();
         let expected = host_batch(&set, &batch(&[2, 1])).unwrap().images;
         std::fs::remove_file(dir.path().join("p0/1.png")).unwrap();
@@ -187,7 +187,7 @@ mod tests {
     fn another_person_takes_the_place_of_one_whose_images_all_vanish() {
         let dir = tempfile::tempdir().unwrap();
         write_people(dir.path(), &[2, 2]);
-        let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None };
+        let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None, alignment: None };
         let set = FaceSet::load(&FaceFolder::scan(dir.path()).unwrap(), &preprocess, 0, &|_, _| {}).unwrap();
         std::fs::remove_dir_all(dir.path().join("p1")).unwrap();
         let with_triplets = Batch { triplets: vec![[0, 2, 1], [0, 2, 0]], ..batch(&[1, 2, 0]) };

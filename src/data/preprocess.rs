@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::alignment::Alignment;
 pub use super::crop::Crop;
 use crate::{Error, Result};
 
@@ -19,7 +20,13 @@ pub enum Normalise {
     Fixed,
     /// `(x - mean) / max(std, 1 / sqrt(n))` with mean and standard deviation over all `n` values of the image.
     PerImage,
+    /// `(x - mean) / 256` with a mean for each colour, those of dlib's face recognition network: 122.782 for red, 117.001 for
+    /// green, 104.298 for blue.
+    Dlib,
 }
+
+/// The means that [`Normalise::Dlib`] subtracts.
+const DLIB_MEANS: [f32; 3] = [122.782, 117.001, 104.298];
 
 /// The preprocessing contract. It travels in the weights file, so that a network always sees images prepared in the
 /// way it was trained with: orientation applied, [`Crop`] if there is one, centre crop to the aspect ratio, Catmull-Rom
@@ -36,6 +43,10 @@ pub struct Preprocess {
     /// What part of the image is taken, before anything is resized; `None` is all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<Crop>,
+    /// How the face was found and aligned before all of this; `None` where nobody says that it was. An aligned face is the
+    /// whole image of what follows, and nothing here aligns: [`crate::align`] does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<Alignment>,
 }
 
 impl Preprocess {
@@ -65,6 +76,12 @@ impl Preprocess {
             Normalise::Unit => (0.0, 255.0),
             Normalise::Fixed => (127.5, 128.0),
             Normalise::PerImage => whitening(face),
+            Normalise::Dlib => {
+                for (out, face) in out.as_chunks_mut::<3>().0.iter_mut().zip(face.as_chunks::<3>().0) {
+                    *out = std::array::from_fn(|colour| (f32::from(face[colour]) - DLIB_MEANS[colour]) / 256.0);
+                }
+                return Ok(());
+            }
         };
         for (out, &byte) in out.iter_mut().zip(face) {
             *out = (f32::from(byte) - offset) / divisor;
@@ -93,7 +110,7 @@ mod tests {
 
     fn floats(normalise: Normalise, face: &[u8]) -> Vec<f32> {
         let mut out = vec![0.0; face.len()];
-        Preprocess { height: 1, width: 2, normalise, crop: None }.write_f32(face, &mut out).unwrap();
+        Preprocess { height: 1, width: 2, normalise, crop: None, alignment: None }.write_f32(face, &mut out).unwrap();
         out
     }
 
@@ -106,6 +123,13 @@ mod tests {
     fn fixed_maps_bytes_to_both_sides_of_zero() {
         let out = floats(Normalise::Fixed, &[0, 255, 127, 128, 0, 0]);
         assert_eq!(out[..4], [-127.5 / 128.0, 127.5 / 128.0, -0.5 / 128.0, 0.5 / 128.0]);
+    }
+
+    #[test]
+    fn dlib_subtracts_the_mean_of_each_colour() {
+        let out = floats(Normalise::Dlib, &[0, 0, 0, 255, 117, 104]);
+        assert_eq!(out[..3], [-122.782 / 256.0, -117.001 / 256.0, -104.298 / 256.0]);
+        assert_eq!(out[3..], [(255.0 - 122.782) / 256.0, (117.0 - 117.001) / 256.0, (104.0 - 104.298) / 256.0]);
     }
 
     #[test]
@@ -123,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_face_of_another_size_is_refused() {
-        let contract = Preprocess { height: 2, width: 1, normalise: Normalise::Unit, crop: None };
+        let contract = Preprocess { height: 2, width: 1, normalise: Normalise::Unit, crop: None, alignment: None };
         for (bytes, floats, said) in [(5, 6, "6 bytes for 1x2 pixels, got 5"), (6, 7, "6 floats for 1x2 pixels, got 7")]
         {
             let text = contract.write_f32(&vec![0; bytes], &mut vec![0.0; floats]).unwrap_err().to_string();
@@ -140,7 +164,7 @@ mod tests {
                 r#"{"height":64,"width":48,"normalise":"per-image","crop":"center:150x120"}"#,
             ),
         ] {
-            let contract = Preprocess { height: 64, width: 48, normalise: Normalise::PerImage, crop };
+            let contract = Preprocess { height: 64, width: 48, normalise: Normalise::PerImage, crop, alignment: None };
             let json = serde_json::to_string(&contract).unwrap();
             assert_eq!(json, expected);
             assert_eq!(serde_json::from_str::<Preprocess>(&json).unwrap(), contract);

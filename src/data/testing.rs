@@ -36,7 +36,7 @@ pub(crate) fn noise_faces(counts: &[usize], size: u32) -> super::faces::FaceSet 
     let mut face = || (0..size * size * 3).map(|_| rng.random()).collect::<Vec<u8>>();
     let people = counts.iter().enumerate();
     let people = people.map(|(person, &count)| (format!("p{person}"), (0..count).map(|_| face()).collect())).collect();
-    let preprocess = Preprocess { height: size, width: size, normalise: Normalise::Fixed, crop: None };
+    let preprocess = Preprocess { height: size, width: size, normalise: Normalise::Fixed, crop: None, alignment: None };
     super::faces::FaceSet::from_images(&preprocess, people).unwrap()
 }
 
@@ -54,6 +54,6 @@ pub(crate) fn flat_faces(counts: &[usize]) -> super::faces::FaceSet {
         (format!("p{person}"), faces)
     });
     let people = people.collect();
-    let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None };
+    let preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None, alignment: None };
     super::faces::FaceSet::from_images(&preprocess, people).unwrap()
 }

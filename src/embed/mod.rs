@@ -2,7 +2,7 @@
 //!
 //! Files are read and decoded while the device works on those before; memory does not grow with their number.
 
-mod inputs;
+mod photographs;
 #[cfg(feature = "program")]
 pub mod table;
 
@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-pub use inputs::{Input, collect, read_list};
+pub use photographs::embed_photographs;
+
+pub use crate::data::inputs::{Input, collect, read_list};
 
 use crate::data::decode::decode_face;
 use crate::data::preprocess::{Face, Preprocess};
@@ -32,7 +34,7 @@ pub struct Row<'a> {
     pub index: usize,
     /// The file.
     pub path: &'a Path,
-    /// The embedding, of unit length, or a sentence that follows the file's name.
+    /// The embedding, or a sentence that follows the file's name.
     pub outcome: Result<Vec<f32>, String>,
 }
 
@@ -48,6 +50,8 @@ pub struct Embedded {
     pub time: Duration,
     /// Time that the device waited for images, those of the first block apart.
     pub waited: Duration,
+    /// Time that finding and aligning faces took; none without a detector.
+    pub detected: Duration,
     /// It was asked to stop before the end.
     pub stopped: bool,
 }
@@ -79,7 +83,7 @@ pub fn embed_files(
             if done.rows > 0 {
                 done.waited += waiting.elapsed();
             }
-            let rows = embed_block(session, block, first + done.rows, faces)?;
+            let rows = rows_of(session, block, first + done.rows, faces)?;
             done.rows += rows.len();
             done.failed += rows.iter().filter(|row| row.outcome.is_err()).count();
             take(&rows)?;
@@ -110,13 +114,13 @@ fn decode_blocks(inputs: &[Input], preprocess: &Preprocess, sender: &SyncSender<
     }
 }
 
-fn embed_block<'a>(session: &mut Session, block: &'a [Input], first: usize, faces: Decoded) -> Result<Vec<Row<'a>>> {
+fn rows_of<'a>(session: &mut Session, block: &'a [Input], first: usize, faces: Decoded) -> Result<Vec<Row<'a>>> {
     let good: Vec<&Face> = faces.iter().flatten().collect();
     let embeddings = session.embed_rows(&good)?;
     let mut embedded = embeddings.rows();
     let mut outcome = |face: Result<Face, String>| {
         let row = face.map(|_| embedded.next().expect("a row for each face"))?;
-        match fault_of(row) {
+        match fault_of(row, embeddings.unit_length()) {
             None => Ok(row.to_vec()),
             Some(fault) => Err(format!("has an embedding that {fault}")),
         }

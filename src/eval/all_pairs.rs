@@ -9,21 +9,24 @@ use crate::{Error, Result};
 
 /// Distances are counted in steps of 1 / 65,536; thresholds are multiples of it, and what is counted up to them is exact.
 pub const STEPS_PER_UNIT: u32 = 1 << 16;
-/// Steps from 0 to 4, the largest distance of rows of unit length. Each ends with its own distance; the first is 0 alone.
+/// Steps from 0 to 4, the largest distance of rows of unit length. Each ends with its own distance; the first is 0 alone. For
+/// longer rows they are as much wider as a power of four above their squared length, so that widening is exact.
 const STEPS: usize = 4 * STEPS_PER_UNIT as usize + 1;
 /// Rows and columns of a block of distances: 512 KiB, a processor core's own cache.
 const BLOCK: (usize, usize) = (256, 512);
 
 /// How many pairs of either kind have which squared distance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AllPairs {
     /// Pairs of one person by the step of their distance.
     same: Vec<u64>,
     /// Pairs of different people.
     different: Vec<u64>,
+    /// How much wider the steps are than those of rows of unit length.
+    scale: f32,
 }
 
-/// Counts the squared distances of all pairs of rows. `rows` are embeddings of unit length, `dim` floats each, and `people`
+/// Counts the squared distances of all pairs of rows. `rows` are embeddings, `dim` floats each, and `people`
 /// says whose image each is. Memory is 4 MiB a thread, whatever the number of rows. A distance is a difference of dot
 /// products, right to about 5e-7.
 ///
@@ -31,13 +34,14 @@ pub struct AllPairs {
 /// [`Error::Shape`] where the lengths do not match, [`Error::Data`] where there are no two images of one person or no two
 /// people, [`Error::NotFinite`] where a value is NaN or infinite.
 pub fn all_pairs(rows: &[f32], dim: usize, people: &[usize]) -> Result<AllPairs> {
+    let scale = scale_of(rows, dim);
     let mut same = each_pair(rows, dim, people, 2 * STEPS, &|counts, a, b, distance| {
         let kind = if people[a] == people[b] { 0 } else { STEPS };
-        counts[kind + step(distance)] += 1;
+        counts[kind + step(distance / scale)] += 1;
     })?;
     let different = same.split_off(STEPS);
     let images = people.len();
-    let found = AllPairs { same, different };
+    let found = AllPairs { same, different, scale };
     let (same, different) = found.pairs();
     if same == 0 || different == 0 {
         return Err(Error::Data(format!(
@@ -94,6 +98,17 @@ fn each_pair(
     Ok(parts.reduce(|| vec![0; counters], add))
 }
 
+/// How much wider steps must be for these rows: 1 for those of unit length, else a power of four.
+fn scale_of(rows: &[f32], dim: usize) -> f32 {
+    let longest = rows.chunks(dim.max(1)).map(|row| row.iter().map(|x| x * x).sum()).fold(0.0, f32::max);
+    let mut scale = 1.0;
+    // Lengths are right to a few parts in a thousand, as those of bytes are.
+    while scale < 0.98 * longest && scale < f32::MAX / 4.0 {
+        scale *= 4.0;
+    }
+    scale
+}
+
 /// The step that a distance lies in.
 fn step(distance: f32) -> usize {
     #[expect(
@@ -138,8 +153,13 @@ impl AllPairs {
         (self.same.iter().sum(), self.different.iter().sum())
     }
 
-    /// Parts of the pairs of one person, or of different people, in `bins` equal bins of the distances from 0 to 4, from their
-    /// lower ends on.
+    /// The largest distance that is told from others: 4 for rows of unit length.
+    pub fn largest(&self) -> f32 {
+        4.0 * self.scale
+    }
+
+    /// Parts of the pairs of one person, or of different people, in `bins` equal bins of the distances from 0 to
+    /// [`largest`](Self::largest), from their lower ends on.
     pub fn histogram(&self, same: bool, bins: usize) -> Vec<f64> {
         let counts = if same { &self.same } else { &self.different };
         let all: u64 = counts.iter().sum();
@@ -172,7 +192,13 @@ impl AllPairs {
             (s + d > 0).then(|| {
                 let (far, val) = (wrong as f64 / different as f64, right as f64 / same as f64);
                 let false_accepts = usize::try_from(wrong).unwrap_or(usize::MAX);
-                AtFar { wanted: far, threshold: step as f32 / STEPS_PER_UNIT as f32, false_accepts, far, val }
+                AtFar {
+                    wanted: far,
+                    threshold: step as f32 / STEPS_PER_UNIT as f32 * self.scale,
+                    false_accepts,
+                    far,
+                    val,
+                }
             })
         })
     }
@@ -189,7 +215,7 @@ impl AllPairs {
         for at in self.curve() {
             if at.far > wanted {
                 // The steps between hold no pair.
-                found.threshold = (at.threshold - 1.0 / STEPS_PER_UNIT as f32).max(found.threshold);
+                found.threshold = (at.threshold - self.scale / STEPS_PER_UNIT as f32).max(found.threshold);
                 break;
             }
             found = AtFar { wanted, ..at };
@@ -226,11 +252,12 @@ impl Certainty {
 /// As [`all_pairs`].
 pub fn certainty(rows: &[f32], dim: usize, people: &[usize], at: &[AtFar]) -> Result<Vec<Certainty>> {
     let number = people.iter().max().map_or(0, |most| most + 1);
-    let last = at.iter().map(|at| step(at.threshold)).max().unwrap_or_default();
-    let steps: Vec<usize> = at.iter().map(|at| step(at.threshold)).collect();
+    let scale = scale_of(rows, dim);
+    let steps: Vec<usize> = at.iter().map(|at| step(at.threshold / scale)).collect();
+    let last = steps.iter().copied().max().unwrap_or_default();
     // Of each threshold and person: accepted pairs of their own, and with others.
     let accepted = each_pair(rows, dim, people, 2 * number * at.len(), &|counts, a, b, distance| {
-        let own = step(distance);
+        let own = step(distance / scale);
         if own > last {
             return;
         }

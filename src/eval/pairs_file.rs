@@ -24,6 +24,8 @@ pub struct NamedPair {
 pub struct PairsFile {
     /// One set in View 1, ten in View 2; no person is in two of them.
     pub sets: Vec<Vec<NamedPair>>,
+    /// What the sets are called: as the list says, else 1, 2, ....
+    pub names: Vec<String>,
     /// What a user should know of the list, a sentence each.
     pub remarks: Vec<String>,
 }
@@ -109,17 +111,20 @@ impl PairsFile {
                 sets * each
             ));
         }
-        Ok(Self { sets: pairs.chunks(found / sets).map(<[NamedPair]>::to_vec).collect(), remarks })
+        let sets: Vec<_> = pairs.chunks(found / sets).map(<[NamedPair]>::to_vec).collect();
+        Ok(Self { names: (1..=sets.len()).map(|number| number.to_string()).collect(), sets, remarks })
     }
 
     /// Two files a line.
     fn files(lines: Vec<(&str, usize)>, fail: &impl Fn(usize, String) -> Error) -> Result<Self> {
         let first = lines.first().map_or("", |(line, _)| line);
-        let separator = [',', '\t', ';'].into_iter().find(|&separator| first.contains(separator));
+        // Names have blanks and commas before they have tabs.
+        let separator = ['\t', ',', ';'].into_iter().find(|&separator| first.contains(separator));
         let fields = |line: &'_ str| -> Vec<String> {
-            let clean = |field: &str| field.trim().trim_matches('"').to_string();
-            separator
-                .map_or_else(|| line.split_whitespace().map(clean).collect(), |s| line.split(s).map(clean).collect())
+            separator.map_or_else(
+                || line.split_whitespace().map(str::to_string).collect(),
+                |separator| fields_of(line, separator),
+            )
         };
         let mut sets: Vec<(String, Vec<NamedPair>)> = Vec::new();
         for (at, (line, number)) in lines.iter().enumerate() {
@@ -156,12 +161,30 @@ impl PairsFile {
                 None => sets.push((set.to_string(), vec![pair])),
             }
         }
-        let sets: Vec<Vec<NamedPair>> = sets.into_iter().map(|(_, pairs)| pairs).collect();
+        let (names, sets): (Vec<String>, Vec<Vec<NamedPair>>) = sets.into_iter().unzip();
+        let named = |(number, name): (usize, String)| if name.is_empty() { number.to_string() } else { name };
+        let names = (1..).zip(names).map(named).collect();
         match sets.is_empty() {
             true => Err(fail(1, "there is no pair".to_string())),
-            false => Ok(Self { remarks: repeated(&sets.concat()), sets }),
+            false => Ok(Self { remarks: repeated(&sets.concat()), names, sets }),
         }
     }
+}
+
+/// The fields of a line; one in quotes may hold the separator, and a quote as two.
+fn fields_of(line: &str, separator: char) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => field.extend(letters.next()),
+            '"' if quoted || field.trim().is_empty() => quoted = !quoted,
+            letter if letter == separator && !quoted => fields.push(std::mem::take(&mut field).trim().to_string()),
+            letter => field.push(letter),
+        }
+    }
+    fields.push(field.trim().to_string());
+    fields
 }
 
 /// What to say of pairs that are there more than once, in either order.

@@ -21,7 +21,7 @@ pub struct NewFace<'a> {
     pub source: &'a str,
     /// SHA-256 of the file, by which a face is known that is there already; `None` takes that of the embedding.
     pub content: Option<[u8; 32]>,
-    /// The embedding, of unit length.
+    /// The embedding; of unit length if the model says so.
     pub embedding: &'a [f32],
 }
 
@@ -54,7 +54,7 @@ impl Gallery {
     ///
     /// # Errors
     /// [`Error::Data`] for another model or a name that no person can have, [`Error::Shape`] for other dimensions,
-    /// [`Error::NotFinite`] for an embedding that is not of unit length.
+    /// [`Error::NotFinite`] for an embedding of another length than the model says.
     pub fn add(&mut self, model: &EmbeddingModel, faces: &[NewFace<'_>]) -> Result<Added> {
         self.check_model(model)?;
         let rows = faces.iter().map(|face| self.bytes_of(face)).collect::<Result<Vec<_>>>()?;
@@ -213,7 +213,7 @@ impl Gallery {
             let message = format!("expected {} dimensions, got {}", model.dimensions, embedding.len());
             return Err(Error::shape("gallery", format!("{}: {message}", shown(face.source))));
         }
-        if let Some(fault) = fault_of(embedding) {
+        if let Some(fault) = fault_of(embedding, model.unit_length) {
             return Err(Error::NotFinite(format!("the embedding of {} {fault}", shown(face.source))));
         }
         Ok(match vectors {

@@ -15,7 +15,7 @@ const MORE: usize = 8;
 /// What is asked of a gallery.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Search {
-    /// The largest squared distance, 0 to 4, at which a face is taken for a person's.
+    /// The largest squared distance, 0 to 4 for embeddings of unit length, at which a face is taken for a person's.
     pub threshold: f32,
     /// People to name for each query, at least one.
     pub top: usize,
@@ -26,7 +26,7 @@ pub struct Search {
 pub struct Candidate {
     /// The person, for [`Faces::name`].
     pub person: usize,
-    /// Squared distance of the query and the person's nearest face, 0 to 4.
+    /// Squared distance of the query and the person's nearest face.
     pub distance: f32,
     /// The number of that face.
     pub face: u64,
@@ -63,13 +63,15 @@ impl<'a> Identifier<'a> {
     /// Brings faces to the device.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the threshold is outside of 0 to 4 or nobody is asked for, [`Error::Memory`] where the device
+    /// [`Error::Setting`] where the threshold is no distance that embeddings can have or nobody is asked for, [`Error::Memory`] where the device
     /// lacks memory.
     pub fn new(engine: &Engine, faces: &'a Faces, search: &Search) -> Result<Self> {
-        if !(0.0..=FARTHEST).contains(&search.threshold) {
-            let threshold = search.threshold;
+        let (threshold, unit_length) = (search.threshold, faces.model.unit_length);
+        let farthest = if unit_length { FARTHEST } else { f32::MAX };
+        if !(0.0..=farthest).contains(&threshold) {
+            let range = if unit_length { "0 to 4" } else { "0 or more" };
             return Err(Error::Setting(format!(
-                "`threshold` {threshold} is no squared distance of embeddings; give 0 to 4"
+                "`threshold` {threshold} is no squared distance of embeddings; give {range}"
             )));
         }
         if search.top == 0 {
@@ -83,7 +85,7 @@ impl<'a> Identifier<'a> {
     /// Who is on the images of these embeddings, one for each in order.
     ///
     /// # Errors
-    /// [`Error::Shape`] where they have other dimensions, [`Error::NotFinite`] where one is not of unit length,
+    /// [`Error::Shape`] where they have other dimensions, [`Error::NotFinite`] where one has another length than the model says,
     /// [`Error::Device`] where the device is lost.
     pub fn identify(&mut self, queries: &Embeddings) -> Result<Vec<Identity>> {
         let dim = self.faces.vectors.dim();
@@ -91,7 +93,9 @@ impl<'a> Identifier<'a> {
             let message = format!("expected embeddings of {dim} dimensions, got some of {}", queries.dim());
             return Err(Error::shape("identify", message));
         }
-        let fault = |(at, row)| fault_of(row).map(|fault| format!("the embedding of {} {fault}", queries.id(at)));
+        let unit_length = self.faces.model.unit_length;
+        let fault =
+            |(at, row)| fault_of(row, unit_length).map(|fault| format!("the embedding of {} {fault}", queries.id(at)));
         if let Some(fault) = queries.rows().enumerate().find_map(fault) {
             return Err(Error::NotFinite(fault));
         }

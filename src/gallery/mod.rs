@@ -45,7 +45,7 @@ pub use store::{Face, Gallery, Person};
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::data::preprocess::Crop;
+use crate::data::preprocess::{Alignment, Crop};
 use crate::text::{beginning, shown};
 use crate::weights::Weights;
 use crate::{Error, Result};
@@ -68,6 +68,22 @@ pub struct EmbeddingModel {
     /// What part of an image is taken; `None` is all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<Crop>,
+    /// How faces are aligned, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<Alignment>,
+    /// Whether embeddings have unit length.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub unit_length: bool,
+}
+
+/// What galleries that do not say it hold.
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 impl EmbeddingModel {
@@ -80,7 +96,15 @@ impl EmbeddingModel {
             id: weights.model_id(),
             dimensions: metadata.embedding,
             crop: metadata.preprocess.crop,
+            alignment: metadata.preprocess.alignment.clone(),
+            unit_length: metadata.unit_length,
         }
+    }
+
+    /// How a gallery keeps its embeddings, unless another way is asked for: bytes, which keep directions alone, where these
+    /// are all there is.
+    pub fn vectors(&self) -> VectorKind {
+        if self.unit_length { VectorKind::Bytes } else { VectorKind::Floats }
     }
 }
 
@@ -88,7 +112,8 @@ impl fmt::Display for EmbeddingModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = beginning(&self.id);
         let crop = self.crop.map_or(String::new(), |crop| format!(", crop {crop}"));
-        write!(f, "{} ({}{crop}, model {digits})", shown(&self.name), shown(&self.network))
+        let aligned = self.alignment.as_ref().map_or(String::new(), |alignment| format!(", aligned as {alignment}"));
+        write!(f, "{} ({}{crop}{aligned}, model {digits})", shown(&self.name), shown(&self.network))
     }
 }
 
@@ -97,7 +122,7 @@ impl fmt::Display for EmbeddingModel {
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum VectorKind {
-    /// A byte for each dimension, 128 a face as in the paper
+    /// A byte for each dimension, 128 a face as in the paper; for embeddings of unit length
     #[default]
     Bytes,
     /// Floats of 32 bits, four times as much

@@ -53,7 +53,8 @@ impl Gallery {
     /// Makes an empty gallery for embeddings of a model.
     ///
     /// # Errors
-    /// [`Error::Data`] where the file exists, [`Error::Io`] where it cannot be written.
+    /// [`Error::Data`] where the file exists, [`Error::Setting`] for bytes of embeddings that have no unit length,
+    /// [`Error::Io`] where it cannot be written.
     pub fn create(path: &Path, model: &EmbeddingModel, vectors: VectorKind) -> Result<Self> {
         let exists = || {
             Error::Data(format!(
@@ -63,6 +64,11 @@ impl Gallery {
         };
         if path.exists() {
             return Err(exists());
+        }
+        if vectors == VectorKind::Bytes && !model.unit_length {
+            return Err(Error::Setting(format!(
+                "`vectors` bytes keep the direction of an embedding alone, and those of {model} also differ in length; give floats"
+            )));
         }
         let about = About { format: FORMAT, vectors, model: model.clone() };
         // It appears whole or not at all.

@@ -13,10 +13,12 @@ const DIM: usize = 16;
 fn model(id: &str) -> EmbeddingModel {
     EmbeddingModel {
         crop: None,
+        alignment: None,
         name: format!("{id}.safetensors"),
         network: "zf64".to_string(),
         id: format!("sha256:{id}"),
         dimensions: 16,
+        unit_length: true,
     }
 }
 

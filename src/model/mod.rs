@@ -8,13 +8,13 @@ pub use derive::{Fold, derive_plan};
 pub use instance::Instance;
 
 use crate::data::preprocess::Preprocess;
-use crate::graph::{Graph, Tensor};
+use crate::graph::{Graph, Source, Tensor};
 use crate::plan::Shape;
 use crate::{Error, Result};
 
 /// Name of the input that takes images, `[batch, height, width, 3]`.
 pub const IMAGES: &str = "images";
-/// Name of the output that gives embeddings, `[batch, dimensions]`, rows of unit length.
+/// Name of the output that gives embeddings, `[batch, dimensions]`: see [`Model::unit_length`].
 pub const EMBEDDINGS: &str = "embeddings";
 /// Name of the input that decides what dropout drops, `[2]`: the run's seed and a number that grows with the steps.
 pub const DROPOUT_SEED: &str = "dropout seed";
@@ -114,6 +114,12 @@ impl Model {
         let embeddings = self.graph.output(EMBEDDINGS);
         let none = || Error::shape(&self.name, format!("the model has no output \"{EMBEDDINGS}\""));
         embeddings.map(|t| self.graph.shape(t).channels()).ok_or_else(none)
+    }
+
+    /// Whether its embeddings have unit length: they do where an op makes it so.
+    pub fn unit_length(&self) -> bool {
+        let last = self.graph.output(EMBEDDINGS).map(|embeddings| &self.graph.nodes()[embeddings.index()].source);
+        matches!(last, Some(Source::Op { op, .. }) if op.name() == "l2_normalize")
     }
 
     /// The graph, for batches of [`REFERENCE_BATCH`] images.

@@ -5,7 +5,7 @@ use crate::graph::{Graph, Init, Op, Tensor};
 use crate::model::{DROPOUT_SEED, EMBEDDINGS};
 use crate::op::{
     Add, AvgPool2d, BatchNorm, CentrePad2d, Concat, Conv2d, Dropout, L2Normalize, L2Pool2d, Linear, LocalResponseNorm,
-    MaxPool2d, Maxout,
+    MaxPool2d, Maxout, Prelu,
 };
 use crate::plan::Shape;
 
@@ -36,6 +36,11 @@ struct Unit {
     /// Batch normalisation with this `eps`.
     batch_norm: Option<f32>,
     relu: bool,
+}
+
+impl Unit {
+    /// A bias and nothing else.
+    const LINEAR: Self = Self { bias: true, batch_norm: None, relu: false };
 }
 
 /// Adds layers to a model's graph, as it is trained. Parameters are named after their layer: `conv1/w`, `conv1/b`.
@@ -92,6 +97,30 @@ impl<'g> Blocks<'g> {
         self.convolution(name, x, Conv2d::new(k, stride, 0), c_out, self.unit)
     }
 
+    /// `k`x`k` convolution with stride 1 and without a ReLU, padded so that the size stays.
+    ///
+    /// # Errors
+    /// `x` is no image batch.
+    pub fn conv_linear(&mut self, name: &str, x: Tensor, c_out: u32, k: u32) -> Result<Tensor> {
+        self.convolution(name, x, Conv2d::same(k), c_out, Unit { relu: false, ..self.unit })
+    }
+
+    /// `k`x`k` convolution without padding, and a PReLU, which begins as a ReLU; without batch normalisation.
+    ///
+    /// # Errors
+    /// `x` is no image batch, or smaller than the kernel.
+    pub fn conv_prelu(&mut self, name: &str, x: Tensor, c_out: u32, k: u32) -> Result<Tensor> {
+        let y = self.convolution(name, x, Conv2d::new(k, 1, 0), c_out, Unit::LINEAR)?;
+        self.prelu(name, y)
+    }
+
+    /// A PReLU with a slope for each channel, which belongs to layer `name`.
+    fn prelu(&mut self, name: &str, x: Tensor) -> Result<Tensor> {
+        let slopes = Shape::vector(self.shape(x).channels());
+        let slopes = self.graph.param(format!("{name}/slope"), slopes, Init::Zeros, false);
+        self.graph.op(format!("{name}/prelu"), Prelu, &[x, slopes])
+    }
+
     /// `k_h`x`k_w` convolution and ReLU with stride 1, padded so that the size stays.
     ///
     /// # Errors
@@ -106,8 +135,7 @@ impl<'g> Blocks<'g> {
     /// # Errors
     /// `x` is no image batch.
     pub fn project(&mut self, name: &str, x: Tensor, c_out: u32) -> Result<Tensor> {
-        let unit = Unit { bias: true, batch_norm: None, relu: false };
-        self.convolution(name, x, Conv2d::same(1), c_out, unit)
+        self.convolution(name, x, Conv2d::same(1), c_out, Unit::LINEAR)
     }
 
     fn convolution(&mut self, name: &str, x: Tensor, op: Conv2d, c_out: u32, unit: Unit) -> Result<Tensor> {
@@ -271,16 +299,32 @@ impl<'g> Blocks<'g> {
         self.side_by_side(name, parts)
     }
 
+    /// Fully connected layer with a bias and nothing behind it, over everything of an image.
+    ///
+    /// # Errors
+    /// `c_out` is zero.
+    pub fn dense(&mut self, name: &str, x: Tensor, c_out: u32) -> Result<Tensor> {
+        self.linear(name, x, c_out, Unit::LINEAR)
+    }
+
+    /// The same with a PReLU, which begins as a ReLU.
+    ///
+    /// # Errors
+    /// `c_out` is zero.
+    pub fn dense_prelu(&mut self, name: &str, x: Tensor, c_out: u32) -> Result<Tensor> {
+        let y = self.dense(name, x, c_out)?;
+        self.prelu(name, y)
+    }
+
     /// Fully connected layer with maxout: the larger of two sums with bias for each of `c_out` outputs.
     ///
     /// # Errors
     /// `c_out` is zero.
     pub fn maxout(&mut self, name: &str, x: Tensor, c_out: u32) -> Result<Tensor> {
         const PIECES: u32 = 2;
-        let unit = Unit { bias: true, batch_norm: None, relu: false };
         let mut parts = Vec::new();
         for (name, c_out) in self.parts(name, x, c_out, PIECES) {
-            let y = self.linear(&name, x, c_out * PIECES, unit)?;
+            let y = self.linear(&name, x, c_out * PIECES, Unit::LINEAR)?;
             parts.push(self.graph.op(format!("{name}/maxout"), Maxout { pieces: PIECES }, &[y])?);
         }
         self.side_by_side(name, parts)
@@ -302,12 +346,12 @@ impl<'g> Blocks<'g> {
         parts.map(|(first, i)| (format!("{name}/part{i}"), each.min(c_out - first))).collect()
     }
 
-    /// The end of every network: a linear layer to the embedding's dimensions, then rows of unit length.
+    /// The end of almost every network: a linear layer to the embedding's dimensions, then rows of unit length.
     ///
     /// # Errors
     /// The weights are too many for 32-bit indices.
     pub fn embedding(&mut self, x: Tensor) -> Result<Tensor> {
-        self.embedding_layer(x, Unit { bias: true, batch_norm: None, relu: false })
+        self.embedding_layer(x, Unit::LINEAR)
     }
 
     /// The same with what [`batch_norm`](Self::batch_norm) has asked for around it, as convolutions have it.
@@ -316,6 +360,15 @@ impl<'g> Blocks<'g> {
     /// The weights are too many for 32-bit indices.
     pub fn embedding_unit(&mut self, x: Tensor) -> Result<Tensor> {
         self.embedding_layer(x, Unit { relu: false, ..self.unit })
+    }
+
+    /// A linear layer without bias to the embedding's dimensions, whose rows have any length. Such a network is not trained
+    /// here: the losses are those of rows of unit length.
+    ///
+    /// # Errors
+    /// The weights are too many for 32-bit indices.
+    pub fn embedding_free(&mut self, x: Tensor) -> Result<Tensor> {
+        self.linear("embedding", x, self.dim, Unit { bias: false, batch_norm: None, relu: false })
     }
 
     fn embedding_layer(&mut self, x: Tensor, unit: Unit) -> Result<Tensor> {

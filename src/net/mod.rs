@@ -1,14 +1,18 @@
 //! Networks: each a short file that reads like the table of a paper, and makes a [`Model`].
 
 mod blocks;
+mod dlib_resnet_v1;
 mod inception;
 mod inception_resnet_v1;
+pub mod mtcnn;
 mod nn1;
 mod nn2;
 mod nns;
 mod openface;
 mod summary;
 mod zf64;
+
+pub(crate) use dlib_resnet_v1::EPS as DLIB_EPS;
 
 pub use blocks::{Blocks, Norm, Pool};
 pub use inception::{Inception, Order};
@@ -54,10 +58,12 @@ pub static NETWORKS: &[&Network] = &[
     &openface::SMALL2,
     &openface::SMALL2_V1,
     &inception_resnet_v1::INCEPTION_RESNET_V1,
+    &dlib_resnet_v1::DLIB_RESNET_V1,
 ];
 
 /// What networks are called elsewhere, without hyphens.
-const OTHER_NAMES: [(&str, &str); 4] = [
+const OTHER_NAMES: [(&str, &str); 5] = [
+    ("dlib", "dlib-resnet-v1"),
     ("facenet", "inception-resnet-v1"),
     ("facenetpytorch", "inception-resnet-v1"),
     ("inceptionresnet", "inception-resnet-v1"),
@@ -145,5 +151,10 @@ pub fn model(
     let images = graph.input(IMAGES, shape);
     let embeddings = layers(&mut Blocks::new(&mut graph, embedding), images)?;
     graph.set_output(EMBEDDINGS, embeddings);
-    Model::new(name, about, Preprocess { height, width, normalise: Normalise::Fixed, crop: None }, graph)
+    Model::new(
+        name,
+        about,
+        Preprocess { height, width, normalise: Normalise::Fixed, crop: None, alignment: None },
+        graph,
+    )
 }

@@ -45,6 +45,7 @@ mod concat;
 mod conv2d;
 mod dropout;
 pub(crate) mod elementwise;
+mod end_pad2d;
 mod fold_batch_norm;
 mod l2_normalize;
 mod l2_pool2d;
@@ -79,6 +80,7 @@ pub use centre_pad2d::CentrePad2d;
 pub use concat::{Concat, ConcatRows};
 pub use conv2d::{Conv2d, Padding};
 pub use dropout::Dropout;
+pub use end_pad2d::EndPad2d;
 #[doc(hidden)]
 pub use fold_batch_norm::fold_batch_norm;
 pub use l2_normalize::L2Normalize;

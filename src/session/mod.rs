@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 pub use self::parameters::initial_weights;
 pub(crate) use self::parameters::{OF_THE_LOSS, WEIGHTS, check_fit, load_weights, model_of, store_of, weights_of};
-use self::plans::{Derived, InputShape, Plan, Plans};
+pub(crate) use self::plans::Plans;
+use self::plans::{Derived, InputShape, Plan};
 use crate::data::decode::{decode_face, prepare};
 use crate::data::preprocess::Face;
 use crate::model::{EMBEDDINGS, Model};
@@ -91,7 +92,7 @@ impl Session {
     pub fn on_store(engine: &Engine, model: Model, parameters: Store) -> Result<Self> {
         let derived = Derived::new(engine, &parameters, &model.inference(1)?.folds)?;
         let metadata = Metadata::of(&model)?;
-        let (engine, plans) = (engine.clone(), Plans::new(PLANS));
+        let (engine, plans) = (engine.clone(), Plans::new(PLANS, u64::MAX));
         Ok(Self { engine, model, metadata, parameters, derived, plans, batch: SESSION_BATCH })
     }
 
@@ -132,11 +133,12 @@ impl Session {
         self.plans.shapes()
     }
 
-    /// Embeds images of any size: crops, resizes and scales them as the weights' preprocessing says. Rows have unit length.
+    /// Embeds images of any size: crops, resizes and scales them as the weights' preprocessing says. Rows have unit
+    /// length if [`Metadata::unit_length`] says so.
     /// The images are taken as they are: [`embed_files`](Self::embed_files) also turns photographs as their EXIF data says.
     ///
     /// # Errors
-    /// An image is too small, an embedding is not of unit length (its image is named), or the device is lost.
+    /// An image is too small, an embedding has another length than it should have (its image is named), or the device is lost.
     pub fn embed(&mut self, images: &[DynamicImage]) -> Result<Embeddings> {
         let preprocess = self.model.preprocess();
         let faces: Result<Vec<Face>> = images.par_iter().map(|image| prepare(image, preprocess)).collect();
@@ -146,7 +148,7 @@ impl Session {
     /// Embeds image files, turned upright as their EXIF data says. The rows' ids are the paths.
     ///
     /// # Errors
-    /// A file cannot be read or decoded (the first one is named), an embedding is not of unit length, or the device is lost.
+    /// A file cannot be read or decoded (the first one is named), an embedding has another length than it should have, or the device is lost.
     pub fn embed_files<P: AsRef<Path> + Sync>(&mut self, paths: &[P]) -> Result<Embeddings> {
         let preprocess = self.model.preprocess();
         let faces: Result<Vec<Face>> = paths.par_iter().map(|path| decode_face(path.as_ref(), preprocess)).collect();
@@ -157,7 +159,7 @@ impl Session {
     /// Embeds faces that are already cropped and resized: `height * width * 3` bytes each, rows from the top, RGB.
     ///
     /// # Errors
-    /// A face has another number of bytes, an embedding is not of unit length, or the device is lost.
+    /// A face has another number of bytes, an embedding has another length than it should have, or the device is lost.
     pub fn embed_faces<F: AsRef<[u8]> + Sync>(&mut self, faces: &[F]) -> Result<Embeddings> {
         unit_rows(self.embed_rows(faces)?)
     }
@@ -166,7 +168,7 @@ impl Session {
     /// caller in the way that [`Model::preprocess`] says.
     ///
     /// # Errors
-    /// The number of floats is not that of whole images, an embedding is not of unit length, or the device is lost.
+    /// The number of floats is not that of whole images, an embedding has another length than it should have, or the device is lost.
     pub fn embed_floats(&mut self, images: &[f32]) -> Result<Embeddings> {
         let len = self.model.preprocess().face_len();
         if !images.len().is_multiple_of(len) {
@@ -232,14 +234,15 @@ impl Session {
             data.extend_from_slice(&rows[..now.len() * dim]);
             left = rest;
         }
-        Embeddings::new(dim, data)
+        let embeddings = Embeddings::new(dim, data)?;
+        Ok(if self.metadata.unit_length { embeddings } else { embeddings.of_any_length() })
     }
 
     /// Runs the model on a batch of `batch` images of this height and width, as floats `[batch, height, width, 3]`, and
     /// gives every output. A model without layers that are tied to one size takes images of many sizes.
     ///
     /// # Errors
-    /// The number of floats is another one, the model cannot take images of this size, an embedding is not of unit length,
+    /// The number of floats is another one, the model cannot take images of this size, an embedding has another length than it should have,
     /// or the device is lost or lacks memory.
     pub fn run(&mut self, batch: u32, [height, width]: [u32; 2], images: &[f32]) -> Result<Vec<Output>> {
         let shape = Shape::new(&[batch, height, width, 3])?;
@@ -247,6 +250,7 @@ impl Session {
             let message = format!("expected {shape}, {} floats, got {}", shape.len(), images.len());
             return Err(Error::shape("images", message));
         }
+        let unit_length = self.metadata.unit_length;
         let plan = self.plan((batch, [height, width]))?;
         plan.executor.write(plan.images, images)?;
         plan.executor.run_all()?;
@@ -255,7 +259,8 @@ impl Session {
         for ((name, _, shape), download) in plan.outputs.iter().zip(downloads?) {
             let mut data = download.wait()?;
             if name == EMBEDDINGS {
-                data = unit_rows(Embeddings::new(shape.channels() as usize, data)?)?.into_vec();
+                let rows = Embeddings::new(shape.channels() as usize, data)?;
+                data = unit_rows(if unit_length { rows } else { rows.of_any_length() })?.into_vec();
             }
             outputs.push(Output { name: name.clone(), shape: *shape, data });
         }
@@ -263,20 +268,21 @@ impl Session {
     }
 }
 
-/// Refuses embeddings that tell nothing: NaN, Inf, or of another length than 1.
+/// Refuses embeddings that tell nothing: NaN, Inf, or of another length than they should have.
 pub(crate) fn unit_rows(embeddings: Embeddings) -> Result<Embeddings> {
     for (i, row) in embeddings.rows().enumerate() {
-        if let Some(fault) = fault_of(row) {
+        if let Some(fault) = fault_of(row, embeddings.unit_length()) {
             return Err(Error::NotFinite(format!("the embedding of image {} {fault}", embeddings.id(i))));
         }
     }
     Ok(embeddings)
 }
 
-/// Why an embedding tells nothing, if it does not.
-pub(crate) fn fault_of(row: &[f32]) -> Option<String> {
+/// Why an embedding tells nothing, if it does not. Its length must be 1 if `unit_length` says so, else anything but 0.
+pub(crate) fn fault_of(row: &[f32], unit_length: bool) -> Option<String> {
     let square: f32 = row.iter().map(|x| x * x).sum();
-    if (square - 1.0).abs() <= UNIT {
+    let sound = if unit_length { (square - 1.0).abs() <= UNIT } else { square.is_finite() && square > 0.0 };
+    if sound {
         return None;
     }
     Some(if row.iter().any(|x| !x.is_finite()) {
@@ -284,9 +290,10 @@ pub(crate) fn fault_of(row: &[f32]) -> Option<String> {
             .to_string()
     } else {
         format!(
-            "has the length {:.3} instead of 1: the network gives nothing for this image, as with weights that are all \
+            "has the length {:.3}{}: the network gives nothing for this image, as with weights that are all \
              zero; use other weights",
-            square.sqrt()
+            square.sqrt(),
+            if unit_length { " instead of 1" } else { "" }
         )
     })
 }

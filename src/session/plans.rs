@@ -3,32 +3,35 @@
 use crate::executor::{Executor, Options};
 use crate::graph::{Purpose, Recording};
 use crate::model::{Fold, Model, derive_plan};
-use crate::plan::{Buf, Role, Shape};
+use crate::plan::{Buf, Role, Shape, assign_slots_except};
 use crate::store::Store;
 use crate::{Engine, Error, Result};
 
 /// Images of a batch, their height and width.
-pub(super) type InputShape = (u32, [u32; 2]);
+pub(crate) type InputShape = (u32, [u32; 2]);
 
 /// Inference for one input shape.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) executor: Box<dyn Executor>,
-    pub(super) images: Buf,
+pub(crate) struct Plan {
+    pub(crate) executor: Box<dyn Executor>,
+    pub(crate) images: Buf,
     /// Names, buffers and sizes of the outputs.
-    pub(super) outputs: Vec<(String, Buf, Shape)>,
+    pub(crate) outputs: Vec<(String, Buf, Shape)>,
+    /// Of its memory on the device, that of the stores apart, in `f32`.
+    bytes: u64,
 }
 
 /// Plans by input shape, the one that was used last at the end.
 #[derive(Debug)]
-pub(super) struct Plans {
+pub(crate) struct Plans {
     kept: Vec<(InputShape, Plan)>,
     most: usize,
+    most_bytes: u64,
 }
 
 /// Tensors that inference derives from the parameters, and the plan that computes them.
 #[derive(Debug)]
-pub(super) struct Derived {
+pub(crate) struct Derived {
     store: Store,
     executor: Box<dyn Executor>,
     /// Of the parameters that the tensors were computed from.
@@ -37,7 +40,7 @@ pub(super) struct Derived {
 
 impl Derived {
     /// What `folds` ask for; `None` if that is nothing.
-    pub(super) fn new(engine: &Engine, parameters: &Store, folds: &[Fold]) -> Result<Option<Self>> {
+    pub(crate) fn new(engine: &Engine, parameters: &Store, folds: &[Fold]) -> Result<Option<Self>> {
         if folds.is_empty() {
             return Ok(None);
         }
@@ -49,7 +52,7 @@ impl Derived {
     }
 
     /// Computes the tensors anew if the parameters have changed.
-    pub(super) fn refresh(&mut self, parameters: &Store) -> Result<()> {
+    pub(crate) fn refresh(&mut self, parameters: &Store) -> Result<()> {
         let version = Some(parameters.version());
         if self.version != version {
             self.executor.run_all()?;
@@ -59,19 +62,24 @@ impl Derived {
     }
 
     /// Bytes on the device.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.store.bytes()
     }
 }
 
 impl Plans {
-    /// Keeps at most `most` plans.
-    pub(super) fn new(most: usize) -> Self {
-        Self { kept: Vec::new(), most }
+    /// Keeps at most `most` plans, and no more than have `most_bytes` together unless it is one.
+    pub(crate) fn new(most: usize, most_bytes: u64) -> Self {
+        Self { kept: Vec::new(), most, most_bytes }
+    }
+
+    /// Bytes of the plans that are kept.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.kept.iter().map(|(_, plan)| plan.bytes).sum()
     }
 
     /// Input shapes of the plans that are kept, the one that was used last at the end.
-    pub(super) fn shapes(&self) -> Vec<InputShape> {
+    pub(crate) fn shapes(&self) -> Vec<InputShape> {
         self.kept.iter().map(|(shape, _)| *shape).collect()
     }
 
@@ -80,7 +88,7 @@ impl Plans {
     /// # Errors
     /// The model cannot take such images; or the device lacks memory: [`Error::Memory`], also where it has less free than
     /// the plan needs by its own account and the batch has more than one image.
-    pub(super) fn get(
+    pub(crate) fn get(
         &mut self,
         engine: &Engine,
         model: &Model,
@@ -103,12 +111,14 @@ impl Plans {
             if batch > 1 && !engine.memory_budget().holds(&plan, true) {
                 return Err(Error::Memory(format!("the device lacks memory for {batch} images at a time")));
             }
-            while self.kept.len() >= self.most {
+            let persistent = |buf| plan.spec(buf).role.is_persistent();
+            let bytes: u64 = assign_slots_except(&plan, true, persistent).bytes.iter().sum();
+            while self.kept.len() >= self.most || (!self.kept.is_empty() && self.bytes() + bytes > self.most_bytes) {
                 self.kept.remove(0);
             }
             let stores: Vec<&Store> = [parameters].into_iter().chain(derived.map(|d| &d.store)).collect();
             let executor = Store::executor(&stores, plan, &Options::default())?;
-            self.kept.push((shape, Plan { executor, images, outputs }));
+            self.kept.push((shape, Plan { executor, images, outputs, bytes }));
         }
         Ok(&mut self.kept.last_mut().expect("it was just put there").1)
     }

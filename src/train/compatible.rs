@@ -58,6 +58,12 @@ impl Compatible {
                 path.display()
             )));
         }
+        if !session.metadata().unit_length {
+            let path = path.display();
+            return Err(Error::Setting(format!(
+                "{path} gives embeddings of any length, which cannot be compared with the new network's of unit length"
+            )));
+        }
         let images: Vec<usize> = (0..set.len()).collect();
         let what = "embedding by the old network";
         let rows = embed(&mut session, &images, |image| face(set, image, &preprocess), what, stop, observer);

@@ -114,7 +114,7 @@ mod tests {
         }
         let list = dir.path().join("pairs.txt");
         std::fs::write(&list, "2\nann\t1\t2\nann\t1\t3\nann\t1\tbob\t1\nann\t2\tbob\t1\n").unwrap();
-        let preprocess = Preprocess { height: 64, width: 64, normalise: Normalise::Fixed, crop: None };
+        let preprocess = Preprocess { height: 64, width: 64, normalise: Normalise::Fixed, crop: None, alignment: None };
         let (on_pairs, said) = OnPairs::read(&list, dir.path(), &preprocess).unwrap();
         assert_eq!(on_pairs.len(), 3);
         assert!(said.unwrap().starts_with("1 of 4 pairs of"));

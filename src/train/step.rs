@@ -92,6 +92,13 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 pub(super) fn plan(model: &Model, config: &Config, batch: u32) -> Result<Step> {
     config.check()?;
     model.dimensions()?;
+    if !model.unit_length() {
+        return Err(Error::Setting(format!(
+            "the network {} gives embeddings of any length, and the losses are those of embeddings of unit length; train \
+             another network",
+            model.name()
+        )));
+    }
     let chunk = config.chunk.map_or(batch, |chunk| chunk.min(batch));
     let model = &model.clone().with_frozen(config.frozen(model.graph())?);
     let net = model.sized(chunk, config.purpose())?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::preprocess::Crop;
+use crate::data::preprocess::{Alignment, Crop};
 
 /// The threshold at which embeddings of these weights accept different people as one person no more often than was wanted,
 /// and what stands behind it. Distances are squared; a pair is accepted where its distance is at most the threshold.
@@ -35,6 +35,9 @@ pub struct Calibration {
     /// What part of an image was taken; `None` is all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<Crop>,
+    /// How faces were aligned, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<Alignment>,
     /// FAR and VAL at growing thresholds.
     pub curve: Vec<CurvePoint>,
 }
@@ -101,6 +104,7 @@ mod tests {
             people: 10,
             data: "faces".into(),
             crop: None,
+            alignment: None,
             curve: vec![point(0.1, 0.0), point(0.4, 1e-3), point(0.6, 1e-2), point(1.0, 1e-1)],
         };
         assert_eq!(calibration.far_at(0.3), Far::Below(1e-3));

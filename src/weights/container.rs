@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde_json::{Map, Value, json};
 
 use super::file::write_whole_by;
-use super::unusable;
+use super::{kinds, unusable};
 use crate::digest::Digest;
+use crate::plan::Shape;
 use crate::text::shown;
 use crate::{Error, Result};
 
@@ -72,6 +73,27 @@ pub(crate) fn info(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>>
     Ok(info)
 }
 
+/// Name, sizes and values of a file's tensors, in the order of their names.
+///
+/// # Errors
+/// The bytes are no safetensors file, or hold something else than `f32`.
+pub(super) fn tensors(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Shape, Vec<f32>)>> {
+    let fail = |message: String| unusable(path, &message);
+    let file = SafeTensors::deserialize(bytes).map_err(|e| explain(path, bytes, e))?;
+    let mut tensors = Vec::with_capacity(file.len());
+    for (name, view) in file.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(fail(format!("has the tensor {} as {:?}, F32 is needed", shown(&name), view.dtype())));
+        }
+        let dims: Option<Vec<u32>> = view.shape().iter().map(|&d| u32::try_from(d).ok()).collect();
+        let shape = dims.and_then(|d| Shape::new(&d).ok());
+        let odd = || format!("has the tensor {} with the odd sizes {:?}", shown(&name), view.shape());
+        tensors.push((name.clone(), shape.ok_or_else(|| fail(odd()))?, bytemuck::pod_collect_to_vec(view.data())));
+    }
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(tensors)
+}
+
 /// Checks the digest of a file, which [`info`] could read.
 ///
 /// # Errors
@@ -112,7 +134,9 @@ pub(crate) fn explain(path: &Path, bytes: &[u8], error: SafeTensorError) -> Erro
         e if bytes.get(8) == Some(&b'{') => {
             format!("is cut short or damaged ({}); copy it again", shown(&e.to_string()))
         }
-        _ => "is not a safetensors file; give one that `facenet-gpu train` or `facenet-gpu import` wrote".into(),
+        _ => kinds::of(&bytes[..bytes.len().min(kinds::LOOKED_AT)]).unwrap_or_else(|| {
+            "is not a safetensors file; give one that `facenet-gpu train` or `facenet-gpu import` wrote".into()
+        }),
     };
     unusable(path, &message)
 }

@@ -12,7 +12,7 @@ use super::import::tensors_of;
 use super::layout::permute;
 use super::names::{COUNTER, Family};
 use crate::plan::Shape;
-use crate::{Result, net};
+use crate::{Error, Result, net};
 
 /// What an export wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +31,17 @@ pub struct Exported {
 /// their origin goes along. `path` stands for the weights in messages.
 ///
 /// # Errors
-/// No other program has the network, a tensor is missing or misshapen, or `out` cannot be written.
+/// No other program reads the network, a tensor is missing or misshapen, or `out` cannot be written.
 pub fn export(weights: &Weights, path: &Path, out: &Path) -> Result<Exported> {
     let network = net::find(&weights.metadata.network)?;
     let family = Family::of(network.name)?;
+    if family == Family::Dlib {
+        return Err(Error::Setting(format!(
+            "dlib reads the network {} from its own files alone, which cannot be written; export weights of facenet-pytorch or \
+             OpenFace",
+            network.name
+        )));
+    }
     let tensors = tensors_of(network, weights.metadata.embedding)?;
     write(weights, path, family, &tensors, out)
 }

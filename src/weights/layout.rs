@@ -1,19 +1,28 @@
 //! Axes of tensors in another order.
 
+use super::entry::contiguous;
+
 /// A copy of a row-major tensor of sizes `dims`: its axis `i` is axis `order[i]` of the original.
 ///
 /// # Panics
 /// If `order` does not name each axis once or `data` has not as many values as `dims` say.
 pub(super) fn permute(data: &[f32], dims: &[usize], order: &[usize]) -> Vec<f32> {
     assert_eq!((data.len(), order.len()), (dims.iter().product(), dims.len()), "a tensor of the sizes {dims:?}");
-    let mut strides = vec![1; dims.len()];
-    for axis in (1..dims.len()).rev() {
-        strides[axis - 1] = strides[axis] * dims[axis];
-    }
-    let axes: Vec<(usize, usize)> = order.iter().map(|&axis| (dims[axis], strides[axis])).collect();
+    let strides = contiguous(dims);
+    let [dims, strides] = [dims, &strides].map(|per_axis| order.iter().map(|&axis| per_axis[axis]).collect::<Vec<_>>());
+    gather(data, &dims, &strides)
+}
+
+/// A row-major copy of a tensor whose values stand in `data` with these strides, the first one in front.
+///
+/// # Panics
+/// If a value stands behind the end of `data`.
+pub(super) fn gather(data: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
+    let axes: Vec<(usize, usize)> = shape.iter().copied().zip(strides.iter().copied()).collect();
     let (mut at, mut from) = (vec![0; axes.len()], 0);
-    let mut out = Vec::with_capacity(data.len());
-    for _ in 0..data.len() {
+    let count = shape.iter().product();
+    let mut out = Vec::with_capacity(count);
+    for _ in 0..count {
         out.push(data[from]);
         for (at, &(size, stride)) in at.iter_mut().zip(&axes).rev() {
             *at += 1;

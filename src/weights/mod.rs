@@ -4,24 +4,26 @@
 
 mod calibration;
 mod container;
+mod detector;
+mod dlib;
 mod entry;
 mod export;
 mod file;
+mod header;
 mod import;
-mod kind;
+mod kinds;
 mod layout;
 mod names;
 #[cfg_attr(not(feature = "program"), path = "no_pytorch.rs")]
 mod pytorch;
 mod state_dict;
+mod torch7;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::data::preprocess::Preprocess;
@@ -33,13 +35,15 @@ use crate::{Error, Result};
 
 pub use calibration::{Calibration, CurvePoint, Far};
 pub(crate) use container::{Floats, check_digest, check_fields, explain, info, save};
+pub(crate) use detector::STAGES;
+pub use detector::{DetectorWeights, import_detector};
 pub use export::{Exported, export};
 #[cfg(feature = "program")]
 pub(crate) use file::{check_writable, remove_stale, write_whole};
 #[cfg(feature = "gallery")]
 pub(crate) use file::{sync_folder, temporary};
+pub use header::{Kind, kind_of};
 pub use import::{Imported, guess_network, import};
-pub use kind::{Kind, kind_of};
 
 /// Value of the metadata field `format`; grows when older versions of the crate can no longer read what is written.
 const FORMAT: &str = "facenet-gpu/2";
@@ -47,7 +51,7 @@ const FORMAT: &str = "facenet-gpu/2";
 const OLDER_FORMAT: &str = "facenet-gpu/1";
 
 /// Every metadata field.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 12] = [
     "format",
     "network",
     "embedding",
@@ -58,6 +62,8 @@ const FIELDS: [&str; 10] = [
     "dataset",
     "training",
     "calibration",
+    "unit_length",
+    "threshold",
 ];
 
 /// What messages call weights that come from no file.
@@ -70,6 +76,8 @@ pub struct Metadata {
     pub network: String,
     /// Dimensions of an embedding.
     pub embedding: u32,
+    /// Whether embeddings have the length 1, so that squared distances are 0 to 4; those of dlib's network do not.
+    pub unit_length: bool,
     /// How images must be prepared.
     pub preprocess: Preprocess,
     /// Version of the crate that wrote the file.
@@ -78,6 +86,8 @@ pub struct Metadata {
     pub origin: Origin,
     /// What training had reached when they were saved; `None` if they were not trained by this crate.
     pub training: Option<Trained>,
+    /// The squared distance that whoever made the weights gives for two faces of one person; `None` if it is not known.
+    pub threshold: Option<f32>,
     /// A threshold that was measured for use; `None` if none was.
     pub calibration: Option<Calibration>,
 }
@@ -121,10 +131,12 @@ impl Metadata {
         Ok(Self {
             network: model.name().to_string(),
             embedding: model.dimensions()?,
+            unit_length: model.unit_length(),
             preprocess: model.preprocess().clone(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             origin: Origin::default(),
             training: None,
+            threshold: None,
             calibration: None,
         })
     }
@@ -180,6 +192,13 @@ impl Weights {
         if let Some(calibration) = &m.calibration {
             info.insert("calibration".to_string(), serde_json::to_string(calibration).expect("it is plain data"));
         }
+        // Older versions, which take all embeddings for ones of unit length, refuse what they do not know.
+        if !m.unit_length {
+            info.insert("unit_length".to_string(), "false".to_string());
+        }
+        if let Some(threshold) = m.threshold {
+            info.insert("threshold".to_string(), threshold.to_string());
+        }
         let floats = self.tensors.iter().map(|(name, shape, data)| (name.clone(), Floats { dims: shape.dims(), data }));
         let tensors: BTreeMap<String, Floats<'_>> = floats.collect();
         save(path, &tensors, &info)
@@ -226,7 +245,9 @@ impl Weights {
         };
         let format = field("format")?;
         if format != FORMAT && format != OLDER_FORMAT {
-            return Err(fail(if format.starts_with("facenet-gpu/") {
+            return Err(fail(if format == detector::DETECTOR_FORMAT {
+                "holds a face detector, not weights of a network that embeds faces; give a weights file".to_string()
+            } else if format.starts_with("facenet-gpu/") {
                 format!("has format {}, this version reads {FORMAT}; update facenet-gpu", shown(&format))
             } else {
                 "was not written by facenet-gpu; turn it into a weights file with `facenet-gpu import`".to_string()
@@ -240,9 +261,15 @@ impl Weights {
         let training = info.get("training").map(|text| serde_json::from_str(text).map_err(|_| broken("training")));
         let calibration =
             info.get("calibration").map(|text| serde_json::from_str(text).map_err(|_| broken("calibration")));
+        let unit_length = info.get("unit_length").map(|text| text.parse().map_err(|_| broken("unit_length")));
+        let threshold = info.get("threshold").map(|text| {
+            let threshold = text.parse().ok().filter(|threshold: &f32| threshold.is_finite() && *threshold >= 0.0);
+            threshold.ok_or_else(|| broken("threshold"))
+        });
         let metadata = Metadata {
             network: field("network")?,
             embedding: field("embedding")?.parse().map_err(|_| broken("embedding"))?,
+            unit_length: unit_length.transpose()?.unwrap_or(true),
             preprocess: serde_json::from_str(&field("preprocess")?).map_err(|_| broken("preprocess"))?,
             version: field("version")?,
             origin: Origin {
@@ -251,22 +278,10 @@ impl Weights {
                 dataset: info.get("dataset").cloned(),
             },
             training: training.transpose()?,
+            threshold: threshold.transpose()?,
             calibration: calibration.transpose()?,
         };
-        let file = SafeTensors::deserialize(bytes).map_err(|e| explain(path, bytes, e))?;
-        let mut tensors = Vec::with_capacity(file.len());
-        for (name, view) in file.tensors() {
-            if view.dtype() != Dtype::F32 {
-                return Err(fail(format!("has the tensor {} as {:?}, F32 is needed", shown(&name), view.dtype())));
-            }
-            let dims: Option<Vec<u32>> = view.shape().iter().map(|&d| u32::try_from(d).ok()).collect();
-            let shape = dims.and_then(|d| Shape::new(&d).ok());
-            let odd = || format!("has the tensor {} with the odd sizes {:?}", shown(&name), view.shape());
-            let shape = shape.ok_or_else(|| fail(odd()))?;
-            tensors.push((name, shape, bytemuck::pod_collect_to_vec(view.data())));
-        }
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(Self { metadata, tensors })
+        Ok(Self { metadata, tensors: container::tensors(path, bytes)? })
     }
 
     /// What tells the embeddings of these weights from those of others: SHA-256 over the network, the preprocessing and all
@@ -329,7 +344,14 @@ mod tests {
             metadata: Metadata {
                 network: "zf64".into(),
                 embedding: 2,
-                preprocess: Preprocess { height: 64, width: 64, normalise: Normalise::Fixed, crop: None },
+                unit_length: true,
+                preprocess: Preprocess {
+                    height: 64,
+                    width: 64,
+                    normalise: Normalise::Fixed,
+                    crop: None,
+                    alignment: None,
+                },
                 version: "0.0.1".into(),
                 origin: Origin { license: Some("CC BY 4.0".into()), ..Origin::default() },
                 training: Some(Trained {
@@ -338,6 +360,7 @@ mod tests {
                     threshold: Some(0.7),
                     ..Trained::default()
                 }),
+                threshold: None,
                 calibration: None,
             },
             tensors: vec![("a/w".into(), Shape::new(&[2, 2]).unwrap(), vec![1.0, -2.0, 3.0, 0.5])],
@@ -380,6 +403,18 @@ mod tests {
     }
 
     #[test]
+    fn embeddings_of_any_length_and_the_threshold_of_the_makers_are_kept_and_other_files_are_as_before() {
+        let text = String::from_utf8_lossy(&saved()).into_owned();
+        assert!(!text.contains("unit_length") && !text.contains(r#""threshold":"#), "{text}");
+        let mut free = weights();
+        (free.metadata.unit_length, free.metadata.threshold) = (false, Some(0.36));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        free.save(&path).unwrap();
+        assert_eq!(Weights::load(&path).unwrap(), free);
+    }
+
+    #[test]
     fn an_older_file_that_says_nothing_of_its_origin_is_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.safetensors");
@@ -405,7 +440,7 @@ mod tests {
     #[test]
     fn other_files_are_refused_with_what_they_lack() {
         assert!(refusal(b"PK\x03\x04 some other kind of file").contains("is not a safetensors file; give one"));
-        let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
         let foreign = safetensors::serialize([("x", view)], None).unwrap();
         assert!(refusal(&foreign).contains("was not written by facenet-gpu"));
         let newer = String::from_utf8_lossy(&saved()[8..saved().len() - 16]).replace("facenet-gpu/2", "facenet-gpu/9");

@@ -430,7 +430,7 @@ fn what_cannot_be_printed_is_no_success() {
 fn names_of_files_cannot_steer_the_terminal() {
     let dir = tempdir().unwrap();
     let mut command = program(dir.path(), "eval pairs --data . --pairs");
-    let assert = command.args(["no\u{1b}[2Jsuch\nerror: other", "w"]).assert();
+    let assert = command.args(["no\u{1b}[2Jsuch\nerror: other", "w.safetensors"]).assert();
     refused(assert, 1, &["cannot read no\\u{1b}[2Jsuch\\nerror: other"]);
 }
 

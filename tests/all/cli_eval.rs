@@ -35,7 +35,9 @@ fn eval_measures_weights_on_a_list_of_pairs() {
     let said = run(dir.path(), eval).success().stderr(predicate::str::contains("1 of 6 images cannot be used"));
     said.stdout(predicate::str::contains("4 of 6"));
     let other = |from: &str, to: &str| run(dir.path(), &eval.replace(from, to));
-    refused(other("--data lfw", "--data none"), 1, &["none of the 6 images", "can be used in none"]);
+    refused(other("--data lfw", "--data none"), 1, &["none is no folder", "--data"]);
+    fs::create_dir(dir.path().join("other")).unwrap();
+    refused(other("--data lfw", "--data other"), 1, &["none of the 6 images", "can be used in other"]);
     refused(other("pairs.txt", "w.safetensors"), 1, &["w.safetensors"]);
     refused(other("pairs.txt", "none.txt"), 1, &["cannot read none.txt"]);
     refused(other("pairs w", "pairs v"), 1, &["cannot read v.safetensors"]);

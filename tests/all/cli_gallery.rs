@@ -55,7 +55,7 @@ fn people_are_added_and_found_on_images_and_others_are_unknown() {
         predicate::str::starts_with("path,decision,rank,person,distance,face,reason\n")
             .and(predicate::str::contains("\n").count(4)),
     );
-    refused_usage(d, "identify g w.safetensors others --threshold 4.1", "a squared distance from 0 to 4");
+    refused_usage(d, "identify g w.safetensors others --threshold -0.1", "a squared distance, a number from 0 on");
     refused_usage(d, "identify g w.safetensors others --top 0", "1 or more");
 }
 

@@ -25,8 +25,10 @@ fn weights_are_found_in_the_folder_of_models_and_by_name() {
     };
     let given = decision(&format!("models/small.safetensors {a} {b}"));
     assert!(given.starts_with("distance "), "{given}");
-    assert_eq!(decision(&format!("{a} {b}")), given);
-    assert_eq!(decision(&format!("small {a} {b}")), given);
+    let told = format!("model     models/small.safetensors\n{given}");
+    assert_eq!(decision(&format!("{a} {b}")), told);
+    assert_eq!(decision(&format!("small {a} {b}")), told);
+    refused(run(d, &format!("embed tall {a}")), 2, &["no model of that name in models", "holds small"]);
     for verb in [
         "embed faces --out t.npy",
         "gallery create g",

@@ -70,7 +70,7 @@ fn a_nan_spoils_what_depends_on_it_and_nothing_else() {
     let x = [NAN, 2.0, -3.0, 0.0];
     expect(op, &[1, 1, 1, 4], [&x, &[1.0; 4], &[NAN, 2.0, 3.0, 0.0], &[NAN, 1.0, -1.0, 0.0]]);
 
-    let op = ZeroPad2d { top: 0, bottom: 0, left: 1, right: 0 };
+    let op = ZeroPad2d { top: 0, bottom: 0, left: 1, right: 0, channels: 0 };
     expect(op, &[1, 1, 1, 2], [&[NAN, 1.0], &[1.0, 2.0, 3.0, 4.0], &[0.0, 0.0, NAN, 1.0], &[3.0, 4.0]]);
 
     // Windows of one channel before and none behind: channel 4 has a NaN, and channel 5 sees it. Going back, a gradient

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What only the program needs.
-const PROGRAM: [&str; 13] = [
+const PROGRAM: [&str; 12] = [
     "base64",
     "clap",
     "crc32c",
@@ -15,7 +15,6 @@ const PROGRAM: [&str; 13] = [
     "indicatif",
     "maud",
     "plotters",
-    "pytorch-reader",
     "tiny-skia",
     "toml",
     "zip",

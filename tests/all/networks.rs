@@ -120,6 +120,7 @@ fn affordable(network: &Network) -> Model {
         "nn1" => Some([48, 40]),
         "nn2" | "nn3" | "openface-nn2" => Some([80, 72]),
         "inception-resnet-v1" => Some([107, 91]),
+        "dlib-resnet-v1" => Some([115, 107]),
         _ => None,
     };
     network.sized(input, None).unwrap()

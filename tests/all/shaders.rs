@@ -46,7 +46,8 @@ fn plans() -> Vec<Plan> {
         let config = Config::default().with(|c| (c.optimiser, c.clip_norm, c.ema) = (Some(optimiser), Some(1.0), 0.9));
         let arcface = config.clone().with(|c| (c.loss, c.classes) = (LossKind::ArcFace, 5));
         for config in [config.clone(), config.with(|c| c.chunk = Some(3)), arcface] {
-            plans.extend(models().map(|model| Trainer::plan(&model, &config, 8).unwrap()));
+            let trained = models().filter(Model::unit_length);
+            plans.extend(trained.map(|model| Trainer::plan(&model, &config, 8).unwrap()));
         }
     }
     plans.extend(models().map(|model| derive_plan(&model.inference(8).unwrap().folds)));

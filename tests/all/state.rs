@@ -63,7 +63,7 @@ const SETTINGS: [(OptimiserKind, Option<u32>); 4] = [
 ];
 
 fn faces() -> FaceSet {
-    let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed, crop: None };
+    let preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Fixed, crop: None, alignment: None };
     let byte = |i: usize| u8::try_from((i * 2_654_435_761) >> 7 & 0xFF).unwrap();
     let face = |person: usize, image: usize| (0..768).map(|i| byte(i * 31 + person * 7919 + image * 101)).collect();
     let people = (0..6).map(|person| (person.to_string(), (0..4).map(|image| face(person, image)).collect()));

@@ -79,7 +79,7 @@ fn only_one_file_waits_for_a_gpu() {
 }
 
 /// Layers from the bottom up; a layer may use those before it.
-const LAYERS: [&str; 27] = [
+const LAYERS: [&str; 29] = [
     "error",
     "text",
     "digest",
@@ -100,6 +100,8 @@ const LAYERS: [&str; 27] = [
     "eval",
     "weights",
     "session",
+    "detect",
+    "align",
     "embed",
     "gallery",
     "cluster",

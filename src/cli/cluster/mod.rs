@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 
 use self::report::Found;
 use self::source::{Given, Opened, Source};
-use super::files::check_apart;
+use super::files::{check_apart, check_replaceable};
 use super::output::Form;
 use super::signals::stop_on_signals;
 use super::threshold::{self, ThresholdFlag};
@@ -23,7 +23,6 @@ use super::{DeviceFlag, train};
 use crate::cluster::{Clusters, Linkage, agglomerative, graph, matrix_bytes, neighbours};
 use crate::cpu::available_memory;
 use crate::text::shown;
-use crate::weights::check_writable;
 use crate::{Engine, Error, Result};
 
 /// Sort images by person, without knowing anybody: a cluster of images for each
@@ -104,7 +103,7 @@ impl Cluster {
             given.weights.iter().chain(&given.data).chain(&self.list).map(|path| path.as_path()).collect();
         check_apart(&[self.html.as_deref()], &inputs)?;
         if let Some(file) = &self.html {
-            check_writable(file.parent().unwrap_or(Path::new("")))?;
+            check_replaceable(file, "<!DOCTYPE html>", "html")?;
         }
         let stop = stop_on_signals("stopping (Ctrl-C again to end at once)");
         let Opened { source, metadata, mut engine } = Source::open(&self, &given, &stop)?;
@@ -176,14 +175,14 @@ impl Cluster {
     fn say_method(&self, source: &Source, agglomerative: bool, memory: u64) {
         let size = match memory as f64 / f64::from(1 << 20) {
             mib if mib < 1.0 => "less than 1 MiB".to_string(),
-            mib => format!("{mib:.0} MiB"),
+            mib => format!("about {mib:.0} MiB"),
         };
         if agglomerative {
             let linkage = self.linkage.to_possible_value().map_or(String::new(), |value| value.get_name().to_string());
             say!("method    agglomerative, {linkage} linkage; {size} for the distances of all pairs");
         } else {
             let k = self.neighbours.min(u32::try_from(source.embeddings.len() - 1).unwrap_or(u32::MAX));
-            say!("method    graph of {k} nearest neighbours, average linkage; about {size}");
+            say!("method    graph of {k} nearest neighbours, average linkage; {size}");
         }
     }
 

@@ -102,7 +102,8 @@ fn people(source: &Source, images: &[usize]) -> Option<String> {
 
 /// A small picture of an image as the address of itself.
 fn picture(source: &Source, at: usize) -> Option<String> {
-    let small = Preprocess { height: SIDE, width: SIDE, normalise: Normalise::Unit, crop: source.crop };
+    let small =
+        Preprocess { height: SIDE, width: SIDE, normalise: Normalise::Unit, crop: source.crop, alignment: None };
     let face = decode_face(&source.files[at], &small).ok()?;
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 80).encode(&face, SIDE, SIDE, image::ExtendedColorType::Rgb8).ok()?;

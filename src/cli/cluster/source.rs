@@ -11,7 +11,7 @@ use crate::cli::{models, table, train};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::Crop;
 use crate::embed::table::EmbeddingTable;
-use crate::embed::{Row, collect, embed_files, read_list};
+use crate::embed::{Row, collect, read_list};
 use crate::text::{beginning, counted, shown};
 use crate::weights::Metadata;
 use crate::{Embeddings, Engine, Error, Result, Session, Weights};
@@ -105,10 +105,13 @@ impl Source {
     }
 
     fn of_table(path: &Path, loaded: Option<&mut Weights>) -> Result<Self> {
-        let EmbeddingTable { embeddings, failed, about, .. } = EmbeddingTable::read(path)?;
+        let EmbeddingTable { mut embeddings, failed, about, .. } = EmbeddingTable::read(path)?;
+        if loaded.as_ref().is_some_and(|loaded| !loaded.metadata.unit_length) {
+            embeddings = embeddings.of_any_length();
+        }
         if let (Some(about), Some(loaded)) = (&about, loaded) {
             // The images of the table were seen so.
-            View { crop: about.preprocess.crop }.apply(&mut loaded.metadata.preprocess);
+            View::taken(&about.preprocess).apply(path, &mut loaded.metadata.preprocess)?;
             let id = loaded.model_id();
             if about.model_id != id {
                 return Err(Error::Data(format!(
@@ -136,6 +139,12 @@ impl Source {
         if let Some(gone) = given.data.iter().find(|path| !path.exists()) {
             return Err(Error::io("read", gone)(std::io::ErrorKind::NotFound.into()));
         }
+        if let Some(table) = given.data.iter().find(|path| is_table(path)) {
+            return Err(Error::setting(format!(
+                "{} is a table of embeddings, and something else is given beside it; give one table alone, or images",
+                table.display()
+            )));
+        }
         let inputs = collect(&paths)?;
         let names = || paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
         if inputs.len() < 2 {
@@ -144,9 +153,10 @@ impl Source {
         }
         let metadata = &loaded.metadata;
         say!("weights   {}, {} dimensions", metadata.network, metadata.embedding);
-        hint_inputs(&inputs, &metadata.preprocess);
-        let mut session =
-            Session::with_weights(engine, loaded, given.weights.as_deref().unwrap_or(Path::new("weights")))?;
+        let path = given.weights.as_deref().unwrap_or(Path::new("weights"));
+        let mut eyes = verb.view.eyes(engine, path, &metadata.preprocess)?;
+        hint_inputs(&inputs, &eyes, &metadata.preprocess);
+        let mut session = Session::with_weights(engine, loaded, path)?;
         let (mut data, mut files, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         let bar = train::bar(inputs.len(), "embedding  {bar:40} {human_pos}/{human_len} images  {eta} left");
         let mut take = |rows: &[Row<'_>]| {
@@ -162,18 +172,20 @@ impl Source {
             bar.inc(rows.len() as u64);
             Ok(())
         };
-        let done = embed_files(&mut session, &inputs, 0, stop, &mut take);
+        let done = eyes.embed_files(&mut session, &inputs, 0, stop, &mut take);
         bar.finish_and_clear();
         if done?.stopped {
             return Err(stopped());
         }
         say!("images    {}", table::count(inputs.len() as u64));
+        eyes.tell();
         let people = match &given.data[..] {
             [folder] if verb.list.is_empty() && folder.is_dir() => people_of_folder(folder, &files),
             _ => None,
         };
         let ids = files.iter().map(|file| file.display().to_string()).collect();
         let embeddings = Embeddings::new(metadata.embedding as usize, data)?.with_ids(ids)?;
+        let embeddings = if metadata.unit_length { embeddings } else { embeddings.of_any_length() };
         Ok(Self { embeddings, files, people, failed, crop: metadata.preprocess.crop })
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::told::Told;
+use crate::cli::eyes::Eyes;
 use crate::cli::train::console::bar;
 use crate::cli::view::View;
 use crate::data::preprocess::{Face, Preprocess};
@@ -21,6 +22,7 @@ const PART: usize = 256;
 #[derive(Debug)]
 pub(in crate::cli) struct Embedder {
     session: Session,
+    pub(in crate::cli) eyes: Eyes,
     pub(in crate::cli) preprocess: Preprocess,
     /// [`Weights::model_id`](crate::Weights::model_id).
     pub(in crate::cli) model_id: String,
@@ -30,10 +32,11 @@ pub(in crate::cli) struct Embedder {
 impl Embedder {
     /// Loads weights onto the device, and says what they are. With `flip` an embedding is that of the image and its mirror image
     /// together.
-    pub(in crate::cli) fn open(engine: &Engine, path: &Path, view: View, flip: bool, told: &mut Told) -> Result<Self> {
+    pub(in crate::cli) fn open(engine: &Engine, path: &Path, view: &View, flip: bool, told: &mut Told) -> Result<Self> {
         let weights = view.weights(path)?;
         let session = Session::with_weights(engine, &weights, path)?;
         let (metadata, model_id) = (session.metadata(), weights.model_id());
+        let eyes = view.eyes(engine, path, &metadata.preprocess)?;
         let preprocess = metadata.preprocess.clone();
         let (height, width) = (preprocess.height, preprocess.width);
         let crop = preprocess.crop.map_or(String::new(), |crop| format!(", crop {crop}"));
@@ -41,7 +44,7 @@ impl Embedder {
         let text = format!("{}, {height}x{width}{crop}{mirrored}, {} dimensions", metadata.network, metadata.embedding);
         told.line("weights", text);
         told.line("", format!("{}, model {}", path.display(), beginning(&model_id)));
-        Ok(Self { session, preprocess, model_id, flip })
+        Ok(Self { session, eyes, preprocess, model_id, flip })
     }
 
     pub(in crate::cli) fn metadata(&self) -> &Metadata {
@@ -85,7 +88,11 @@ impl Embedder {
         let width = self.preprocess.width as usize;
         let mirrored: Vec<Face> = faces.par_iter().map(|face| mirrored(face.as_ref(), width)).collect();
         let others = checked(self.session.embed_rows(&mirrored)?)?;
-        let mean = |(a, b): (&[f32], &[f32])| unit(a.iter().zip(b).map(|(a, b)| a + b).collect());
+        let unit_length = rows.unit_length();
+        let mean = |(a, b): (&[f32], &[f32])| {
+            let mean = a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect();
+            if unit_length { unit(mean) } else { mean }
+        };
         Ok(rows.rows().zip(others.rows()).flat_map(mean).collect())
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::embedder::Embedder;
 use super::shared::Shared;
 use super::told::Told;
 use super::{FARS, percent, report, trained_on};
@@ -14,10 +15,9 @@ use crate::cli::models;
 use crate::cli::output::{self, number};
 use crate::cli::table::count;
 use crate::cli::train::console::bar;
-use crate::cli::view::{View, hint_sizes};
-use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
+use crate::cli::view::View;
+use crate::data::faces::FaceSet;
 use crate::data::folder::FaceFolder;
-use crate::data::preprocess::Preprocess;
 use crate::eval::all_pairs::{STEPS_PER_UNIT, all_pairs, certainty};
 use crate::eval::hardest::hardest;
 use crate::eval::verification::{Pair, balanced_pairs, squared_distance, verification_accuracy};
@@ -54,12 +54,12 @@ impl Folder {
         let path = models::given_or_found(self.weights.as_deref())?;
         let engine = self.shared.open()?;
         let mut told = Told::default();
-        let mut embedder = self.shared.embedder(&engine, &path, self.view, &mut told)?;
-        let set = self.load(&embedder.preprocess, &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &path, &self.view, &mut told)?;
+        let set = self.load(&mut embedder, &mut told)?;
         let digest = set.digest()?;
         let paths: Vec<PathBuf> = (0..set.len()).filter_map(|image| set.path(image)).map(Into::into).collect();
         trained_on::warn_of_set(&path, embedder.metadata(), &self.data, &set)?;
-        hint_sizes(&paths, &embedder.preprocess);
+        embedder.eyes.hint_sizes(&paths, &embedder.preprocess);
         let names = paths.iter().map(|path| path.display().to_string()).collect();
         let embeddings = embedder.embed(names, |image| set.face(image))?;
 
@@ -121,7 +121,8 @@ impl Folder {
         }
         told.line("", "intervals hold 95 %, and count people, not pairs".to_string());
         if let Some(folder) = &self.shared.report {
-            let [same, different] = [true, false].map(|same| of_parts(&found.histogram(same, BINS), 4.0));
+            let [same, different] =
+                [true, false].map(|same| of_parts(&found.histogram(same, BINS), found.largest().into()));
             let curves = [("embeddings", GREEN, roc)];
             let mut pictures = report::curves_and_histograms(&curves, "squared distance", same, different)?;
             if let Some(accuracy) = accuracy {
@@ -138,7 +139,7 @@ impl Folder {
             "threshold": accuracy.map(|a| number(a.threshold)), "balanced_pairs": accuracy.map(|a| a.pairs),
             "conditions": {
                 "weights": path, "network": embedder.metadata().network,
-                "dimensions": embedder.metadata().embedding, "crop": embedder.preprocess.crop, "flip": self.shared.flip, "model": embedder.model_id,
+                "dimensions": embedder.metadata().embedding, "crop": embedder.preprocess.crop, "alignment": embedder.preprocess.alignment, "faces_found": embedder.eyes.finds(), "flip": self.shared.flip, "model": embedder.model_id,
                 "metric": "squared distance", "data": self.data, "images_digest": digest,
             },
         }));
@@ -146,17 +147,18 @@ impl Folder {
     }
 
     /// Reads the folder, and says what is to be known of it.
-    fn load(&self, preprocess: &Preprocess, told: &mut Told) -> Result<FaceSet> {
+    fn load(&self, embedder: &mut Embedder, told: &mut Told) -> Result<FaceSet> {
         let folder = FaceFolder::scan(&self.data)?;
         if let Some(understood) = &folder.understood {
             say!("people    {understood}");
         }
         folder.remarks().iter().for_each(|remark| hint!("warning: {remark}"));
         let bar = bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
-        let set = FaceSet::load(&folder, preprocess, DEFAULT_PIXEL_BUDGET, &|done, _| bar.set_position(done as u64));
+        let set = embedder.eyes.load(&folder, &embedder.preprocess, &|done, _| bar.set_position(done as u64));
         bar.finish_and_clear();
         let set = set?;
         set.lost_people().iter().for_each(|lost| hint!("warning: {lost}"));
+        set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
         if set.people().len() < 2 {
             return Err(Error::Data(format!(
                 "{} shows one person, and pairs of different people are needed; give a folder with two people or more",
@@ -164,6 +166,9 @@ impl Folder {
             )));
         }
         told.line("images", set.summary());
+        if let Some(words) = embedder.eyes.in_words() {
+            told.line("", words);
+        }
         Ok(set)
     }
 }

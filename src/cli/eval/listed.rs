@@ -10,8 +10,7 @@ use super::embedder::Embedder;
 use super::told::Told;
 use super::trained_on;
 use crate::cli::table::count;
-use crate::cli::view::hint_sizes;
-use crate::data::decode::decode_face;
+use crate::cli::train::console::bar;
 use crate::data::preprocess::Face;
 use crate::digest::sha256_of;
 use crate::eval::folds::{self, Fold};
@@ -19,7 +18,7 @@ use crate::eval::images::{ImageName, Images};
 use crate::eval::metric::Metric;
 use crate::eval::pairs_file::{NamedPair, PairsFile};
 use crate::eval::verification::{Pair, squared_distance};
-use crate::text::counted;
+use crate::text::{counted, listed};
 use crate::weights::write_whole;
 use crate::{Error, Result};
 
@@ -51,14 +50,16 @@ pub(in crate::cli) struct Listed<'a> {
     pub(in crate::cli) people: Vec<usize>,
     /// Sets and pairs of the list.
     pub(in crate::cli) wanted: (usize, usize),
-    /// Numbers of sets without a pair.
-    pub(in crate::cli) empty: Vec<usize>,
+    /// Names of the sets that have a pair.
+    pub(in crate::cli) names: Vec<&'a str>,
+    /// Names of those without one.
+    pub(in crate::cli) empty: Vec<&'a str>,
 }
 
 /// A row of the pairs' distances.
 #[derive(Serialize)]
-struct Row {
-    set: usize,
+struct Row<'a> {
+    set: &'a str,
     first: String,
     second: String,
     same: u8,
@@ -99,12 +100,16 @@ impl<'a> Listed<'a> {
         distances: Distances,
     ) -> Result<Self> {
         let found = find(list, data);
-        let decode = |(name, path): (&'a ImageName, Result<PathBuf>)| {
-            let face = path.and_then(|path| Ok((decode_face(&path, &embedder.preprocess)?, path)));
-            (name, face)
-        };
         let all = found.len();
-        let outcomes: Vec<_> = found.into_par_iter().map(decode).collect();
+        let there: Vec<&PathBuf> = found.iter().filter_map(|(_, path)| path.as_ref().ok()).collect();
+        let bar = bar(there.len(), "reading   {bar:40} {pos}/{len} images, {eta}");
+        let read = embedder.eyes.faces(&there, &embedder.preprocess, &mut |files| bar.inc(files as u64));
+        bar.finish_and_clear();
+        let mut read = read?.into_iter();
+        let outcomes: Vec<_> = found
+            .into_iter()
+            .map(|(name, path)| (name, path.and_then(|path| Ok((read.next().expect("one for each file")?, path)))))
+            .collect();
         let (mut rows, mut faces, mut paths, mut failures) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut people, mut named) = (Vec::new(), BTreeMap::new());
         for (name, outcome) in outcomes {
@@ -120,7 +125,7 @@ impl<'a> Listed<'a> {
             }
         }
         tell_failures(&failures, all, pairs, data)?;
-        hint_sizes(&paths, &embedder.preprocess);
+        embedder.eyes.hint_sizes(&paths, &embedder.preprocess);
         trained_on::warn(weights, embedder.metadata(), data, paths.len(), |at| sha256_of(&paths[at]).ok());
         let names = paths.iter().map(|path| path.display().to_string()).collect();
         let embeddings = embedder.embed(names, |at| Ok(&faces[at]))?;
@@ -131,7 +136,11 @@ impl<'a> Listed<'a> {
         let usable: Vec<Vec<(&NamedPair, Pair)>> =
             list.sets.iter().map(|set| set.iter().filter_map(indices).collect()).collect();
         let wanted = (list.sets.len(), list.sets.iter().flatten().count());
-        let empty = (1..).zip(&usable).filter(|(_, set)| set.is_empty()).map(|(number, _)| number).collect();
+        let named = |empty: bool| -> Vec<&'a str> {
+            let names = list.names.iter().zip(&usable).filter(|(_, set)| set.is_empty() == empty);
+            names.map(|(name, _)| name.as_str()).collect()
+        };
+        let (names, empty) = (named(false), named(true));
         let usable: Vec<_> = usable.into_iter().filter(|set| !set.is_empty()).collect();
         let row = |image: usize| embeddings.row(image);
         let places: Vec<Vec<Pair>> = usable.iter().map(|set| set.iter().map(|pair| pair.1).collect()).collect();
@@ -151,7 +160,7 @@ impl<'a> Listed<'a> {
             set.into_par_iter().zip(&fold.test).map(measured).collect()
         });
         let sets = sets.collect();
-        Ok(Self { sets, folds, faces, people, wanted, empty })
+        Ok(Self { sets, folds, faces, people, wanted, names, empty })
     }
 
     /// The measured pairs.
@@ -174,19 +183,19 @@ impl<'a> Listed<'a> {
         );
         told.line("pairs", text);
         if !self.empty.is_empty() && used > 0 {
-            let empty: Vec<String> = self.empty.iter().map(ToString::to_string).collect();
-            hint!("warning: no pair of set {} can be used; the set is left out", empty.join(", "));
+            hint!("warning: no pair of set {} can be used; the set is left out", listed(&self.empty));
         }
-        if used < self.wanted.1 && same * 2 != used {
-            hint!("warning: the pairs that are left are not balanced, so guessing reaches more than 50 %");
+        if same * 2 != used {
+            let which = if used < self.wanted.1 { "pairs that are left" } else { "pairs" };
+            hint!("warning: the {which} are not balanced, so guessing reaches more than 50 %");
         }
     }
 
     /// Writes a row for each pair.
     pub(in crate::cli) fn write(&self, path: &Path) -> Result<()> {
         let mut out = csv::Writer::from_writer(Vec::new());
-        let numbers = (1..=self.wanted.0).filter(|number| !self.empty.contains(number));
-        for (set, measured) in numbers.zip(&self.sets).flat_map(|(set, rows)| rows.iter().map(move |m| (set, m))) {
+        let sets = self.names.iter().zip(&self.sets);
+        for (&set, measured) in sets.flat_map(|(set, rows)| rows.iter().map(move |m| (set, m))) {
             let Measured { pair, distance, pixels, .. } = measured;
             let (first, second) = (pair.a.to_string(), pair.b.to_string());
             let row = Row { set, first, second, same: pair.same.into(), distance: *distance, raw_pixels: *pixels };

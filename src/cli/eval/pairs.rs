@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::figures::{self, Figures};
 use super::listed::{Distances, Listed};
+use super::report;
 use super::shared::Shared;
 use super::told::Told;
-use super::{figures, report};
-use crate::cli::files::check_apart;
+use crate::cli::files::{check_apart, check_replaceable};
 use crate::cli::models;
 use crate::cli::output;
 use crate::cli::view::View;
+use crate::data::preprocess::Crop;
 use crate::digest::{hex, sha256_of};
 use crate::eval::metric::Metric;
 use crate::eval::pairs_file::PairsFile;
@@ -57,17 +59,32 @@ pub(super) struct Pairs {
 
 impl Pairs {
     pub(super) fn run(self) -> Result<()> {
-        self.measure("Pairs", |_, _, _| Value::Null)
+        self.measure("Pairs", None, |_, _, _| Value::Null)
     }
 
-    /// Measures; `published` tells what others have reached, given the sets and pairs that were used.
-    pub(super) fn measure(&self, title: &str, published: impl Fn(&mut Told, usize, usize) -> Value) -> Result<()> {
+    /// Measures, where a detector finds the faces also on a fixed part of the images, `centre`; `published` tells what others have
+    /// reached, given the sets and pairs that were used.
+    pub(super) fn measure(
+        &self,
+        title: &str,
+        centre: Option<Crop>,
+        published: impl Fn(&mut Told, usize, usize) -> Value,
+    ) -> Result<()> {
         self.shared.choose_form();
         if self.subtract_mean && self.metric == Metric::Squared {
             return Err(Error::setting("`subtract_mean` changes no squared distance; add `metric` angle"));
         }
         let weights = models::given_or_found(self.weights.as_deref())?;
         check_apart(&[self.distances.as_deref()], &[&weights, &self.pairs])?;
+        if let Some(file) = &self.distances {
+            check_replaceable(file, "set,first,second,", "distances")?;
+        }
+        if !self.data.is_dir() {
+            return Err(Error::Data(format!(
+                "{} is no folder; give `data` the folder of the images",
+                self.data.display()
+            )));
+        }
         let list = PairsFile::read(&self.pairs)?;
         list.remarks.iter().for_each(|remark| hint!("warning: {remark}"));
         if self.subtract_mean && list.sets.len() < 2 {
@@ -76,7 +93,7 @@ impl Pairs {
         let digest = hex(&sha256_of(&self.pairs)?);
         let engine = self.shared.open()?;
         let mut told = Told::default();
-        let mut embedder = self.shared.embedder(&engine, &weights, self.view, &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &weights, &self.view, &mut told)?;
         let distances = Distances { metric: self.metric, subtract_mean: self.subtract_mean };
         let paths: [&Path; 3] = [&weights, &self.pairs, &self.data];
         let listed = Listed::measure(&list, paths, &mut embedder, distances)?;
@@ -86,18 +103,43 @@ impl Pairs {
             listed.write(path)?;
         }
         let figures = figures::of(&listed, distances, self.seed, &self.pairs, &mut told)?;
+        if let Some(words) = embedder.eyes.in_words() {
+            told.line("faces", words);
+        }
+        let centre = centre.filter(|_| embedder.eyes.finds()).map(|crop| -> Result<(Crop, Figures)> {
+            let mut silent = Told::silent();
+            let mut embedder = self.shared.embedder(&engine, &weights, &View::of_part(Some(crop)), &mut silent)?;
+            let listed = Listed::measure(&list, paths, &mut embedder, distances)?;
+            Ok((crop, figures::of(&listed, distances, self.seed, &self.pairs, &mut silent)?))
+        });
+        let centre = centre.transpose()?;
+        if let Some((crop, figures)) = &centre {
+            told.line("crop", format!("{} with the fixed {crop} in place of the detector", figures.headline));
+        }
         let published = published(&mut told, listed.sets.len(), listed.pairs().count());
         if let Some(folder) = &self.shared.report {
-            report::write_listed(folder, title, &told, &listed, &figures, (self.metric, &embedder.preprocess))?;
+            let centre = centre.as_ref().map(|(_, figures)| &figures.roc);
+            report::write_listed(
+                folder,
+                title,
+                &told,
+                &listed,
+                (&figures, centre),
+                (self.metric, &embedder.preprocess),
+            )?;
             say!("report    {}", folder.join("report.html").display());
         }
         let mut json = figures.json;
+        if let Some((crop, figures)) = centre {
+            json["fixed_crop"] = figures.json;
+            json["fixed_crop"]["crop"] = crop.to_string().into();
+        }
         if !published.is_null() {
             json["published"] = published;
         }
         json["conditions"] = json!({
             "weights": weights, "network": embedder.metadata().network, "dimensions": embedder.metadata().embedding,
-            "crop": embedder.preprocess.crop, "flip": self.shared.flip, "model": embedder.model_id, "metric": self.metric.to_string(),
+            "crop": embedder.preprocess.crop, "alignment": embedder.preprocess.alignment, "faces_found": embedder.eyes.finds(), "flip": self.shared.flip, "model": embedder.model_id, "metric": self.metric.to_string(),
             "subtract_mean": self.subtract_mean, "pairs_file": self.pairs, "pairs_sha256": digest,
             "sets": listed.wanted.0, "sets_left_out": listed.empty, "pairs": listed.wanted.1,
             "pairs_left_out": listed.wanted.1 - listed.pairs().count(),

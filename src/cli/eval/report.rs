@@ -8,11 +8,12 @@ use maud::{Markup, html};
 use super::figures::Figures;
 use super::listed::{Listed, Measured};
 use super::told::Told;
-use crate::chart::colours::{GREEN, GREY};
+use crate::chart::colours::{GREEN, GREY, ORANGE};
 use crate::chart::page::{figure, page};
 use crate::chart::{captioned_rows, png, verification};
 use crate::data::preprocess::{Face, Preprocess};
 use crate::eval::metric::Metric;
+use crate::eval::roc::Roc;
 use crate::text::printable;
 use crate::weights::{check_writable, write_whole};
 use crate::{Error, Result};
@@ -25,6 +26,13 @@ pub(super) type Picture = (&'static str, Vec<u8>, &'static str);
 
 /// Makes the folder of a report, before the work and not after it.
 pub(super) fn prepare(folder: &Path) -> Result<()> {
+    let used = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if used && !folder.join("report.html").is_file() {
+        return Err(Error::setting(format!(
+            "{} holds files and no report; give `report` an empty or a new folder",
+            folder.display()
+        )));
+    }
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     check_writable(folder)
 }
@@ -69,12 +77,15 @@ pub(super) fn write_listed(
     title: &str,
     told: &Told,
     listed: &Listed<'_>,
-    figures: &Figures,
+    (figures, centre): (&Figures, Option<&Roc>),
     (metric, preprocess): (Metric, &Preprocess),
 ) -> Result<()> {
-    let curves = [("raw pixels", GREY, figures.pixels.clone()), ("embeddings", GREEN, figures.roc.clone())];
+    let mut curves = vec![("raw pixels", GREY, figures.pixels.clone())];
+    curves.extend(centre.map(|roc| ("embeddings, fixed crop", ORANGE, roc.clone())));
+    curves.push(("embeddings", GREEN, figures.roc.clone()));
+    let farthest = listed.pairs().fold(4.0, |farthest, m| f64::max(farthest, m.distance.into()));
     let (largest, x) = match metric {
-        Metric::Squared => (4.0, "squared distance"),
+        Metric::Squared => (farthest, "squared distance"),
         Metric::Angle => (1.0, "angle, as a part of a half turn"),
     };
     let of = |same: bool| listed.pairs().filter(move |m| m.pair.same == same).map(|m| f64::from(m.distance));
@@ -87,7 +98,7 @@ pub(super) fn write_listed(
 
 /// ROC, trade-off of errors, and histograms.
 pub(super) fn curves_and_histograms(
-    curves: &[(&str, [u8; 3], crate::eval::roc::Roc)],
+    curves: &[(&str, [u8; 3], Roc)],
     x: &'static str,
     same: Vec<(f64, f64)>,
     different: Vec<(f64, f64)>,

@@ -45,7 +45,7 @@ impl Shared {
     }
 
     /// Weights on the device.
-    pub(super) fn embedder(&self, engine: &Engine, weights: &Path, view: View, told: &mut Told) -> Result<Embedder> {
+    pub(super) fn embedder(&self, engine: &Engine, weights: &Path, view: &View, told: &mut Told) -> Result<Embedder> {
         Embedder::open(engine, weights, view, self.flip, told)
     }
 }

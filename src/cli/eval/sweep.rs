@@ -25,7 +25,8 @@ use crate::cli::table::count;
 use crate::cli::train::console::bar;
 use crate::cli::view::View;
 use crate::data::decode::decode_picture;
-use crate::data::preprocess::Face;
+use crate::data::preprocess::{Crop, Face};
+use crate::digest::{hex, sha256_of};
 use crate::eval::folds::cross_validated;
 use crate::eval::images::ImageName;
 use crate::eval::pairs_file::PairsFile;
@@ -33,6 +34,7 @@ use crate::eval::quantise::through_bytes;
 use crate::eval::rates::val_at_far;
 use crate::eval::roc::Roc;
 use crate::eval::verification::{Pair, squared_distance, verification_accuracy};
+use crate::text::counted;
 use crate::{Error, Result};
 
 /// Images that are decoded together, in every condition.
@@ -53,8 +55,9 @@ pub(super) struct Sweep {
     #[arg(long, value_name = "FILE")]
     pairs: PathBuf,
 
-    #[command(flatten)]
-    view: View,
+    /// Part of each image that is taken, such as center:144 [default: as the weights say]
+    #[arg(long, value_name = "center:N")]
+    crop: Option<Crop>,
 
     /// Decides which pairs of a single set choose the threshold
     #[arg(long, value_name = "SEED", default_value_t = 0)]
@@ -85,19 +88,27 @@ impl Sweep {
         let list = PairsFile::read(&self.pairs)?;
         let weights = match &self.weights[..] {
             [] => vec![models::given_or_found(None)?],
-            given => given.iter().map(|weights| models::named(weights)).collect(),
+            given => given.iter().map(|weights| models::named(weights)).collect::<Result<_>>()?,
         };
         let engine = self.shared.open()?;
-        let mut told = Told::default();
+        let digest = hex(&sha256_of(&self.pairs)?);
+        let (mut told, mut ids) = (Told::default(), Vec::new());
         let mut table: Vec<Row> = Vec::new();
         for weights in &weights {
-            let mut embedder = self.shared.embedder(&engine, weights, self.view, &mut told)?;
-            let rows = self.rows_of(weights, &list, &mut embedder)?;
+            let mut embedder = self.shared.embedder(&engine, weights, &View::of_part(self.crop), &mut told)?;
+            let rows = self.rows_of(weights, &list, &mut embedder, table.is_empty())?;
+            ids.push(embedder.model_id.clone());
             if table.is_empty() {
                 let far = rows.first().map_or(0.0, |row| row.far);
                 let text =
                     format!("JPEG before the crop, pixels after it; VAL at FAR {far:.0e} over all pairs of the list");
                 told.line("protocol", text);
+                let (all, used) = (list.sets.iter().flatten().count(), rows.first().map_or(0, |row| row.pairs));
+                told.line(
+                    "pairs",
+                    format!("{} of {} in {}", count(used as u64), count(all as u64), counted(list.sets.len(), "set")),
+                );
+                told.line("", format!("{}, SHA-256 {digest}", self.pairs.display()));
             }
             // The report has a table of its own.
             say!("          {:<12} {:>10} {:>10} {:>8}", "", "accuracy", "VAL", "area");
@@ -114,14 +125,14 @@ impl Sweep {
             say!("report    {}", folder.join("report.html").display());
         }
         output::json(&json!({
-            "event": "end", "protocol": "sweep", "rows": table, "pairs_file": self.pairs, "data": self.data, "crop": self.view.crop,
-            "flip": self.shared.flip,
+            "event": "end", "protocol": "sweep", "rows": table, "pairs_file": self.pairs, "data": self.data, "crop": self.crop,
+            "flip": self.shared.flip, "models": ids, "pairs_sha256": digest, "pairs": list.sets.iter().flatten().count(),
         }));
         Ok(())
     }
 
-    /// The rows of one weights file.
-    fn rows_of(&self, weights: &Path, list: &PairsFile, embedder: &mut Embedder) -> Result<Vec<Row>> {
+    /// The rows of one weights file; hints of the list come with the `first`.
+    fn rows_of(&self, weights: &Path, list: &PairsFile, embedder: &mut Embedder, first: bool) -> Result<Vec<Row>> {
         let (names, embeddings) = self.embed(list, embedder)?;
         let row_of = |name: &ImageName| names.binary_search(&name).ok();
         let sets: Vec<Vec<Pair>> = list
@@ -139,7 +150,9 @@ impl Sweep {
         let mut rows = Vec::new();
         for (of, data, seen) in embeddings {
             if seen * 2 < names.len() {
-                hint!("hint: most images are too small for the row of {of}, which is left out");
+                if first {
+                    hint!("hint: most images are too small for the row of {of}, which is left out");
+                }
                 continue;
             }
             let row = |image: usize| &data[image * dim..][..dim];
@@ -213,9 +226,11 @@ impl Sweep {
                     seen.iter().filter_map(|faces| faces[at].clone().or_else(|| faces[0].clone())).collect();
                 *changed += seen.iter().filter(|faces| faces[at].is_some()).count();
                 let new = embedder.embed_few(&faces)?;
-                let dim = new.len() / faces.len();
+                let (dim, unit_length) = (new.len() / faces.len(), embedder.metadata().unit_length);
                 match condition {
-                    Condition::Bytes => rows.extend(new.chunks_exact(dim).flat_map(through_bytes)),
+                    Condition::Bytes => {
+                        rows.extend(new.chunks_exact(dim).flat_map(|row| through_bytes(row, unit_length)));
+                    }
                     _ => rows.extend(new),
                 }
             }

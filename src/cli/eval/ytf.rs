@@ -13,7 +13,7 @@ use serde_json::json;
 
 use self::cache::{Cache, Video};
 use super::embedder::Embedder;
-use super::lfw::published;
+use super::lfw::{part, published};
 use super::shared::Shared;
 use super::told::Told;
 use super::{figures, report};
@@ -28,7 +28,7 @@ use crate::cli::view::View;
 use crate::data::preprocess::Face;
 use crate::digest::{Digest, hex, sha256_of};
 use crate::eval::roc::Roc;
-use crate::eval::ytf::{Frame, Layout, Splits, Videos, mean_embedding, mean_squared_distance};
+use crate::eval::ytf::{Frame, Layout, Means, Splits, Videos};
 use crate::{Error, Result};
 
 /// The state is written, and without a terminal a line about it, this often.
@@ -114,7 +114,7 @@ impl Ytf {
         let path = models::given_or_found(self.weights.as_deref())?;
         let engine = self.shared.open()?;
         let mut told = Told::default();
-        let mut embedder = self.shared.embedder(&engine, &path, View::default(), &mut told)?;
+        let mut embedder = self.shared.embedder(&engine, &path, &View::of_part(None), &mut told)?;
         // The box says what is seen.
         embedder.preprocess.crop = None;
         let root = videos.root().canonicalize().map_err(Error::io("read", videos.root()))?;
@@ -182,8 +182,8 @@ impl Ytf {
                 continue;
             }
             let rows = embedder.embed_few(&faces)?;
-            let mean = mean_embedding(rows.chunks_exact(rows.len() / faces.len()));
-            cache.insert(name, Video { of, frames: faces.len(), mean });
+            let means = Means::of(rows.chunks_exact(rows.len() / faces.len()));
+            cache.insert(name, Video { of, frames: faces.len(), means });
             if last.elapsed() >= EVERY {
                 last = Instant::now();
                 cache.save()?;
@@ -229,7 +229,7 @@ impl Ytf {
         told: &mut Told,
     ) -> Result<()> {
         #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of other distances is meant")]
-        let distance = |a: &str, b: &str| Some(mean_squared_distance(&done.get(a)?.mean, &done.get(b)?.mean) as f32);
+        let distance = |a: &str, b: &str| Some(done.get(a)?.means.squared_distance(&done.get(b)?.means) as f32);
         let of_set = |set: &Vec<crate::eval::ytf::VideoPair>| -> Vec<(f32, bool)> {
             set.iter().filter_map(|pair| Some((distance(&pair.a, &pair.b)?, pair.same))).collect()
         };
@@ -271,7 +271,8 @@ impl Ytf {
         published(told, &PUBLISHED);
         if let Some(folder) = &self.shared.report {
             let of = |same: bool| scored.iter().filter(move |pair| pair.1 == same).map(|pair| f64::from(pair.0));
-            let [same, different] = [true, false].map(|same| histogram(of(same), 4.0));
+            let largest = scored.iter().fold(4.0, |largest, pair| f64::max(largest, pair.0.into()));
+            let [same, different] = [true, false].map(|same| histogram(of(same), largest));
             let curves = [("embeddings", GREEN, roc)];
             let pictures = report::curves_and_histograms(&curves, "mean squared distance", same, different)?;
             report::write(folder, "YouTube Faces", &headline, told, &[], &pictures)?;
@@ -284,7 +285,7 @@ impl Ytf {
             "pairs": all, "pairs_left_out": all - scored.len(), "sets_left_out": empty, "videos": done.len(),
             "videos_left_out": missing,
         });
-        let row = |&(who, conditions, accuracy, error): &(&str, &str, f64, Option<f64>)| json!({ "who": who, "conditions": conditions, "accuracy": accuracy / 100.0, "standard_error": error.map(|e| e / 100.0) });
+        let row = |&(who, conditions, accuracy, error): &(&str, &str, f64, Option<f64>)| json!({ "who": who, "conditions": conditions, "accuracy": part(accuracy), "standard_error": error.map(part) });
         json["published"] = PUBLISHED.iter().map(row).collect();
         json["event"] = "end".into();
         output::figures(&json);

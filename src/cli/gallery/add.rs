@@ -12,11 +12,11 @@ use super::{library, model_of};
 use crate::cli::embed::{hint_inputs, progress};
 use crate::cli::output::{self, Form};
 use crate::cli::signals::stop_on_signals;
-use crate::cli::view::View;
+use crate::cli::view::{Finding, View};
 use crate::cli::{DeviceFlag, INTERRUPTED, models, table};
 use crate::data::folder::{FaceFolder, Layout};
 use crate::digest::sha256_of;
-use crate::embed::{Embedded, Input, Row, collect, embed_files};
+use crate::embed::{Embedded, Input, Row, collect};
 use crate::gallery::{Added, Conflict, NewFace, person_name};
 use crate::text::{counted, shown};
 use crate::{Error, Result, Session};
@@ -40,6 +40,9 @@ pub(super) struct Add {
     /// How the folders are laid out
     #[arg(long, value_enum, default_value_t, conflicts_with = "name")]
     layout: Layout,
+
+    #[command(flatten)]
+    finding: Finding,
 
     #[command(flatten)]
     form: Form,
@@ -69,7 +72,8 @@ impl Add {
         self.form.choose();
         let mut gallery = library::Gallery::open(&self.gallery)?;
         let (path, inputs) = models::split(&self.arguments)?;
-        let (weights, model) = model_of(&path, View::of(gallery.model()))?;
+        let view = View::of(gallery.model(), &self.finding);
+        let (weights, model) = model_of(&path, &view)?;
         gallery.check_model(&model)?;
         let images = self.find(inputs)?;
         let (total, people) = (images.inputs.len(), images.people.iter().collect::<BTreeSet<_>>().len());
@@ -85,7 +89,8 @@ impl Add {
         let mut failures: Vec<(PathBuf, String)> = Vec::new();
         if !images.inputs.is_empty() {
             let engine = self.device.open_told()?;
-            hint_inputs(&images.inputs, &weights.metadata.preprocess);
+            let mut eyes = view.eyes(&engine, &path, &weights.metadata.preprocess)?;
+            hint_inputs(&images.inputs, &eyes, &weights.metadata.preprocess);
             let mut session = Session::with_weights(&engine, &weights, &path)?;
             let stop = stop_on_signals("stopping: the faces that were added are kept (Ctrl-C again to end at once)");
             let bar = progress(images.inputs.len(), 0);
@@ -111,9 +116,10 @@ impl Add {
                 output::json(&json!({ "event": "added", "added": report.added }));
                 Ok(())
             };
-            let outcome = embed_files(&mut session, &images.inputs, 0, &stop, &mut take);
+            let outcome = eyes.embed_files(&mut session, &images.inputs, 0, &stop, &mut take);
             bar.finish_and_clear();
             done = outcome?;
+            eyes.tell();
         }
         self.say(&gallery, &report, &failures, &done, total)?;
         Ok(match () {

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 /// What tells apart the objects of a list.
-const KEYS: [&str; 2] = ["wanted_far", "who"];
+const KEY: &str = "wanted_far";
 
 /// Every value that is no list and no object, with the path to it: names joined by points. The two ends of an interval are
-/// called `low` and `high`; objects of a list have the name of their wanted rate, or their number. The `event` is left out.
+/// called `low` and `high`; texts of a list are one value; objects of a list have the name of their wanted rate, or their number. The `event` is left out.
 pub(super) fn flat(value: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     walk(value, String::new(), &mut found);
@@ -18,11 +18,14 @@ fn walk(value: &Value, path: String, found: &mut Vec<(String, String)>) {
     let inside = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| walk(value, inside(name), found)),
+        Value::Array(list) if list.iter().all(Value::is_string) => {
+            found.push((path, list.iter().map(text).collect::<Vec<_>>().join("; ")));
+        }
         Value::Array(list) => {
             for (at, value) in list.iter().enumerate() {
                 let name = match () {
                     () if path.ends_with("interval") && list.len() == 2 => ["low", "high"][at].to_string(),
-                    () => KEYS.iter().find_map(|&key| value.get(key)).map_or((at + 1).to_string(), text),
+                    () => value.get(KEY).map_or((at + 1).to_string(), text),
                 };
                 walk(value, inside(&name), found);
             }
@@ -51,6 +54,7 @@ mod tests {
         let value = json!({
             "event": "end", "accuracy": 0.5, "interval": [0.25, 0.75], "far": null,
             "val_at_far": [{ "wanted_far": 0.001, "val": 0.5 }], "thresholds": [1, 2],
+            "left_out": [], "people": ["Ada", "Bob"], "published": [{ "who": "A" }, { "who": "A" }],
             "conditions": { "weights": "a, b" },
         });
         let found = flat(&value);
@@ -62,6 +66,10 @@ mod tests {
             "far=",
             "interval.high=0.75",
             "interval.low=0.25",
+            "left_out=",
+            "people=Ada; Bob",
+            "published.1.who=A",
+            "published.2.who=A",
             "thresholds.1=1",
             "thresholds.2=2",
             "val_at_far.0.001.val=0.5",

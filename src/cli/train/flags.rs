@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::batch;
 use crate::Result;
+use crate::align::{Alignment, NoFace};
 use crate::cli::DeviceFlag;
 use crate::train::Config;
 
@@ -40,6 +41,19 @@ pub(in crate::cli) struct Train {
     /// Faces to measure on, in place of a part of --data that is held out
     #[arg(long, value_name = "DIR", help_heading = "Data", conflicts_with_all = ["held_out", "synth_people", "synth_images"])]
     pub(super) val: Option<PathBuf>,
+
+    /// Face detector that finds the face on each image of --data, by its file or its name in the folder of models
+    #[arg(long, value_name = "FILE", help_heading = "Data", conflicts_with = "crop")]
+    pub(super) detector: Option<PathBuf>,
+
+    /// Where a face comes to lie: facenet, arcface, dlib, openface, or a template's file [default: facenet with --detector].
+    /// Without --detector it says how the images are aligned already, and the weights keep that
+    #[arg(long, value_name = "NAME|FILE", help_heading = "Data", hide_short_help = true)]
+    pub(super) alignment: Option<Alignment>,
+
+    /// What becomes of an image on which no face is found: skip it, or take its middle (crop) [default: skip]
+    #[arg(long, value_name = "skip|crop", help_heading = "Data", hide_short_help = true)]
+    pub(super) no_face: Option<NoFace>,
 
     /// Synthetic people to draw, without --data [default: 400]
     #[arg(long, value_name = "N", conflicts_with = "data", help_heading = "Data",

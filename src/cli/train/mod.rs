@@ -19,7 +19,8 @@ pub(super) use self::flags::Train;
 use self::source::Source;
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
-use super::{INTERRUPTED, weights};
+use super::{INTERRUPTED, models, weights};
+use crate::align::Alignment;
 use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Normalise, Preprocess};
 use crate::model::{Model, REFERENCE_BATCH, derive_plan};
@@ -65,6 +66,7 @@ impl Train {
             (None, _) => drawn,
         };
         source.val = self.val.clone().or(source.val);
+        self.find_faces(&mut source)?;
         if let Some(file) = &file {
             self.take_device(file)?;
         }
@@ -79,7 +81,8 @@ impl Train {
                 config.input.get_or_insert([height, width]);
                 config.embedding.get_or_insert(start.embedding);
                 config.normalise.get_or_insert(start.preprocess.normalise);
-                config.crop = config.crop.or(start.preprocess.crop);
+                config.crop = config.crop.or(start.preprocess.crop).filter(|_| self.detector.is_none());
+                source.alignment = source.alignment.or(start.preprocess.alignment);
             }
             config.license = config.license.or(start.origin.license);
         }
@@ -141,7 +144,7 @@ impl Train {
         }
         let val = self.val.clone().or_else(|| file.source.val.clone());
         let source = match &self.data {
-            Some(dir) => Source { val, ..Source::folder(dir) },
+            Some(dir) => Source { data: Some(dir.clone()), val, ..file.source.clone() },
             None => Source { val, ..file.source.clone() },
         };
         self.take_device(&file)?;
@@ -155,6 +158,22 @@ impl Train {
             None => say!("resume    {} had saved no state yet: it begins anew", path.display()),
         }
         job.execute(folder, false)
+    }
+
+    /// Takes the flags about finding faces.
+    fn find_faces(&self, source: &mut Source) -> Result<()> {
+        if let Some(detector) = &self.detector {
+            source.detector = Some(models::file_of(detector)?);
+        }
+        source.alignment = self.alignment.clone().or(source.alignment.take());
+        source.no_face = self.no_face.or(source.no_face);
+        if source.data.is_none() && source.detector.is_some() {
+            return Err(Error::setting("`detector` finds faces in photographs; give their folder with `data`"));
+        }
+        if source.detector.is_some() && source.alignment.is_none() {
+            source.alignment = Alignment::preset("facenet");
+        }
+        Ok(())
     }
 
     /// Whether flags ask for synthetic people.
@@ -179,8 +198,9 @@ impl Train {
         check_memory(&engine, &model, &config, &source)?;
         let [height, width] = model.input();
         let normalise = config.normalise.unwrap_or(Normalise::Fixed);
-        let preprocess = Preprocess { height, width, normalise, crop: config.crop };
-        let set = Arc::new(source.load(&preprocess, &config)?);
+        let alignment = source.alignment.clone();
+        let preprocess = Preprocess { height, width, normalise, crop: config.crop, alignment };
+        let set = Arc::new(source.load(&engine, &preprocess, &config)?);
         let (version, device) = (env!("CARGO_PKG_VERSION").to_string(), self.device.choice().to_string());
         let threads = self.device.threads;
         let arguments = Arguments { version, device, threads, source: source.absolute(), config };

@@ -6,14 +6,17 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::console::bar;
-use crate::Result;
+use crate::align::{Alignment, FaceFinder, FaceReader, NoFace};
+use crate::cli::eyes::Eyes;
 use crate::data::decode::prepare;
-use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
+use crate::data::faces::FaceSet;
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::Preprocess;
 use crate::data::synth::{Identity, draw};
+use crate::detect::Detector;
 use crate::text::listed;
 use crate::train::Config;
+use crate::{Engine, Result};
 
 /// A folder, or people who do not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,6 +33,15 @@ pub(super) struct Source {
     /// Images of each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) synth_images: Option<u32>,
+    /// Face detector that finds the face on each image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detector: Option<PathBuf>,
+    /// Where a face that is found comes to lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) alignment: Option<Alignment>,
+    /// What becomes of an image without a face.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) no_face: Option<NoFace>,
 }
 
 impl Source {
@@ -41,12 +53,13 @@ impl Source {
     /// The same from any folder: a run may be resumed from another one than it was begun in.
     pub(super) fn absolute(&self) -> Self {
         let absolute = |dir: &PathBuf| std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-        Self { data: self.data.as_ref().map(absolute), val: self.val.as_ref().map(absolute), ..self.clone() }
+        let [data, val, detector] = [&self.data, &self.val, &self.detector].map(|path| path.as_ref().map(absolute));
+        Self { data, val, detector, ..self.clone() }
     }
 
     /// People to draw.
     pub(super) fn synthetic(people: u32, images: u32) -> Self {
-        Self { data: None, val: None, synth_people: Some(people), synth_images: Some(images) }
+        Self { synth_people: Some(people), synth_images: Some(images), ..Self::default() }
     }
 
     /// Images to draw; 0 of a folder.
@@ -69,8 +82,18 @@ impl Source {
         }
     }
 
+    /// What makes faces of the images.
+    fn eyes(&self, engine: &Engine, preprocess: &Preprocess) -> Result<Eyes> {
+        let Some(file) = &self.detector else { return Ok(Eyes::plain()) };
+        let alignment = self.alignment.clone().expect("it is chosen with the detector");
+        say!("faces     found by {}, aligned as {alignment}", file.display());
+        let mut finder = FaceFinder::new(Detector::open(engine, file)?, alignment);
+        finder.on_no_face = self.no_face.unwrap_or_default();
+        Ok(Eyes::finding(FaceReader::new(finder, preprocess)))
+    }
+
     /// Reads the folder, or draws the synthetic people of the seed, and says what is to be known of them.
-    pub(super) fn load(&self, preprocess: &Preprocess, config: &Config) -> Result<FaceSet> {
+    pub(super) fn load(&self, engine: &Engine, preprocess: &Preprocess, config: &Config) -> Result<FaceSet> {
         let seed = config.seed;
         if let Some(dir) = &self.data {
             let mut folder = FaceFolder::scan_as(dir, config.layout)?;
@@ -91,19 +114,20 @@ impl Source {
             }
             folder.remarks().iter().for_each(|remark| hint!("warning: {remark}"));
             let bar = bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
-            let set =
-                FaceSet::load(&folder, preprocess, DEFAULT_PIXEL_BUDGET, &|done, _| bar.set_position(done as u64));
+            let mut eyes = self.eyes(engine, preprocess)?;
+            let set = eyes.load(&folder, preprocess, &|done, _| bar.set_position(done as u64));
             bar.finish_and_clear();
             let set = set?;
+            eyes.tell();
             set.lost_people().iter().for_each(|lost| hint!("warning: {lost}"));
             set.remarks()?.iter().for_each(|remark| hint!("warning: {remark}"));
             if let Some((width, height)) = set.smaller_than_crop() {
                 hint!("warning: the images have about {width}x{height} pixels, so that --crop takes nothing off");
             }
-            if let Some((width, height)) = set.much_larger_images() {
+            if let Some((width, height)) = set.much_larger_images().filter(|_| !eyes.finds()) {
                 hint!(
                     "hint: the images have about {width}x{height} pixels and the network sees {}x{}: where faces fill only a \
-                     part of them, crop them, or give --crop center:N",
+                     part of them, crop them, or give --crop center:N or --detector FILE",
                     preprocess.width,
                     preprocess.height
                 );

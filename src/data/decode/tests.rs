@@ -10,7 +10,7 @@ use crate::data::preprocess::Normalise;
 use crate::data::testing::gradient;
 
 fn size(width: u32, height: u32) -> Preprocess {
-    Preprocess { height, width, normalise: Normalise::Unit, crop: None }
+    Preprocess { height, width, normalise: Normalise::Unit, crop: None, alignment: None }
 }
 
 /// Decodes `bytes` under the name `name` at `width` x `height`.
@@ -243,4 +243,12 @@ fn a_crop_is_taken_before_anything_is_resized_from_files_and_from_memory() {
     assert!(decode_face(&path, &size(16, 16)).unwrap().contains(&255));
     let larger = Preprocess { crop: Some(Crop { height: 999, width: 999 }), ..size(16, 16) };
     assert_eq!(decode_face(&path, &larger).unwrap(), decode_face(&path, &size(16, 16)).unwrap());
+}
+
+#[test]
+fn images_of_formats_that_are_not_read_are_named_with_what_to_do() {
+    for (start, name) in [(&b"GIF89a"[..], "a GIF"), (b"II*\0", "a TIFF"), (b"\0\0\0\x18ftypheic", "a HEIC")] {
+        let text = message(decoded("face.jpg", &[start, &[0; 64]].concat(), 16, 16));
+        assert!(text.contains(&format!("is {name} image, which is not read; convert it to JPEG or PNG")), "{text}");
+    }
 }

@@ -108,8 +108,11 @@ mod tests {
     use crate::data::testing::noise_faces;
 
     fn set(people: Vec<(String, Vec<Vec<u8>>)>) -> FaceSet {
-        FaceSet::from_images(&Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None }, people)
-            .unwrap()
+        FaceSet::from_images(
+            &Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None, alignment: None },
+            people,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -145,7 +148,8 @@ mod tests {
             image::RgbImage::new(side, side).save(dir.path().join(format!("ann/{name}.png"))).unwrap();
         }
         let told = |input: u32, crop: Option<Crop>| {
-            let preprocess = Preprocess { height: input, width: input, normalise: Normalise::Unit, crop };
+            let preprocess =
+                Preprocess { height: input, width: input, normalise: Normalise::Unit, crop, alignment: None };
             let folder = FaceFolder::scan(dir.path()).unwrap();
             FaceSet::load(&folder, &preprocess, u64::MAX, &|_, _| {}).unwrap().much_larger_images()
         };
@@ -153,7 +157,7 @@ mod tests {
         assert_eq!((told(40, None), told(32, Some(Crop { height: 60, width: 60 }))), (None, None));
         let crop = |side: u32| {
             let crop = Some(Crop { height: side, width: side });
-            let preprocess = Preprocess { height: 32, width: 32, normalise: Normalise::Unit, crop };
+            let preprocess = Preprocess { height: 32, width: 32, normalise: Normalise::Unit, crop, alignment: None };
             let folder = FaceFolder::scan(dir.path()).unwrap();
             FaceSet::load(&folder, &preprocess, u64::MAX, &|_, _| {}).unwrap().smaller_than_crop()
         };

@@ -4,7 +4,7 @@ use super::*;
 use crate::data::preprocess::Normalise;
 use crate::data::testing::{flat_faces, gradient, write_face, write_people};
 
-const SIZE: Preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Unit, crop: None };
+const SIZE: Preprocess = Preprocess { height: 16, width: 16, normalise: Normalise::Unit, crop: None, alignment: None };
 
 fn load(root: &Path, budget: u64) -> Result<FaceSet> {
     FaceSet::load(&FaceFolder::scan(root)?, &SIZE, budget, &|_, _| {})

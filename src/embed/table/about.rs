@@ -21,6 +21,9 @@ pub struct About {
     pub model_id: String,
     /// Dimensions of an embedding.
     pub dimensions: u32,
+    /// Whether embeddings have unit length.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub unit_length: bool,
     /// How images were prepared.
     pub preprocess: Preprocess,
     /// SHA-256 over the paths, and the sizes and times of the files.
@@ -31,6 +34,16 @@ pub struct About {
     pub failed: usize,
     /// All rows are there.
     pub complete: bool,
+}
+
+/// What tables that do not say it hold.
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 impl About {
@@ -45,6 +58,7 @@ impl About {
             network: metadata.network.clone(),
             model_id: weights.model_id(),
             dimensions: metadata.embedding,
+            unit_length: metadata.unit_length,
             preprocess: metadata.preprocess.clone(),
             inputs: digest.finish(),
             rows: inputs.len(),

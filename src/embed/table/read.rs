@@ -60,7 +60,9 @@ impl EmbeddingTable {
         if ids.is_empty() {
             return Err(fail("holds no embedding without NaN or Inf".to_string()));
         }
-        Ok(Self { embeddings: Embeddings::new(dim, data)?.with_ids(ids)?, failed, about: About::of(path)? })
+        let (embeddings, about) = (Embeddings::new(dim, data)?.with_ids(ids)?, About::of(path)?);
+        let free = about.as_ref().is_some_and(|about| !about.unit_length);
+        Ok(Self { embeddings: if free { embeddings.of_any_length() } else { embeddings }, failed, about })
     }
 }
 
@@ -75,7 +77,12 @@ fn csv_rows(bytes: &[u8]) -> Result<Rows, String> {
     let (path, reason) = (column("path").or_else(|| column("file")), column("reason"));
     let mut rows = Rows::new();
     for (at, record) in reader.records().enumerate() {
-        let record = record.map_err(|e| e.to_string())?;
+        let record = record.map_err(|e| {
+            let line = e.position().map_or(0, csv::Position::line);
+            format!(
+                "line {line} has other columns than those before it: the file is cut short or damaged; make it again"
+            )
+        })?;
         let id = path.map_or_else(|| at.to_string(), |path| record[path].to_string());
         let reason = reason.map_or("", |reason| &record[reason]);
         if !reason.is_empty() {
@@ -93,7 +100,9 @@ fn json_rows(bytes: &[u8]) -> Result<Rows, String> {
     let lines = (1..).zip(bytes.split(|&byte| byte == b'\n')).filter(|(_, line)| !line.trim_ascii().is_empty());
     lines
         .map(|(number, line)| {
-            let line: text::Line = serde_json::from_slice(line).map_err(|e| format!("line {number}: {e}"))?;
+            let line: text::Line = serde_json::from_slice(line).map_err(|_| {
+                format!("line {number} is no embedding: the file is cut short or damaged; make it again")
+            })?;
             let missing = || line.reason.clone().unwrap_or_else(|| "has no embedding".to_string());
             let outcome = line.embedding.clone().ok_or_else(missing);
             Ok((line.path, outcome))

@@ -106,6 +106,22 @@ fn thresholds_accept_what_is_as_far_as_they_are() {
 }
 
 #[test]
+fn rows_that_are_longer_than_one_have_thresholds_of_their_own_scale() {
+    let (dim, images) = (16, 120);
+    let (rows, people) = made(images, 12, dim);
+    let twice: Vec<f32> = rows.iter().map(|x| 2.0 * x).collect();
+    let (found, long) = (all_pairs(&rows, dim, &people).unwrap(), all_pairs(&twice, dim, &people).unwrap());
+    assert_eq!((found.largest(), long.largest()), (4.0, 16.0));
+    assert_eq!(found.histogram(true, 8), long.histogram(true, 8));
+    for wanted in [1e-1, 1e-2, 1e-3] {
+        let (at, far) = (found.val_at_far(wanted).unwrap(), long.val_at_far(wanted).unwrap());
+        assert_eq!(far, AtFar { threshold: 4.0 * at.threshold, ..at });
+        let certain = |rows: &[f32], at| certainty(rows, dim, &people, &[at]).unwrap();
+        assert_eq!(certain(&rows, at), certain(&twice, far));
+    }
+}
+
+#[test]
 #[ignore = "a measurement"]
 fn as_many_as_lfw_take_seconds() {
     let (rows, people) = made(13_233, 5_749, 128);

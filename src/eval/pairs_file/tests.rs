@@ -40,6 +40,21 @@ fn lists_are_taken_as_people_have_them() {
 }
 
 #[test]
+fn fields_in_quotes_may_hold_the_separator_and_sets_keep_their_names() {
+    let file = |text: &str| {
+        let read = read(text).unwrap();
+        (read.sets[0][0].a.to_string(), read.names)
+    };
+    let one = || vec!["1".to_string()];
+    assert_eq!(file("\"Love, Ada/1.png\",\"b \"\"c\"\".png\",0\n"), ("Love, Ada/1.png".into(), one()));
+    assert_eq!(read("\"a\",\"b \"\"c\"\".png\",0\n").unwrap().sets[0][0].b.to_string(), "b \"c\".png");
+    assert_eq!(file("Love, Ada/1.png\tb.png\t0\n"), ("Love, Ada/1.png".into(), one()));
+    let named = file("a.png,b.png,1,alpha\na.png,c.png,0,beta\n").1;
+    assert_eq!(named, ["alpha", "beta"]);
+    assert_eq!(read("2\t1\nA\t1\t2\nA\t1\tB\t1\nC\t1\t2\nC\t1\tD\t1\n").unwrap().names, ["1", "2"]);
+}
+
+#[test]
 fn other_counts_than_promised_and_repeated_pairs_are_told() {
     let remarks = |text: &str| read(text).unwrap().remarks;
     assert_eq!(remarks("1\nAda\t1\t2\nAda\t1\tBo\t2\n"), [""; 0]);

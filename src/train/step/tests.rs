@@ -152,7 +152,13 @@ fn network(looks_around: bool) -> Model {
     }
     let embeddings = graph.op("embeddings", L2Normalize::default(), &[x]).unwrap();
     graph.set_output(EMBEDDINGS, embeddings);
-    Model::new("n", "", Preprocess { height: 2, width: 2, normalise: Normalise::Fixed, crop: None }, graph).unwrap()
+    Model::new(
+        "n",
+        "",
+        Preprocess { height: 2, width: 2, normalise: Normalise::Fixed, crop: None, alignment: None },
+        graph,
+    )
+    .unwrap()
 }
 
 fn instance(batch: u32, looks_around: bool) -> Instance {

@@ -38,7 +38,9 @@ fn network(embedding: u32) -> Result<Vec<(String, Shape)>> {
 }
 
 fn read_file(path: &Path) -> Result<(u32, Tensors, usize)> {
-    read(&StateDict::open(path)?, Family::FacenetPytorch, &network)
+    let Read { embedding, tensors, ignored, .. } =
+        read(&StateDict::open(path, None)?, Family::FacenetPytorch, &network)?;
+    Ok((embedding, tensors, ignored))
 }
 
 /// The tensors of the file, by our formula for theirs.
@@ -84,7 +86,7 @@ fn all_that_torch_saves_is_read() {
 
 #[test]
 fn a_module_that_was_saved_whole_is_read_as_its_state_dict() {
-    let dict = StateDict::open(&file("module.pt")).unwrap();
+    let dict = StateDict::open(&file("module.pt"), None).unwrap();
     assert_eq!(
         dict.entries().map(|(name, entry)| (name, entry.shape.clone())).next(),
         Some(("last_linear.weight", vec![3, 2]))
@@ -92,21 +94,175 @@ fn a_module_that_was_saved_whole_is_read_as_its_state_dict() {
 }
 
 #[test]
-fn pickled_calls_are_refused_and_not_run() {
+fn pickled_calls_are_not_run_and_named_where_something_is_missing() {
     for name in ["call.pt", "call-legacy.pt", "call-inside.pt"] {
         let text = refusal(&file(name));
         assert!(text.contains("asks Python to call posix.system, which was not done"), "{text}");
     }
-    // Wherever a shell would have run it.
+    not_run();
+}
+
+#[test]
+fn pickled_calls_beside_the_weights_are_named_and_not_run() {
+    for (name, foreign) in
+        [("call-before.pt", &["posix.system"][..]), ("call-state.pt", &["numpy.load", "torch.hub.load"])]
+    {
+        let dict = StateDict::open(&file(name), None).unwrap();
+        assert_eq!(dict.foreign(), foreign, "{name}");
+        assert_eq!(read_file(&file(name)).unwrap(), (3, expected(), 2), "{name}");
+    }
+    not_run();
+}
+
+/// Nothing was left behind wherever a shell would have run it.
+fn not_run() {
     for dir in [std::env::current_dir().unwrap(), PathBuf::from(env!("CARGO_MANIFEST_DIR")), file("")] {
         assert!(!dir.join(MARKER).exists());
     }
 }
 
 #[test]
+fn what_lies_beside_the_weights_is_passed_over_and_named() {
+    for name in ["beside.pt", "beside-legacy.pt"] {
+        let dict = StateDict::open(&file(name), None).unwrap();
+        let passed = dict.passed().join(" ");
+        for part in ["argparse.Namespace", "collections.deque", "pathlib.", "torch._utils._rebuild_sparse_tensor"] {
+            assert!(passed.contains(part), "{name}: {passed}");
+        }
+        assert!(dict.foreign().is_empty(), "{name}: {:?}", dict.foreign());
+        let (embedding, tensors, _) = read_file(&file(name)).unwrap();
+        assert_eq!((embedding, tensors), (3, expected()), "{name}");
+    }
+    let dict = StateDict::open(&file("config.pt"), None).unwrap();
+    assert_eq!((dict.passed(), dict.foreign()), (&[][..], &["omegaconf.dictconfig.DictConfig".to_owned()][..]));
+    assert_eq!(read_file(&file("config.pt")).unwrap(), (3, expected(), 2));
+}
+
+#[test]
+fn one_of_several_state_dicts_is_chosen_by_its_key() {
+    let text = refusal(&file("two.pt"));
+    assert!(text.contains("under model, model_ema; choose one of them with `key`"), "{text}");
+    let under = |key: &str| {
+        let dict = StateDict::open(&file("two.pt"), Some(key))?;
+        read(&dict, Family::FacenetPytorch, &network)
+    };
+    assert_eq!(under("model").unwrap().tensors, expected());
+    let more = under("model_ema.").unwrap().tensors;
+    assert!(more.iter().zip(expected()).all(|(have, want)| have.2.iter().zip(&want.2).all(|(a, b)| *a == b + 1.0)));
+    let text = under("ema").unwrap_err().to_string();
+    assert!(text.contains("has no tensors under the `key` ema; it has model, model_ema"), "{text}");
+}
+
+#[test]
+fn layers_of_their_own_are_left_out_and_parameters_of_known_layers_are_refused() {
+    let dict = StateDict::open(&file("head.pt"), None).unwrap();
+    let found = read(&dict, Family::FacenetPytorch, &network).unwrap();
+    assert_eq!(found.heads, ["classifier.bias", "classifier.weight"]);
+    assert_eq!((found.tensors, found.ignored), (expected(), 4));
+    let text = refusal(&file("bias.pt"));
+    assert!(text.contains("has the tensor last_linear.bias [3], which the network does not know"), "{text}");
+}
+
+#[test]
+fn networks_that_were_saved_whole_and_torchscript_are_read() {
+    for name in ["script.pt", "tree.pt", "big-endian.pt"] {
+        let (embedding, tensors, _) = read_file(&file(name)).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!((embedding, tensors), (3, expected()), "{name}");
+    }
+    let foreign = |name: &str| StateDict::open(&file(name), None).unwrap().foreign().join(" ");
+    assert_eq!(foreign("script.pt"), "");
+    assert!(foreign("tree.pt").contains("__main__.Tree"));
+}
+
+#[test]
+fn torch_files_of_openface_are_read_with_their_layers_in_order() {
+    let one_channel = |embedding: u32| -> Result<Vec<(String, Shape)>> {
+        let whole = tensors_of(net::find("openface-nn4-small2-v1")?, embedding)?;
+        let small = |(name, shape): &(String, Shape)| {
+            let c_in = |layer: &str| match layer {
+                "conv1" => 3,
+                // Branches side by side: one channel each, and the pooling's own where it has no projection.
+                "inception_3b" | "inception_3c" | "inception_4e" => 4,
+                "inception_4a" => 6,
+                "inception_5a" => 6,
+                "inception_5b" => 3,
+                _ => 1,
+            };
+            let (layer, _) = name.rsplit_once('/').unwrap();
+            let (module, unit) = layer.split_once('/').unwrap_or((layer, ""));
+            let wide = unit.ends_with("reduce") || unit == "pool_proj" || unit == "1x1" || module == "conv1";
+            let dims: Vec<u32> = match shape.dims() {
+                [k_h, k_w, ..] if shape.rank() == 4 => vec![*k_h, *k_w, if wide { c_in(module) } else { 1 }, 1],
+                [_, dim] => vec![3, *dim],
+                _ if layer == "embedding" => vec![embedding],
+                _ => vec![1],
+            };
+            Ok((name.clone(), Shape::new(&dims)?))
+        };
+        whole.iter().map(small).collect()
+    };
+    let all: Vec<Tensors> = ["openface.t7", "openface-2015.t7"]
+        .map(|name| {
+            let dict = StateDict::open(&file(name), None).unwrap();
+            let found = read(&dict, Family::OpenFace, &one_channel).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!((found.embedding, found.ignored), (2, 0), "{name}");
+            found.tensors
+        })
+        .into();
+    for ((name, shape, new), (.., old)) in all[0].iter().zip(&all[1]) {
+        let near = new.iter().zip(old).all(|(a, b)| (a - b).abs() <= 1e-4 * a.abs().max(1.0));
+        assert!(near, "{name} {shape}: {new:?} {old:?}");
+    }
+    // Tensors stand in the order of the layers: six for each unit.
+    let first = |name: &str| all[0].iter().find(|(own, ..)| own == name).unwrap().2[0];
+    let units = [
+        ("conv1", 0),
+        ("inception_2/3x3_reduce", 1),
+        ("inception_2/3x3", 2),
+        ("inception_3a/3x3_reduce", 3),
+        ("inception_3a/3x3", 4),
+        ("inception_3a/5x5_reduce", 5),
+        ("inception_3a/pool_proj", 7),
+        ("inception_3a/1x1", 8),
+        ("inception_3c/5x5", 18),
+        ("inception_5b/1x1", 36),
+    ];
+    for (layer, unit) in units {
+        for (i, part) in ["w", "b", "gamma", "beta", "mean", "var"].into_iter().enumerate() {
+            assert_eq!(first(&format!("{layer}/{part}")), (6 * unit + i) as f32, "{layer}/{part}");
+        }
+    }
+    assert_eq!(first("embedding/b"), (6 * 37 + 1) as f32);
+}
+
+#[test]
+fn torch_files_that_are_damaged_are_refused_without_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.t7");
+    let whole = fs::read(file("openface.t7")).unwrap();
+    for length in (9..whole.len()).step_by(997) {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(refusal(&path).contains("is cut short or damaged"));
+    }
+    for at in (0..whole.len()).step_by(397) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(&path, bytes).unwrap();
+        drop(StateDict::open(&path, None));
+    }
+    let mut endless = Vec::new();
+    for number in 1..200_i32 {
+        // A table with one pair, whose key is the next table.
+        endless.extend([3, number, 1].map(i32::to_le_bytes).concat());
+    }
+    fs::write(&path, endless).unwrap();
+    assert!(refusal(&path).contains("objects within each other without end"));
+}
+
+#[test]
 fn files_of_another_kind_are_refused() {
     for (name, part) in [
-        ("module-legacy.pt", "holds a whole module with its source code"),
+        ("module-legacy.pt", "lacks the tensor last_linear.weight"),
         ("compressed.pt", "is a compressed archive, which torch.save does not write"),
         ("list.pt", "holds a list, not a state dict"),
         (
@@ -147,14 +303,14 @@ fn damaged_files_are_refused_without_a_panic() {
 fn small_files_that_would_take_much_memory_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("w.pt");
-    let mut many = vec![0x80, 2];
-    many.resize(2_000_000, b'N');
-    let mut long = vec![0x80, 2, b'X', 0, 0, 16, 0];
-    long.resize(2_000_000, b'a');
-    for bytes in [many, long] {
-        fs::write(&path, bytes).unwrap();
-        assert!(refusal(&path).contains("holds far more than a state dict"));
-    }
+    let begin = fs::read(file("legacy.pt")).unwrap()[..15].to_vec();
+    let mut many = begin.clone();
+    many.resize(6_000_000, b'N');
+    fs::write(&path, many).unwrap();
+    assert!(refusal(&path).contains("holds far more than a state dict"));
+    // A text of a billion bytes that is not there.
+    fs::write(&path, [&begin[..], &[b'X', 0, 0, 0, 64]].concat()).unwrap();
+    assert!(refusal(&path).contains("its pickle has no end"));
     let mut tar = vec![0x80; 512];
     tar[257..262].copy_from_slice(b"ustar");
     fs::write(&path, tar).unwrap();
@@ -192,9 +348,10 @@ fn missing_unknown_and_misshapen_tensors_are_named() {
             changed(|t| drop(t.remove(7))),
             "lacks the tensor last_linear.weight, so it holds no weights of facenet-pytorch",
         ),
+        (changed(|t| t.push(("repeat_9.y".into(), vec![1], vec![0.0]))), "fine"),
         (
-            changed(|t| t.push(("x.y".into(), vec![1], vec![0.0]))),
-            "has the tensor x.y [1], which the network does not know",
+            changed(|t| t.push(("block9.y".into(), vec![1], vec![0.0]))),
+            "has the tensor block9.y [1], which the network does not know",
         ),
         (
             changed(|t| t[1].1 = vec![1, 2]),
@@ -214,7 +371,7 @@ fn missing_unknown_and_misshapen_tensors_are_named() {
             .flat_map(|(name, dims, v)| ["a.", "b."].map(|p| (format!("{p}{name}"), dims.clone(), v.clone())));
         *t = names.collect();
     });
-    assert!(two.contains("holds several state dicts, under a., b."), "{two}");
+    assert!(two.contains("holds several state dicts, under a, b; choose one of them with `key`"), "{two}");
 }
 
 #[test]
@@ -222,14 +379,16 @@ fn what_is_exported_is_imported_and_has_a_counter_for_each_batch_normalisation()
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("theirs.safetensors");
     let origin = Origin { license: Some("MIT".into()), ..Origin::default() };
-    let preprocess = Preprocess { height: 1, width: 1, normalise: Normalise::Fixed, crop: None };
+    let preprocess = Preprocess { height: 1, width: 1, normalise: Normalise::Fixed, crop: None, alignment: None };
     let metadata = Metadata {
         network: "tiny".into(),
         embedding: 3,
+        unit_length: true,
         preprocess,
         version: "0".into(),
         origin,
         training: None,
+        threshold: None,
         calibration: None,
     };
     let weights = Weights { metadata, tensors: expected() };
@@ -248,10 +407,10 @@ fn what_is_exported_is_imported_and_has_a_counter_for_each_batch_normalisation()
 
 #[test]
 fn the_network_is_told_from_names_or_asked_for() {
-    let text = guess_network(&file("list.pt")).unwrap_err().to_string();
+    let text = guess_network(&file("list.pt"), None).unwrap_err().to_string();
     assert!(text.contains("not a state dict"), "{text}");
     let zf64 = net::find("zf64").unwrap();
-    let text = import(&file("zip.pt"), zf64, Origin::default()).unwrap_err().to_string();
+    let text = import(&file("zip.pt"), zf64, None, Origin::default()).unwrap_err().to_string();
     assert!(text.contains("no other program has the network zf64"), "{text}");
     assert_eq!(tensors_of(zf64, 8).unwrap().last().unwrap().1, Shape::vector(8));
 }
@@ -260,19 +419,19 @@ fn the_network_is_told_from_names_or_asked_for() {
 fn names_of_a_file_are_escaped_and_three_of_thousands_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("names");
-    let old = fs::read(file("legacy.pt")).unwrap();
-    let renamed = b"logits.weight".as_slice();
+    let old = fs::read(file("bias.pt")).unwrap();
+    let renamed = b"last_linear.bias".as_slice();
     let at = old.windows(renamed.len()).position(|text| text == renamed).unwrap();
     let mut bytes = old.clone();
-    bytes[at..at + 2].copy_from_slice(b"\x1b\n");
+    bytes[at + 12..at + 14].copy_from_slice(b"\x1b\n");
     fs::write(&path, bytes).unwrap();
     let text = refusal(&path);
-    assert!(text.contains(r"has the tensor \u{1b}\ngits.weight [") && !text.contains('\u{1b}'), "{text:?}");
+    assert!(text.contains(r"has the tensor last_linear.\u{1b}\nas [") && !text.contains('\u{1b}'), "{text:?}");
 
     let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
     let names = (0..2000).map(|i| format!("part{i:04}.last_linear.weight"));
     let all = safetensors::serialize(names.map(|name| (name, view.clone())), None).unwrap();
     fs::write(&path, all).unwrap();
     let text = refusal(&path);
-    assert!(text.contains("under part0000., part0001., part0002. and 1,997 more; save one"), "{text}");
+    assert!(text.contains("under part0000, part0001, part0002 and 1,997 more; choose one"), "{text}");
 }

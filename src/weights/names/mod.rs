@@ -1,9 +1,10 @@
 //! How our tensors are called and laid out in other programs. One table serves import and export.
 
+mod dlib;
 mod facenet_pytorch;
 mod openface;
 
-use crate::data::preprocess::Normalise;
+use crate::data::preprocess::{Alignment, Normalise};
 use crate::plan::Shape;
 use crate::{Error, Result};
 
@@ -12,8 +13,10 @@ use crate::{Error, Result};
 pub(super) enum Family {
     /// facenet-pytorch's `InceptionResnetV1`.
     FacenetPytorch,
-    /// OpenFace's port to PyTorch, `openface/openfacenet.py`.
+    /// OpenFace's port to PyTorch, `openface/openfacenet.py`; the reader of Torch's own files gives its names, too.
     OpenFace,
+    /// dlib's `face_recognition_model_v1`.
+    Dlib,
 }
 
 /// One of our tensors in another program.
@@ -31,6 +34,8 @@ pub(super) struct Foreign {
 const CONVOLUTION: &[usize] = &[3, 2, 0, 1];
 /// `[c_in, c_out]` as `[c_out, c_in]`.
 const LINEAR: &[usize] = &[1, 0];
+/// `[c_in, c_out]` as it is.
+const LINEAR_AS_OURS: &[usize] = &[0, 1];
 /// Biases and batch normalisation.
 const VECTOR: &[usize] = &[0];
 
@@ -45,10 +50,11 @@ impl Family {
     pub(super) fn of(network: &str) -> Result<Self> {
         match network {
             "inception-resnet-v1" => Ok(Self::FacenetPytorch),
+            "dlib-resnet-v1" => Ok(Self::Dlib),
             name if name.starts_with("openface-") => Ok(Self::OpenFace),
             name => Err(Error::Setting(format!(
-                "no other program has the network {name}; only inception-resnet-v1 and those that begin with openface- \
-                 can be imported and exported"
+                "no other program has the network {name}; only inception-resnet-v1, dlib-resnet-v1 and those that begin with \
+                 openface- can be imported"
             ))),
         }
     }
@@ -58,7 +64,17 @@ impl Family {
         match self {
             Self::FacenetPytorch => "facenet-pytorch",
             Self::OpenFace => "OpenFace's PyTorch port",
+            Self::Dlib => "dlib",
         }
+    }
+
+    /// How the faces that it was trained on were aligned. facenet-pytorch's weights are those of David Sandberg's facenet.
+    pub(super) fn alignment(self) -> Option<Alignment> {
+        Alignment::preset(match self {
+            Self::FacenetPytorch => "facenet",
+            Self::OpenFace => "openface",
+            Self::Dlib => "dlib",
+        })
     }
 
     /// How the program turns bytes into floats.
@@ -66,15 +82,48 @@ impl Family {
         match self {
             Self::FacenetPytorch => Normalise::Fixed,
             Self::OpenFace => Normalise::Unit,
+            Self::Dlib => Normalise::Dlib,
         }
     }
 
-    /// The weights of the last layer, `[embedding, features]`.
+    /// The squared distance that the program gives for two faces of one person, whatever the weights.
+    pub(super) fn threshold(self) -> Option<f32> {
+        match self {
+            Self::FacenetPytorch | Self::OpenFace => None,
+            // 0.6, squared.
+            Self::Dlib => Some(0.36),
+        }
+    }
+
+    /// The weights of the last layer.
     pub(super) fn embedding(self) -> &'static str {
         match self {
             Self::FacenetPytorch => "last_linear.weight",
             Self::OpenFace => "ln.weight",
+            Self::Dlib => "fc.weights",
         }
+    }
+
+    /// How the weights of a linear layer lie there.
+    fn linear(self) -> &'static [usize] {
+        match self {
+            Self::FacenetPytorch | Self::OpenFace => LINEAR,
+            Self::Dlib => LINEAR_AS_OURS,
+        }
+    }
+
+    /// Dimensions of the embeddings of a last layer with weights of these sizes.
+    pub(super) fn dimensions(self, sizes: &[usize]) -> Option<u32> {
+        let axis = self.linear().iter().position(|&ours| ours == 1)?;
+        u32::try_from(*sizes.get(axis)?).ok()
+    }
+
+    /// Whether it has a network with a layer of that name, such as `last_linear` or `incept4b`, as far as the name tells:
+    /// what it is made of beside its numbers.
+    pub(super) fn may_have(self, layer: &str, foreign: &[Foreign]) -> bool {
+        let kind =
+            |name: &str| name.split(['.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).next().map(str::to_owned);
+        foreign.iter().any(|f| kind(&f.name) == kind(layer))
     }
 
     /// Whether the tensor `name` of the program has no part in embeddings.
@@ -93,8 +142,9 @@ impl Family {
             let name_there = name.rsplit_once('/').and_then(|(layer, part)| match self {
                 Self::FacenetPytorch => facenet_pytorch::name(layer, part),
                 Self::OpenFace => openface::name(layer, part, &layers),
+                Self::Dlib => dlib::name(layer, part, &layers),
             });
-            let order = [VECTOR, LINEAR, &[], CONVOLUTION][shape.rank() - 1];
+            let order = [VECTOR, self.linear(), &[], CONVOLUTION][shape.rank() - 1];
             match name_there {
                 Some(name) if !order.is_empty() => {
                     let shape = order.iter().map(|&axis| shape.dims()[axis] as usize).collect();

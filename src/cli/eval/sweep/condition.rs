@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_lower_the_quality_and_the_fewer_the_pixels_the_more_is_lost() {
-        let preprocess = Preprocess { height: 64, width: 64, normalise: Normalise::Unit, crop: None };
+        let preprocess = Preprocess { height: 64, width: 64, normalise: Normalise::Unit, crop: None, alignment: None };
         let noise = noise_faces(&[1], 64).face(0).unwrap().into_owned();
         let picture: DynamicImage = RgbImage::from_raw(64, 64, noise.clone()).unwrap().into();
         let lost = |condition: Condition| {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::eval::ytf::Means;
 use crate::weights::{check_writable, write_whole};
 use crate::{Error, Result};
 
@@ -16,8 +17,8 @@ pub(super) struct Video {
     pub(super) of: String,
     /// Frames that were embedded.
     pub(super) frames: usize,
-    /// The mean of their embeddings.
-    pub(super) mean: Vec<f64>,
+    #[serde(flatten)]
+    pub(super) means: Means,
 }
 
 /// The file's content.
@@ -121,7 +122,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache.json");
         let open = |of: &str| Cache::open(Some(&path), Path::new("w"), of.to_string());
-        let video = Video { of: "x".into(), frames: 3, mean: vec![0.1 + 0.2, -1e-9] };
+        let video =
+            Video { of: "x".into(), frames: 3, means: Means { mean: vec![0.1 + 0.2, -1e-9], square: 0.1 + 0.7 } };
         let mut cache = open("a").unwrap();
         cache.save().unwrap();
         assert!(!path.exists(), "nothing is done yet");

@@ -16,7 +16,7 @@ fn write(path: &Path, side: u32, middle: [u32; 2]) {
     picture.save(path).unwrap();
 }
 
-const SMALL: Preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None };
+const SMALL: Preprocess = Preprocess { height: 8, width: 8, normalise: Normalise::Unit, crop: None, alignment: None };
 
 /// The names of frames without their folders.
 fn names(frames: &[Frame]) -> Vec<String> {

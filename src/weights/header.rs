@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::detector::DETECTOR_FORMAT;
 use super::{FORMAT, OLDER_FORMAT};
 
 /// Longest header that is read. Those of our files have some ten thousand bytes.
@@ -17,6 +18,8 @@ const LONGEST: u64 = 1 << 20;
 pub enum Kind {
     /// A network that embeds faces.
     Weights,
+    /// A face detector.
+    Detector,
 }
 
 /// What a file holds, if it is one of ours. Only its header is read, and nothing is checked.
@@ -35,6 +38,7 @@ pub fn kind_of(path: &Path) -> Option<Kind> {
     let header: Header = serde_json::from_slice(&header).ok()?;
     match header.metadata.get("format")?.as_str() {
         FORMAT | OLDER_FORMAT => Some(Kind::Weights),
+        DETECTOR_FORMAT => Some(Kind::Detector),
         _ => None,
     }
 }

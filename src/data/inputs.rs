@@ -1,4 +1,4 @@
-//! Which files are to be embedded.
+//! Which files a command is to read.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::data::folder::files_below;
 use crate::{Error, Result};
 
-/// A file to embed.
+/// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Input {
