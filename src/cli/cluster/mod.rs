@@ -127,9 +127,9 @@ impl Cluster {
         let agglomerative = self.is_agglomerative(source.embeddings.len())?;
         let memory = self.memory(&source, agglomerative);
         self.say_method(&source, agglomerative, memory);
-        if threshold.source == threshold::Source::Training {
+        if matches!(threshold.source, threshold::Source::Training | threshold::Source::Makers) {
             hint!(
-                "hint: the threshold of training judges single pairs rightly as often as may be, and joins too many of a large set; \
+                "hint: this threshold judges single pairs rightly as often as may be, and joins too many of a large set; \
                  `facenet-gpu calibrate` finds one for a rate of false accepts"
             );
         }
