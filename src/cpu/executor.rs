@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::aligned::Aligned;
 use super::memory;
+use super::tensor::Tensor;
 use crate::Result;
 use crate::executor::{Executor, Options, Pending, Place, Shelf, Tensors, find_in, places};
 use crate::plan::reflect::{Access, Interface};
@@ -20,7 +21,7 @@ enum Content<T> {
 }
 
 /// A store on the CPU device.
-pub(crate) type CpuShelf<T> = Shelf<Aligned<T>>;
+pub(crate) type CpuShelf<T> = Shelf<Tensor<T>>;
 
 /// A plan with its memory on the CPU.
 #[derive(Debug)]
@@ -55,14 +56,14 @@ impl TwinOf for f64 {
 /// A store while a plan runs: locked for as long as that takes, for reading only where the plan writes none of its tensors,
 /// so that two plans that only read may run at once.
 enum Guard<'s, T> {
-    Read(RwLockReadGuard<'s, Tensors<Aligned<T>>>),
-    Write(RwLockWriteGuard<'s, Tensors<Aligned<T>>>),
+    Read(RwLockReadGuard<'s, Tensors<Tensor<T>>>),
+    Write(RwLockWriteGuard<'s, Tensors<Tensor<T>>>),
 }
 
 /// What a guard lets through. Guards stay on their thread, and this goes to the pool's.
 enum Tenants<'g, T> {
-    Read(&'g [Aligned<T>]),
-    Write(&'g mut [Aligned<T>]),
+    Read(&'g [Tensor<T>]),
+    Write(&'g mut [Tensor<T>]),
 }
 
 impl<T: TwinOf> CpuExecutor<T> {
@@ -178,7 +179,7 @@ impl<T: TwinOf> Bench<'_, T> {
         match place {
             Place::Own(slot) => std::mem::replace(&mut self.own[slot], Content::U(Vec::new())),
             Place::Shared { store, tensor } => match &mut self.stores[store] {
-                Tenants::Write(tensors) => Content::F(std::mem::take(&mut tensors[tensor])),
+                Tenants::Write(tensors) => Content::F(std::mem::take(tensors[tensor].floats_mut())),
                 Tenants::Read(_) => unreachable!("a store that the plan writes is locked for writing"),
             },
         }
@@ -189,7 +190,7 @@ impl<T: TwinOf> Bench<'_, T> {
         match (place, content) {
             (Place::Own(slot), content) => self.own[slot] = content,
             (Place::Shared { store, tensor }, Content::F(floats)) => match &mut self.stores[store] {
-                Tenants::Write(tensors) => tensors[tensor] = floats,
+                Tenants::Write(tensors) => *tensors[tensor].floats_mut() = floats,
                 Tenants::Read(_) => unreachable!("a store that the plan writes is locked for writing"),
             },
             (Place::Shared { .. }, Content::U(_)) => unreachable!("stores hold floats"),
@@ -222,8 +223,8 @@ impl<T: TwinOf> Bench<'_, T> {
                     Content::U(v) => Arg::U(&v[..len]),
                 },
                 (_, Place::Shared { store, tensor }) => match &self.stores[store] {
-                    Tenants::Read(tensors) => Arg::F(&tensors[tensor][..len]),
-                    Tenants::Write(tensors) => Arg::F(&tensors[tensor][..len]),
+                    Tenants::Read(tensors) => Arg::Stored(&tensors[tensor].floats()[..len], tensors[tensor].kept()),
+                    Tenants::Write(tensors) => Arg::F(&tensors[tensor].floats()[..len]),
                 },
             });
         }
@@ -245,7 +246,7 @@ impl<T: TwinOf> Executor for CpuExecutor<T> {
             Place::Own(_) => put_f32(self.floats_mut(buf), data),
             Place::Shared { store, tensor } => {
                 self.stores[store].touch();
-                put_f32(&mut self.stores[store].write().memory[tensor], data);
+                put_f32(self.stores[store].write().memory[tensor].floats_mut(), data);
             }
         }
         Ok(())
@@ -265,7 +266,7 @@ impl<T: TwinOf> Executor for CpuExecutor<T> {
         self.plan.check_len(buf, Type::F32, self.plan.spec(buf).shape.len())?;
         Ok(Pending::ready(match self.places[buf.index()] {
             Place::Own(_) => get_f32(self.floats(buf)),
-            Place::Shared { store, tensor } => get_f32(&self.stores[store].read().memory[tensor]),
+            Place::Shared { store, tensor } => get_f32(self.stores[store].read().memory[tensor].floats()),
         }))
     }
 

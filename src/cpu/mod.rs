@@ -5,8 +5,11 @@ mod aligned;
 mod executor;
 mod memory;
 pub(crate) mod scratch;
+mod shared;
 mod store;
+mod tensor;
 pub(crate) mod tile;
+pub(crate) mod winograd;
 
 pub(crate) use self::memory::available as available_memory;
 pub(crate) use crate::plan::put;
@@ -15,6 +18,7 @@ pub use executor::CpuExecutor;
 pub(crate) use executor::CpuShelf;
 #[cfg(test)]
 pub(crate) use executor::TwinOf;
+pub(crate) use shared::Shared;
 pub(crate) use store::{add, download, upload};
 
 /// Name of the instruction set that the matrix products of this processor use.

@@ -2,6 +2,7 @@
 //! prints as documentation (`facenet-gpu train --plan`).
 
 mod call;
+mod kept;
 mod kernel;
 mod memory;
 mod phase;
@@ -16,6 +17,7 @@ use crate::{Error, Result};
 
 pub(crate) use call::put;
 pub use call::{Arg, Call, Float};
+pub use kept::Kept;
 pub use kernel::{Family, Field, Kernel, Params, Twin, Variant, grid};
 pub use memory::{Slots, assign_slots, assign_slots_except};
 pub use phase::Phase;

@@ -165,13 +165,15 @@ pub(super) fn record_db(r: &mut Recorder<'_>, p: &Conv2dParams, dy: Buf, grad: G
 fn conv2d<T: Float>(call: Call<'_, T>) {
     let (p, relu) = (call.params(), call.flag("RELU"));
     let [x, w, y, b] = call.args();
-    twins::forward(&p, relu, x.f(), w.f(), Some(b.f()), y.f_mut());
+    let kept = w.kept();
+    twins::forward(&p, relu, x.f(), (w.f(), kept), Some(b.f()), y.f_mut());
 }
 
 fn conv2d_nobias<T: Float>(call: Call<'_, T>) {
     let (p, relu) = (call.params(), call.flag("RELU"));
     let [x, w, y] = call.args();
-    twins::forward(&p, relu, x.f(), w.f(), None, y.f_mut());
+    let kept = w.kept();
+    twins::forward(&p, relu, x.f(), (w.f(), kept), None, y.f_mut());
 }
 
 fn conv2d_flip<T: Float>(call: Call<'_, T>) {
