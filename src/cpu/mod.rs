@@ -9,6 +9,7 @@ mod shared;
 mod store;
 mod tensor;
 pub(crate) mod tile;
+mod vectorized;
 pub(crate) mod winograd;
 
 pub(crate) use self::memory::available as available_memory;
@@ -20,6 +21,7 @@ pub(crate) use executor::CpuShelf;
 pub(crate) use executor::TwinOf;
 pub(crate) use shared::Shared;
 pub(crate) use store::{add, download, upload};
+pub(crate) use vectorized::vectorized;
 
 /// Name of the instruction set that the matrix products of this processor use.
 pub fn instruction_set() -> &'static str {

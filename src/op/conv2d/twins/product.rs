@@ -55,24 +55,13 @@ pub(super) fn product(
             let grid = Grid::new(tiles, [lines, width], windows.len(), padded.div_ceil(tiles.panel()));
             let y = Shared::new(y);
             grid.for_each(|lines, panels| {
-                let columns = panels.start * tiles.panel()..padded.min(panels.end * tiles.panel());
+                let piece = (lines, panels.start * tiles.panel()..padded.min(panels.end * tiles.panel()));
                 let mut rest = factor;
                 for windows in windows {
                     let (factor, others) = rest.split_at(windows.depth() * padded);
                     rest = others;
                     // SAFETY: no other task has these lines and these columns.
-                    unsafe {
-                        task_product(
-                            tiles,
-                            windows,
-                            factor,
-                            end,
-                            &y,
-                            lines.clone(),
-                            columns.clone(),
-                            [height, width, c],
-                        )
-                    };
+                    unsafe { task_product(tiles, windows, factor, end, &y, &piece, [height, width, c]) };
                 }
             });
         });
@@ -163,21 +152,19 @@ fn pack(tiles: &Tiles, windows: &Windows<'_>, w: &[f32], k_w: usize, c: usize, p
 ///
 /// # Safety
 /// These columns of these lines are the caller's alone.
-#[expect(clippy::too_many_arguments, reason = "one task of `product`")]
 unsafe fn task_product(
     tiles: &Tiles,
     windows: &Windows<'_>,
     factor: &[f32],
     end: End<'_>,
     y: &Shared<'_>,
-    rows: Range<usize>,
-    columns: Range<usize>,
+    (rows, columns): &(Range<usize>, Range<usize>),
     [height, width, c]: [usize; 3],
 ) {
     let cols = windows.cols;
     let mut lines = Vec::with_capacity(rows.len());
     let mut to = Vec::with_capacity(rows.len() * cols.count);
-    for row in rows {
+    for row in rows.clone() {
         if let Some(i) = windows.rows.window_of(row % height) {
             lines.push((row / height, i));
             to.extend((0..cols.count).map(|j| (row * width + cols.first + j * cols.step) * c));
