@@ -173,7 +173,7 @@ fn local_response_norm<T: Float>(call: Call<'_, T>) {
             for (y, &x) in y.iter_mut().zip(x) {
                 *y *= x;
             }
-        })
+        });
     });
 }
 
@@ -202,7 +202,7 @@ fn local_response_norm_dx<T: Float>(call: Call<'_, T>) {
             for ((((dx, &x), &dy), &power), &sum) in dx.iter_mut().zip(x).zip(dy).zip(&*power).zip(&*sum) {
                 put(accumulate, dx, dy * power - factor * x * sum);
             }
-        })
+        });
     });
 }
 

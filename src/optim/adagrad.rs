@@ -78,6 +78,6 @@ fn adagrad<T: Float>(call: Call<'_, T>) {
                 *sum += g * g;
                 *w -= learning_rate * g / ((initial + *sum).sqrt() + eps);
             }
-        })
+        });
     });
 }

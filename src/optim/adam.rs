@@ -98,6 +98,6 @@ fn adam<T: Float>(call: Call<'_, T>) {
                 *v = beta2 * *v + (one - beta2) * g * g;
                 *w = shrunk - learning_rate * (*m / first) / (v.sqrt() / second + eps);
             }
-        })
+        });
     });
 }

@@ -75,6 +75,6 @@ fn average<T: Float>(call: Call<'_, T>) {
             for (average, &w) in average.iter_mut().zip(w) {
                 *average += new * (w - *average);
             }
-        })
+        });
     });
 }

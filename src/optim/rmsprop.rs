@@ -85,6 +85,6 @@ fn rmsprop<T: Float>(call: Call<'_, T>) {
                 *v = momentum * *v + g / (s.sqrt() + eps);
                 *w -= learning_rate * *v;
             }
-        })
+        });
     });
 }

@@ -78,6 +78,6 @@ fn sgd<T: Float>(call: Call<'_, T>) {
                 let step = if nesterov == 0.0 { *v } else { g + weight_decay * *w + momentum * *v };
                 *w -= learning_rate * step;
             }
-        })
+        });
     });
 }

@@ -75,7 +75,7 @@ pub(super) fn forward<T: Float>(call: Call<'_, T>) {
                     *y = if relu & (value < T::zero()) { T::zero() } else { value };
                 }
             }
-        })
+        });
     });
 }
 
@@ -112,7 +112,7 @@ pub(super) fn moments<T: Float>(call: Call<'_, T>) {
                 n += size;
             }
             squares.iter_mut().for_each(|squares| *squares = *squares / n);
-        })
+        });
     });
 }
 
@@ -175,7 +175,7 @@ pub(super) fn sums<T: Float>(call: Call<'_, T>) {
                 }
             }
             dgamma.iter_mut().zip(&of.inverse[channels]).for_each(|(dgamma, &inverse)| *dgamma *= inverse);
-        })
+        });
     });
 }
 
@@ -213,6 +213,6 @@ pub(super) fn dx<T: Float>(call: Call<'_, T>) {
                     put(accumulate, dx, (if frozen { dy } else { dy - taken }) * scale);
                 }
             }
-        })
+        });
     });
 }
