@@ -10,8 +10,8 @@ use super::tensor::Tensor;
 use crate::Result;
 use crate::executor::{Executor, Options, Pending, Place, Shelf, Tensors, find_in, places};
 use crate::plan::reflect::{Access, Interface};
-use crate::plan::{Arg, Call, Float};
-use crate::plan::{Buf, Kernel, Plan, Type};
+use crate::plan::{Arg, Asked, Call, Float};
+use crate::plan::{Buf, Plan, Step, Type};
 
 /// The memory of one buffer.
 #[derive(Debug)]
@@ -33,23 +33,25 @@ pub struct CpuExecutor<T> {
     /// For each store whether the plan writes any of its tensors.
     writes: Vec<bool>,
     interfaces: Vec<Arc<Interface>>,
+    /// For each step the function that computes it.
+    twins: Vec<fn(Call<'_, T>)>,
 }
 
-/// The kernels' Rust implementation for a float type.
+/// The kernels' Rust implementations for a float type.
 pub trait TwinOf: Float {
-    /// The kernel's Rust implementation for this type.
-    fn twin(kernel: &Kernel) -> fn(Call<'_, Self>);
+    /// The Rust implementation of a step for this type.
+    fn twin(step: &Step, asked: &Asked<'_>) -> fn(Call<'_, Self>);
 }
 
 impl TwinOf for f32 {
-    fn twin(kernel: &Kernel) -> fn(Call<'_, Self>) {
-        kernel.twin.f32
+    fn twin(step: &Step, asked: &Asked<'_>) -> fn(Call<'_, Self>) {
+        step.kernel.way(step, asked).run
     }
 }
 
 impl TwinOf for f64 {
-    fn twin(kernel: &Kernel) -> fn(Call<'_, Self>) {
-        kernel.twin.f64
+    fn twin(step: &Step, _: &Asked<'_>) -> fn(Call<'_, Self>) {
+        step.kernel.twin.f64
     }
 }
 
@@ -108,7 +110,8 @@ impl<T: TwinOf> CpuExecutor<T> {
                 }
             }
         }
-        Ok(Self { plan, places, own, stores, writes, interfaces })
+        let twins = plan.steps.iter().zip(plan.asked()).map(|(step, asked)| T::twin(step, &asked)).collect();
+        Ok(Self { plan, places, own, stores, writes, interfaces, twins })
     }
 
     /// The floats of a buffer, with all their digits.
@@ -158,8 +161,8 @@ impl<T: TwinOf> CpuExecutor<T> {
             Guard::Write(tensors) => Tenants::Write(&mut tensors.memory),
         });
         let stores = stores.collect();
-        let Self { plan, places, own, interfaces, .. } = self;
-        let mut bench = Bench { plan, places, own, interfaces, stores };
+        let Self { plan, places, own, interfaces, twins, .. } = self;
+        let mut bench = Bench { plan, places, own, interfaces, twins, stores };
         rayon::scope(|_| run(&mut bench))
     }
 }
@@ -170,6 +173,7 @@ struct Bench<'b, T> {
     places: &'b [Place],
     own: &'b mut [Content<T>],
     interfaces: &'b [Arc<Interface>],
+    twins: &'b [fn(Call<'_, T>)],
     stores: Vec<Tenants<'b, T>>,
 }
 
@@ -228,7 +232,7 @@ impl<T: TwinOf> Bench<'_, T> {
                 },
             });
         }
-        T::twin(step.kernel)(Call { params: &step.params, overrides: &step.overrides, args });
+        self.twins[at](Call { params: &step.params, overrides: &step.overrides, args });
         for (place, content) in written {
             self.put_back(place, content);
         }

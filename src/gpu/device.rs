@@ -8,7 +8,7 @@ use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, F
 
 use super::adapter::{self, AdapterChoice, AdapterInfo};
 use crate::plan::reflect::{Access, interface};
-use crate::plan::{Family, Kernel, Variant};
+use crate::plan::{Family, Kernel, Step, Variant};
 use crate::{Error, Result};
 
 /// An open GPU. Cheap to clone; clones share the device and its compiled pipelines.
@@ -109,10 +109,17 @@ impl Gpu {
         }
     }
 
-    /// The variant of a kernel that this device takes.
-    pub(super) fn variant(&self, kernel: &Kernel) -> &'static Variant {
+    /// The variants of a kernel that this device can run, the one that it takes where nothing is measured first.
+    pub(crate) fn candidates(&self, kernel: &Kernel) -> Vec<&'static Variant> {
         let suits = |v: &&Variant| v.family == Family::Portable || v.family == self.inner.info.family();
-        kernel.variants.iter().find(suits).expect("the last variant of every kernel is portable")
+        kernel.variants.iter().filter(suits).collect()
+    }
+
+    /// The variant of a step's kernel that this device takes: the chosen one if it can run it, else the first.
+    pub(super) fn variant(&self, step: &Step) -> &'static Variant {
+        let candidates = self.candidates(step.kernel);
+        let chosen = candidates.iter().find(|variant| step.choice == Some(variant.name));
+        chosen.or(candidates.first()).expect("the last variant of every kernel is portable")
     }
 
     /// Compiles a variant with its overrides; compiled pipelines are kept.
