@@ -48,8 +48,10 @@ impl Variant {
 /// The Rust implementations of a kernel, for both float types: `f32` is the CPU device, `f64` the oracle of the tests.
 #[derive(Debug, Clone, Copy)]
 pub struct Twin {
-    /// The kernel on `f32` buffers: the best way first where nothing is measured, and one at the end that suits every step.
+    /// The kernel on `f32` buffers: ways of which the last suits every step.
     pub f32: &'static [Way],
+    /// The name of the way that should be the fastest for a step; without one, it is the first that suits.
+    pub prefer: Option<fn(&Asked<'_>) -> &'static str>,
     /// The kernel on `f64` buffers.
     pub f64: fn(Call<'_, f64>),
 }
@@ -79,7 +81,12 @@ impl Kernel {
 
     /// The ways of the CPU device that suit a step, the one that is taken where nothing is measured first.
     pub fn ways(&self, asked: &Asked<'_>) -> Vec<&'static Way> {
-        self.twin.f32.iter().filter(|way| (way.suits)(asked)).collect()
+        let mut ways: Vec<_> = self.twin.f32.iter().filter(|way| (way.suits)(asked)).collect();
+        if let Some(prefer) = self.twin.prefer {
+            let best = prefer(asked);
+            ways.sort_by_key(|way| way.name != best);
+        }
+        ways
     }
 
     /// The way that a step is computed in: the chosen one, if it suits, else the first that does.
@@ -131,15 +138,18 @@ macro_rules! params {
 }
 
 /// The twin of a kernel from one function that is generic over the float type; or, with `ways` before it, from a
-/// `&'static [Way]` for `f32` and a function for `f64`.
+/// `&'static [Way]` for `f32`, perhaps a function that prefers one of them, and a function for `f64`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! twin {
+    (ways $ways:expr, prefer $prefer:expr, $function:path $(,)?) => {
+        $crate::plan::Twin { f32: $ways, prefer: Some($prefer), f64: $function }
+    };
     (ways $ways:expr, $function:path $(,)?) => {
-        $crate::plan::Twin { f32: $ways, f64: $function }
+        $crate::plan::Twin { f32: $ways, prefer: None, f64: $function }
     };
     ($function:path $(,)?) => {
-        $crate::plan::Twin { f32: &[$crate::plan::Way::only($function)], f64: $function }
+        $crate::plan::Twin { f32: &[$crate::plan::Way::only($function)], prefer: None, f64: $function }
     };
 }
 
@@ -175,7 +185,8 @@ macro_rules! shader {
 /// 4. its grid, a closure `|p, w|` of the parameters and of the [`Interface`] that is read from the WGSL, such as
 ///    `w.items(p.len)` for one invocation per item;
 /// 5. its twin, a function that is generic over the float type; or, where the CPU device has several ways of computing it,
-///    `ways WAYS, function`: a `&'static [Way]` for `f32`, and the function for `f64`.
+///    `ways WAYS, prefer function, function`: a `&'static [Way]` for `f32`, what chooses among them where nothing is
+///    measured (or the first that suits, if it is left out), and the function for `f64`.
 ///
 /// ```ignore
 /// static SUM: Kernel = kernel!("sum", ["sum.wgsl", "index.wgsl"], SumParams, |p, w| w.items(p.len), sum);

@@ -3,7 +3,7 @@
 //! functions of their own ([`grouped`], [`depthwise`]), and plain loops likewise ([`plain`]).
 
 pub(super) mod depthwise;
-mod direct;
+pub(super) mod direct;
 mod fast;
 pub(super) mod grouped;
 mod method;
@@ -21,7 +21,8 @@ use super::Conv2dParams;
 use crate::cpu::tile::{self, Tiles};
 use crate::cpu::{Float, put, scratch};
 use crate::plan::Kept;
-use method::{Method, Sizes};
+pub(super) use method::Method;
+use method::Sizes;
 use product::{End, Weights};
 use winograd::Source;
 
@@ -34,30 +35,29 @@ fn place(k: usize, stride: usize, r: usize) -> usize {
 }
 
 /// Weights, and what is kept of them from run to run if they stay the same.
-pub(super) type Right<'a, T> = (&'a [T], Option<&'a Kept>);
+pub(super) type Right<'a> = (&'a [f32], Option<&'a Kept>);
 
-/// `y = x * w + b`, then `max(y, 0)` if `relu`.
-pub(super) fn forward<T: Float>(
+/// `y = x * w + b` by a method that suits it, then `max(y, 0)` if `relu`.
+pub(super) fn forward(
+    method: Method,
     p: &Conv2dParams,
     relu: bool,
-    x: &[T],
-    (w, kept): Right<'_, T>,
-    b: Option<&[T]>,
-    y: &mut [T],
+    x: &[f32],
+    w: Right<'_>,
+    b: Option<&[f32]>,
+    y: &mut [f32],
 ) {
-    match (T::f32s(x), T::f32s(w), b.map(T::f32s)) {
-        (Some(x), Some(w), b) => {
-            let (tiles, y) = (tile::tiles(), T::f32s_mut(y).expect("one float type"));
-            let end = End { bias: b.flatten(), relu, accumulate: false };
-            forward_by(tiles, method_of(tiles, p), p, end, x, (w, kept), y);
-        }
-        _ => direct::forward(p, relu, x, w, b, y),
-    }
+    forward_by(tile::tiles(), method, p, End { bias: b, relu, accumulate: false }, x, w, y);
 }
 
-/// The method for the forward pass.
-fn method_of(tiles: &Tiles, p: &Conv2dParams) -> Method {
-    if p.stride == 1 { Method::choose(tiles, &forward_sizes(p)) } else { Method::Direct }
+/// The method for the forward pass that should be the fastest.
+pub(super) fn forward_method(p: &Conv2dParams) -> Method {
+    if p.stride == 1 { Method::choose(tile::tiles(), &forward_sizes(p)) } else { Method::Direct }
+}
+
+/// Whether a method computes the forward pass.
+pub(super) fn suits_forward(method: Method, p: &Conv2dParams) -> bool {
+    method == Method::Direct || (p.stride == 1 && method.suits(&forward_sizes(p)))
 }
 
 fn forward_sizes(p: &Conv2dParams) -> Sizes {
@@ -66,14 +66,13 @@ fn forward_sizes(p: &Conv2dParams) -> Sizes {
     Sizes { images, out: [h_out, w_out], kernel: [k_h, k_w], channels: [c_in, c_out] }
 }
 
-/// The forward pass by a method that suits it.
 fn forward_by(
     tiles: &Tiles,
     method: Method,
     p: &Conv2dParams,
     end: End<'_>,
     x: &[f32],
-    (w, kept): Right<'_, f32>,
+    (w, kept): Right<'_>,
     y: &mut [f32],
 ) {
     let [c_in, c_out] = [p.c_in, p.c_out].map(|c| c as usize);
@@ -100,24 +99,22 @@ fn in_order(kept: Option<&Kept>, method: Method, make: impl FnOnce(&mut Vec<f32>
     }
 }
 
-/// The gradient of the input, from the flipped weights.
-pub(super) fn dx<T: Float>(p: &Conv2dParams, accumulate: bool, dy: &[T], flipped: &[T], dx: &mut [T]) {
-    match (T::f32s(dy), T::f32s(flipped)) {
-        (Some(dy), Some(flipped)) => {
-            let dx = T::f32s_mut(dx).expect("one float type");
-            let tiles = tile::tiles();
-            dx_by(tiles, dx_method(tiles, p), p, accumulate, dy, flipped, dx);
-        }
-        _ => direct::dx(p, accumulate, dy, flipped, dx),
+/// The gradient of the input, from the flipped weights, by a method that suits it.
+pub(super) fn dx(method: Method, p: &Conv2dParams, accumulate: bool, dy: &[f32], flipped: &[f32], dx: &mut [f32]) {
+    dx_by(tile::tiles(), method, p, accumulate, dy, flipped, dx);
+}
+
+/// The method for the gradient of the input that should be the fastest.
+pub(super) fn dx_method(p: &Conv2dParams) -> Method {
+    match Source::backward(p, &[]) {
+        Some(_) => Method::choose(tile::tiles(), &dx_sizes(p)),
+        None => Method::Direct,
     }
 }
 
-/// The method for the gradient of the input.
-fn dx_method(tiles: &Tiles, p: &Conv2dParams) -> Method {
-    match Source::backward(p, &[]) {
-        Some(_) => Method::choose(tiles, &dx_sizes(p)),
-        None => Method::Direct,
-    }
+/// Whether a method computes the gradient of the input.
+pub(super) fn suits_dx(method: Method, p: &Conv2dParams) -> bool {
+    method == Method::Direct || (Source::backward(p, &[]).is_some() && method.suits(&dx_sizes(p)))
 }
 
 fn dx_sizes(p: &Conv2dParams) -> Sizes {
@@ -125,7 +122,6 @@ fn dx_sizes(p: &Conv2dParams) -> Sizes {
     Sizes { images, out: [p.h_in, p.w_in].map(|x| x as usize), kernel, channels: [c_out, c_in] }
 }
 
-/// The gradient of the input by a method that suits it.
 fn dx_by(
     tiles: &Tiles,
     method: Method,

@@ -5,7 +5,7 @@ use crate::cpu::tile::Tiles;
 
 /// A way to compute a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub(in crate::op::conv2d) enum Method {
     /// Register tiles on windows where they lie.
     Direct,
     /// Winograd's transforms.
@@ -27,7 +27,7 @@ pub(super) struct Sizes {
 
 impl Method {
     /// All of them.
-    pub(super) const ALL: [Self; 6] = [
+    pub(in crate::op::conv2d) const ALL: [Self; 6] = [
         Self::Direct,
         Self::Winograd(Scheme::F2),
         Self::Winograd(Scheme::F4),
@@ -36,25 +36,25 @@ impl Method {
         Self::Winograd(Scheme::F2_7X1),
     ];
 
-    /// What the weights are kept under when they are in the order of this method.
-    pub(super) fn name(self) -> &'static str {
+    /// Its name among the ways of a kernel, under which weights are kept that are in its order.
+    pub(in crate::op::conv2d) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
-            Self::Winograd(Scheme::F2) => "winograd 2x2, 3x3",
-            Self::Winograd(Scheme::F4) => "winograd 4x4, 3x3",
-            Self::Winograd(Scheme::F2_5) => "winograd 2x2, 5x5",
-            Self::Winograd(Scheme::F2_1X7) => "winograd 1x2, 1x7",
-            Self::Winograd(_) => "winograd 2x1, 7x1",
+            Self::Winograd(scheme) => scheme.name,
         }
     }
 
     /// The methods that compute a convolution of these sizes.
     pub(super) fn of(s: &Sizes) -> impl Iterator<Item = Self> {
-        let kernel = s.kernel;
-        Self::ALL.into_iter().filter(move |method| match method {
+        Self::ALL.into_iter().filter(|method| method.suits(s))
+    }
+
+    /// Whether it computes a convolution of these sizes.
+    pub(super) fn suits(self, s: &Sizes) -> bool {
+        match self {
             Self::Direct => true,
-            Self::Winograd(scheme) => scheme.kernel() == kernel,
-        })
+            Self::Winograd(scheme) => scheme.kernel() == s.kernel,
+        }
     }
 
     /// The method that should be the fastest, by a count of what it does.

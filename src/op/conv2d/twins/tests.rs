@@ -127,7 +127,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let run = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let (mut y, mut part) = (vec![0.0f32; dy.len()], vec![0.0f32; 2 * w.len()]);
-            forward(&p, true, &x, (&w, None), None, &mut y);
+            forward(forward_method(&p), &p, true, &x, (&w, None), None, &mut y);
             dw(&p, false, &x, &dy, &mut part);
             (y, part)
         })

@@ -17,22 +17,24 @@ const BLOCK: usize = 160 << 10;
 
 /// One of the ways to cut an output into tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Scheme {
+pub(in crate::op::conv2d) struct Scheme {
+    /// Pixels of the output that it computes at a time, and of the kernel.
+    pub(super) name: &'static str,
     /// Pixels that a transform takes and gives, rows and columns.
     pub(super) size: Size,
 }
 
 impl Scheme {
     /// `F(2x2, 3x3)`: 2.25 times fewer multiplications.
-    pub(super) const F2: Self = Self { size: [[4, 2], [4, 2]] };
+    pub(super) const F2: Self = Self { name: "winograd 2x2, 3x3", size: [[4, 2], [4, 2]] };
     /// `F(4x4, 3x3)`: 4 times fewer.
-    pub(super) const F4: Self = Self { size: [[6, 4], [6, 4]] };
+    pub(super) const F4: Self = Self { name: "winograd 4x4, 3x3", size: [[6, 4], [6, 4]] };
     /// `F(2x2, 5x5)`: 2.8 times fewer.
-    pub(super) const F2_5: Self = Self { size: [[6, 2], [6, 2]] };
+    pub(super) const F2_5: Self = Self { name: "winograd 2x2, 5x5", size: [[6, 2], [6, 2]] };
     /// `F(1x2, 1x7)`: 1.75 times fewer.
-    pub(super) const F2_1X7: Self = Self { size: [[1, 1], [8, 2]] };
+    pub(super) const F2_1X7: Self = Self { name: "winograd 1x2, 1x7", size: [[1, 1], [8, 2]] };
     /// `F(2x1, 7x1)`.
-    pub(super) const F2_7X1: Self = Self { size: [[8, 2], [1, 1]] };
+    pub(super) const F2_7X1: Self = Self { name: "winograd 2x1, 7x1", size: [[8, 2], [1, 1]] };
 
     /// Rows and columns of the kernels that it computes.
     pub(super) fn kernel(&self) -> [usize; 2] {
