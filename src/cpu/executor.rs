@@ -16,7 +16,7 @@ use crate::plan::{Buf, Plan, Step, Type};
 /// The memory of one buffer.
 #[derive(Debug)]
 enum Content<T> {
-    F(Aligned<T>),
+    F(Tensor<T>),
     U(Vec<u32>),
 }
 
@@ -32,6 +32,8 @@ pub struct CpuExecutor<T> {
     stores: Vec<Arc<CpuShelf<T>>>,
     /// For each store whether the plan writes any of its tensors.
     writes: Vec<bool>,
+    /// For each buffer whether it outlives a run and no step writes it.
+    fixed: Vec<bool>,
     interfaces: Vec<Arc<Interface>>,
     /// For each step the function that computes it.
     twins: Vec<fn(Call<'_, T>)>,
@@ -95,23 +97,25 @@ impl<T: TwinOf> CpuExecutor<T> {
         for (&bytes, ty) in slots.bytes.iter().zip(types) {
             let len = usize::try_from(bytes / 4).expect("allocations are counted in memory");
             let content = match ty {
-                Type::F32 => Aligned::new(len, fill).map(Content::F),
+                Type::F32 => Aligned::new(len, fill).map(|floats| Content::F(Tensor::new(floats))),
                 Type::U32 => allocate(len, if options.poison { u32::MAX } else { 0 }).map(Content::U),
             };
             own.push(content.ok_or_else(|| memory::exhausted(&plan, &slots, own.len()))?);
         }
         let mut interfaces = Vec::with_capacity(plan.steps.len());
         let mut writes = vec![false; stores.len()];
+        let mut fixed: Vec<bool> = plan.buffers.iter().map(|spec| spec.role.is_persistent()).collect();
         for step in &plan.steps {
             interfaces.push(step.kernel.interface());
             for buf in step.written() {
+                fixed[buf.index()] = false;
                 if let Place::Shared { store, .. } = places[buf.index()] {
                     writes[store] = true;
                 }
             }
         }
         let twins = plan.steps.iter().zip(plan.asked()).map(|(step, asked)| T::twin(step, &asked)).collect();
-        Ok(Self { plan, places, own, stores, writes, interfaces, twins })
+        Ok(Self { plan, places, own, stores, writes, fixed, interfaces, twins })
     }
 
     /// The floats of a buffer, with all their digits.
@@ -120,7 +124,7 @@ impl<T: TwinOf> CpuExecutor<T> {
     /// If the buffer holds integers or lies in a store.
     pub fn floats(&self, buf: Buf) -> &[T] {
         match self.own_content(buf) {
-            Some(Content::F(v)) => &v[..self.plan.spec(buf).shape.len()],
+            Some(Content::F(v)) => &v.floats()[..self.plan.spec(buf).shape.len()],
             _ => panic!("{} holds integers or lies in a store", self.plan.spec(buf).name),
         }
     }
@@ -133,7 +137,7 @@ impl<T: TwinOf> CpuExecutor<T> {
         let len = self.plan.spec(buf).shape.len();
         match self.places[buf.index()] {
             Place::Own(slot) => match &mut self.own[slot] {
-                Content::F(v) => &mut v[..len],
+                Content::F(v) => &mut v.floats_mut()[..len],
                 Content::U(_) => panic!("{} holds integers", self.plan.spec(buf).name),
             },
             Place::Shared { .. } => panic!("{} lies in a store", self.plan.spec(buf).name),
@@ -161,8 +165,8 @@ impl<T: TwinOf> CpuExecutor<T> {
             Guard::Write(tensors) => Tenants::Write(&mut tensors.memory),
         });
         let stores = stores.collect();
-        let Self { plan, places, own, interfaces, twins, .. } = self;
-        let mut bench = Bench { plan, places, own, interfaces, twins, stores };
+        let Self { plan, places, own, fixed, interfaces, twins, .. } = self;
+        let mut bench = Bench { plan, places, own, fixed, interfaces, twins, stores };
         rayon::scope(|_| run(&mut bench))
     }
 }
@@ -172,6 +176,7 @@ struct Bench<'b, T> {
     plan: &'b Plan,
     places: &'b [Place],
     own: &'b mut [Content<T>],
+    fixed: &'b [bool],
     interfaces: &'b [Arc<Interface>],
     twins: &'b [fn(Call<'_, T>)],
     stores: Vec<Tenants<'b, T>>,
@@ -183,7 +188,7 @@ impl<T: TwinOf> Bench<'_, T> {
         match place {
             Place::Own(slot) => std::mem::replace(&mut self.own[slot], Content::U(Vec::new())),
             Place::Shared { store, tensor } => match &mut self.stores[store] {
-                Tenants::Write(tensors) => Content::F(std::mem::take(tensors[tensor].floats_mut())),
+                Tenants::Write(tensors) => Content::F(Tensor::new(std::mem::take(tensors[tensor].floats_mut()))),
                 Tenants::Read(_) => unreachable!("a store that the plan writes is locked for writing"),
             },
         }
@@ -194,7 +199,7 @@ impl<T: TwinOf> Bench<'_, T> {
         match (place, content) {
             (Place::Own(slot), content) => self.own[slot] = content,
             (Place::Shared { store, tensor }, Content::F(floats)) => match &mut self.stores[store] {
-                Tenants::Write(tensors) => *tensors[tensor].floats_mut() = floats,
+                Tenants::Write(tensors) => tensors[tensor] = floats,
                 Tenants::Read(_) => unreachable!("a store that the plan writes is locked for writing"),
             },
             (Place::Shared { .. }, Content::U(_)) => unreachable!("stores hold floats"),
@@ -219,11 +224,12 @@ impl<T: TwinOf> Bench<'_, T> {
             let len = plan.spec(buf).shape.len();
             args.push(match (binding.access, places[buf.index()]) {
                 (Access::ReadWrite, _) => match &mut writes.next().expect("one content per written binding").1 {
-                    Content::F(v) => Arg::FMut(&mut v[..len]),
+                    Content::F(v) => Arg::FMut(&mut v.floats_mut()[..len]),
                     Content::U(v) => Arg::UMut(&mut v[..len]),
                 },
                 (_, Place::Own(slot)) => match &self.own[slot] {
-                    Content::F(v) => Arg::F(&v[..len]),
+                    Content::F(v) if self.fixed[buf.index()] => Arg::Stored(&v.floats()[..len], v.kept()),
+                    Content::F(v) => Arg::F(&v.floats()[..len]),
                     Content::U(v) => Arg::U(&v[..len]),
                 },
                 (_, Place::Shared { store, tensor }) => match &self.stores[store] {

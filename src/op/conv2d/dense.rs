@@ -80,12 +80,14 @@ impl Product {
 }
 
 /// Forward: buffers `x`, `w`, `y`, `b`; override `RELU`.
-pub(super) static CONV2D: Product = product!("conv2d", forward_tiles, (ways &ways::FORWARD, prefer ways::best_forward, conv2d));
+pub(super) static CONV2D: Product =
+    product!("conv2d", forward_tiles, (ways &ways::FORWARD, prefer ways::best_forward, conv2d));
 /// Forward without a bias: buffers `x`, `w`, `y`; override `RELU`.
-pub(super) static CONV2D_NOBIAS: Product = 
+pub(super) static CONV2D_NOBIAS: Product =
     product!("conv2d_nobias", forward_tiles, (ways &ways::FORWARD, prefer ways::best_forward, conv2d_nobias));
 /// Buffers `dy`, `flipped`, `dx`.
-pub(super) static CONV2D_DX: Product = product!("conv2d_dx", dx_tiles, (ways &ways::DX, prefer ways::best_dx, conv2d_dx));
+pub(super) static CONV2D_DX: Product =
+    product!("conv2d_dx", dx_tiles, (ways &ways::DX, prefer ways::best_dx, conv2d_dx));
 /// Buffers `x`, `dy`, `part`.
 pub(super) static CONV2D_DW: Product = product!("conv2d_dw", dw_tiles, (conv2d_dw));
 

@@ -79,7 +79,14 @@ fn add_scaled<T: Float>(to: &mut [T], factor: T, row: &[T]) {
 }
 
 /// `y = x * w + b`, then `max(y, 0)` if `relu`.
-pub(in crate::op::conv2d) fn forward<T: Float>(p: &Conv2dParams, relu: bool, x: &[T], w: &[T], b: Option<&[T]>, y: &mut [T]) {
+pub(in crate::op::conv2d) fn forward<T: Float>(
+    p: &Conv2dParams,
+    relu: bool,
+    x: &[T],
+    w: &[T],
+    b: Option<&[T]>,
+    y: &mut [T],
+) {
     let sizes = Sizes::from(p);
     let (c_in, c_out) = (sizes.c_in, sizes.c_out);
     y.par_chunks_mut(c_out).enumerate().for_each(|(pixel, y)| {
