@@ -102,6 +102,7 @@ impl<'a> Product<'a> {
                     relu: false,
                     accumulate: false,
                     ahead: None,
+                    next: None,
                 };
                 self.tiles.rows(&job, &at, &mut products, &to[..at.len()]);
                 for (row, products) in (top..until).zip(products.chunks_exact(width)).take(at.len()) {

@@ -8,7 +8,7 @@ mod jobs;
 
 use std::sync::LazyLock;
 
-pub(crate) use jobs::{Cols, Rows, Taps};
+pub(crate) use jobs::{Cols, Rows, Taps, part_of_next};
 
 use super::Shared;
 use super::winograd::{self, Transforms};
@@ -177,6 +177,10 @@ macro_rules! tiles {
                         fetch(row.add(W * $lanes - 1));
                     }
                     let (mut ahead, step) = (job.a.as_ptr().wrapping_add(job.ahead.unwrap_or(0)), if job.ahead.is_some() { 16 } else { 0 });
+                    let (mut next, next_step) = match job.next {
+                        Some((floats, lines)) => (floats.as_ptr(), 16 * lines),
+                        None => (job.a.as_ptr(), 0),
+                    };
                     let mut b = job.b.as_ptr();
                     for r in 0..job.runs {
                         for k in r * job.pitch..r * job.pitch + job.len {
@@ -188,6 +192,11 @@ macro_rules! tiles {
                             // A hint, which may point behind the end.
                             fetch(ahead);
                             ahead = ahead.wrapping_add(step);
+                            fetch_far(next);
+                            if W * $lanes > 16 {
+                                fetch_far(next.wrapping_add(16));
+                            }
+                            next = next.wrapping_add(next_step);
                             for m in 0..M {
                                 let x = splat(*a[m].add(k));
                                 for v in 0..W {
@@ -388,19 +397,20 @@ macro_rules! tiles {
             _mm512_fmadd_ps as mul_add, _mm512_loadu_ps as load, _mm512_max_ps as max, _mm512_set1_ps as splat,
             _mm512_setzero_ps as zero, _mm512_storeu_ps as store,
         };
-        use super::fetch;
+        use super::{fetch, fetch_far};
     };
     (@vector avx2) => {
         use std::arch::x86_64::{
             _mm256_fmadd_ps as mul_add, _mm256_loadu_ps as load, _mm256_max_ps as max, _mm256_set1_ps as splat,
             _mm256_setzero_ps as zero, _mm256_storeu_ps as store,
         };
-        use super::fetch;
+        use super::{fetch, fetch_far};
     };
     (@vector portable) => {
         use super::four::*;
 
         fn fetch(_: *const f32) {}
+        fn fetch_far(_: *const f32) {}
     };
 }
 
@@ -417,6 +427,15 @@ fn fetch(at: *const f32) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: a prefetch reads nothing that a program can see, and faults nowhere.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+}
+
+/// The same, as far as the second-level cache: what is wanted later.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn fetch_far(at: *const f32) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    // SAFETY: as above.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
 }
 
 /// Vectors of four floats that the compiler maps to whatever the processor has.

@@ -94,13 +94,16 @@ pub(crate) struct Output<'a> {
 #[derive(Debug)]
 pub(crate) struct Transforms {
     lanes: usize,
-    input: unsafe fn(Size, &Input<'_>, &mut [f32]),
+    input: unsafe fn(Size, &Input<'_>, *mut f32),
     output: unsafe fn(Size, &Output<'_>, *mut f32),
 }
 
 impl Transforms {
     /// Transforms a tile of the input into its values, `channels` floats each.
-    pub(crate) fn input(&self, size: Size, job: &Input<'_>, out: &mut [f32]) {
+    ///
+    /// # Safety
+    /// These floats are the caller's alone.
+    pub(crate) unsafe fn input(&self, size: Size, job: &Input<'_>, out: &super::Shared<'_>) {
         let [[t_h, _], [t_w, _]] = size;
         assert!(job.rows.end <= t_h && job.cols.end <= t_w, "pixels of a tile");
         if !job.rows.is_empty() && !job.cols.is_empty() {
@@ -110,7 +113,7 @@ impl Transforms {
         }
         assert!(job.to + (t_h * t_w - 1) * job.step + job.channels <= out.len(), "values in bounds");
         // SAFETY: the instruction set was detected with the tiles', and the lines above check what is read and written.
-        unsafe { (self.input)(size, job, out) }
+        unsafe { (self.input)(size, job, out.as_mut_ptr()) }
     }
 
     /// Transforms sums into a tile of the output.
@@ -310,8 +313,7 @@ macro_rules! transforms {
                 }
             }
 
-            unsafe fn any_input(size: Size, job: &Input<'_>, out: &mut [f32]) {
-                let out = out.as_mut_ptr();
+            unsafe fn any_input(size: Size, job: &Input<'_>, out: *mut f32) {
                 // SAFETY: the caller's.
                 unsafe {
                     match size.map(|[t, _]| t) {

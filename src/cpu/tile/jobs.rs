@@ -23,6 +23,19 @@ pub(crate) struct Rows<'a> {
     pub(crate) accumulate: bool,
     /// Where in `a` to fetch ahead what is wanted next, one cache line for each float of the depth.
     pub(crate) ahead: Option<usize>,
+    /// The panel that is wanted next, to be fetched on the way, and how many cache lines of it for each float of the depth: one
+    /// or two. The weights of a network come from memory once for each image, which takes as long as the products of a small one.
+    pub(crate) next: Option<(&'a [f32], usize)>,
+}
+
+/// Which part of the next panel tile number `tile` of `tiles` fetches: they share it, one cache line for each float of the depth, or
+/// two where there is one tile.
+pub(crate) fn part_of_next(next: &[f32], tile: usize, tiles: usize) -> Option<(&[f32], usize)> {
+    match (tile, tiles) {
+        (0, 1) => Some((next, 2)),
+        (0 | 1, _) => next.get(tile * next.len() / 2..).map(|part| (part, 1)),
+        _ => None,
+    }
 }
 
 /// `sums[m] = init[m] + sum over t of a[at[t] + m] * b[t]` for rows `m`, each a panel wide.

@@ -133,6 +133,7 @@ fn product(
                             relu: end.relu,
                             accumulate: end.accumulate,
                             ahead: None,
+                            next: None,
                         };
                         for tile in even(pixels, tiles.height) {
                             let at: Vec<usize> = tile.clone().map(|m| m * depth).collect();

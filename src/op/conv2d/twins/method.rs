@@ -86,7 +86,7 @@ impl Method {
             Self::Winograd(scheme) => {
                 let count = scheme.tiles(s.images, s.out);
                 // As with two threads: the number of threads must not change a result.
-                let blocks = scheme.blocks(tiles, s.channels[0], count, 2);
+                let blocks = scheme.blocks(tiles, s.channels, count, 2);
                 let rows = count.max(ROWS * blocks) as f64;
                 let products = weights * (rows + WEIGHT * blocks as f64);
                 let transforms = TRANSFORMED * (count * (c_in + columns)) as f64;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::window::Windows;
-use crate::cpu::tile::{HIGHEST as HEIGHT, Rows, Tiles, WIDEST as WIDTH};
+use crate::cpu::tile::{HIGHEST as HEIGHT, Rows, Tiles, WIDEST as WIDTH, part_of_next};
 use crate::cpu::{Shared, scratch};
 
 /// Pixels of the destination that a task computes, about: enough to use a panel of the weights often while it is in
@@ -196,12 +196,16 @@ unsafe fn task_product(
                     relu: end.relu,
                     accumulate: end.accumulate,
                     ahead: None,
+                    next: None,
                 };
+                let next =
+                    &factor[depth * (begin + panel).min(columns.end)..depth * (begin + 2 * panel).min(columns.end)];
                 // Pixels that follow each other in memory are too many streams for the processor to foresee.
                 let dense = begin == 0 && a.len() == windows.x.len() && runs == 1 && cols.stride == 1;
-                for tile in even(at.len(), tiles.height) {
+                let count = at.len().div_ceil(tiles.height);
+                for (i, tile) in even(at.len(), tiles.height).enumerate() {
                     let ahead = dense.then(|| at[tile.end - 1] + job.len);
-                    let job = Rows { ahead, ..job };
+                    let job = Rows { ahead, next: part_of_next(next, i, count), ..job };
                     // SAFETY: the caller's.
                     unsafe { write_rows(tiles, &job, &at[tile.clone()], y, &to[tile], begin, c) };
                 }

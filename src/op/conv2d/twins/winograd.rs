@@ -8,12 +8,16 @@ use rayon::prelude::*;
 
 use super::Conv2dParams;
 use super::product::{End, even, padded_bias};
-use crate::cpu::tile::{HIGHEST, Rows, Tiles};
+use crate::cpu::tile::{HIGHEST, Rows, Tiles, part_of_next};
 use crate::cpu::winograd::{Input, Output, Size, kernel_transform};
 use crate::cpu::{Shared, scratch};
 
 /// Floats of transformed tiles that a task holds at a time, with their sums: they stay in the second-level cache.
 const BLOCK: usize = 160 << 10;
+/// Tasks for each thread, where threads share columns.
+const TASKS: usize = 4;
+/// Tiles that a thread transforms at a time, at least.
+const TRANSFORMS: usize = 4;
 
 /// One of the ways to cut an output into tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +62,15 @@ impl Scheme {
     }
 
     /// Blocks into which `count` tiles of `c_in` channels are cut: whole tiles of the register kernels as far as the cache
-    /// holds them, and at least one for each thread.
-    pub(super) fn blocks(&self, tiles: &Tiles, c_in: usize, count: usize, threads: usize) -> usize {
+    /// holds them, and at least one for each of the threads that share the tiles.
+    pub(super) fn blocks(&self, tiles: &Tiles, [c_in, c_out]: [usize; 2], count: usize, threads: usize) -> usize {
         let per_tile = self.values() * (c_in + tiles.panel());
         let most = (BLOCK / per_tile / tiles.height).max(1) * tiles.height;
-        count.div_ceil(most).next_multiple_of(threads).min(count)
+        let blocks = count.div_ceil(most);
+        if blocks < 2 * threads && c_out.div_ceil(tiles.panel()) >= threads {
+            return blocks;
+        }
+        blocks.next_multiple_of(threads).min(count)
     }
 
     /// Kernels `w` `[k_h, k_w, c_in, c_out]`, transformed and in panels: for each panel of columns, for each value, a row for each
@@ -110,96 +118,139 @@ impl Scheme {
         let [h_out, w_out] = source.out;
         let [high, wide] = self.grid(source.out);
         let count = y.len() / (h_out * w_out * c_out) * high * wide;
-        let blocks = self.blocks(tiles, source.c, count, rayon::current_num_threads());
+        let blocks = self.blocks(tiles, [source.c, c_out], count, rayon::current_num_threads());
+        let panels = c_out.div_ceil(tiles.panel());
+        let threads = rayon::current_num_threads();
         padded_bias(tiles, end.bias, |bias| {
-            let end = End { bias, ..end };
-            let y = Shared::new(y);
-            (0..blocks).into_par_iter().for_each(|i| {
-                let block = i * count / blocks..(i + 1) * count / blocks;
-                // SAFETY: no other task has these tiles.
-                unsafe { self.block(tiles, source, factor, end, &y, c_out, block, [high, wide]) };
-            });
+            let work =
+                Work { tiles, source, factor, end: End { bias, ..end }, y: Shared::new(y), c_out, grid: [high, wide] };
+            let piece = |i: usize| i * count / blocks..(i + 1) * count / blocks;
+            if blocks >= 2 * threads || panels < threads {
+                (0..blocks).into_par_iter().for_each(|i| {
+                    let block = piece(i);
+                    scratch::lend_floats(self.floats(source.c, block.len()), |input| {
+                        self.transform(&work, block.clone(), input);
+                        // SAFETY: no other task has these tiles.
+                        unsafe { self.multiply(&work, block, input, 0..panels) };
+                    });
+                });
+                return;
+            }
+            // Few tiles: threads share the columns, so that all of the weights are read once.
+            let groups = panels.min(TASKS * threads);
+            for block in (0..blocks).map(piece) {
+                scratch::lend_floats(self.floats(source.c, block.len()), |input| {
+                    self.transform(&work, block.clone(), input);
+                    let input = &*input;
+                    (0..groups).into_par_iter().for_each(|i| {
+                        let panels = i * panels / groups..(i + 1) * panels / groups;
+                        // SAFETY: no other task has these columns.
+                        unsafe { self.multiply(&work, block.clone(), input, panels) };
+                    });
+                });
+            }
         });
     }
 
-    /// Some tiles of the output.
+    /// Floats of `count` transformed tiles.
+    fn floats(&self, c_in: usize, count: usize) -> usize {
+        self.values() * count * c_in
+    }
+
+    /// Transforms some tiles of the input: for each value a row of channels for each tile.
+    fn transform(&self, work: &Work<'_>, block: Range<usize>, input: &mut [f32]) {
+        let (c_in, count) = (work.source.c, block.len());
+        let input = Shared::new(input);
+        block.clone().into_par_iter().with_min_len(TRANSFORMS).for_each(|tile| {
+            let job = work.source.tile(self.size, work.place(self, tile), [(tile - block.start) * c_in, count * c_in]);
+            // SAFETY: each tile has rows of its own.
+            unsafe { work.tiles.transforms.input(self.size, &job, &input) };
+        });
+    }
+
+    /// The products of some transformed tiles with some panels of the weights, transformed back into pixels of the output.
     ///
     /// # Safety
-    /// Their pixels are the caller's alone.
-    #[expect(clippy::too_many_arguments, reason = "one task of `product`")]
-    unsafe fn block(
-        &self,
-        tiles: &Tiles,
-        source: &Source<'_>,
-        factor: &[f32],
-        end: End<'_>,
-        y: &Shared<'_>,
-        c_out: usize,
-        block: Range<usize>,
-        [high, wide]: [usize; 2],
-    ) {
+    /// These columns of the tiles' pixels are the caller's alone.
+    unsafe fn multiply(&self, work: &Work<'_>, block: Range<usize>, input: &[f32], panels: Range<usize>) {
+        let Work { tiles, source, factor, end, y, c_out, .. } = work;
         let (count, values, c_in) = (block.len(), self.values(), source.c);
         let [m_h, m_w] = self.size.map(|[_, m]| m);
         let [h_out, w_out] = source.out;
-        let place = |tile: usize| (tile / (high * wide), tile / wide % high * m_h, tile % wide * m_w);
-        scratch::lend_floats(values * count * c_in, |input| {
-            for (i, tile) in block.clone().enumerate() {
-                tiles.transforms.input(
-                    self.size,
-                    &source.tile(self.size, place(tile), [i * c_in, count * c_in]),
-                    input,
-                );
-            }
-            scratch::lend_floats(values * count * tiles.panel(), |sums| {
-                let padded = c_out.next_multiple_of(tiles.lanes);
-                for begin in (0..padded).step_by(tiles.panel()) {
-                    let width = tiles.panel().min(padded - begin);
-                    let panel = &factor[values * c_in * begin..][..values * c_in * width];
-                    for (v, b) in panel.chunks_exact(c_in * width).enumerate() {
-                        let a = &input[v * count * c_in..][..count * c_in];
-                        let sums = &mut sums[v * count * width..][..count * width];
-                        let job = Rows {
-                            a,
-                            pitch: 0,
-                            runs: 1,
-                            len: c_in,
-                            width,
-                            b,
-                            bias: None,
-                            relu: false,
-                            accumulate: false,
-                            ahead: None,
-                        };
-                        for rows in even(count, tiles.height) {
-                            let (mut at, mut to) = ([0; HIGHEST], [0; HIGHEST]);
-                            for (m, row) in rows.clone().enumerate() {
-                                (at[m], to[m]) = (row * c_in, row * width);
-                            }
-                            tiles.rows(&job, &at[..rows.len()], sums, &to[..rows.len()]);
+        let padded = c_out.next_multiple_of(tiles.lanes);
+        scratch::lend_floats(values * count * tiles.panel(), |sums| {
+            for begin in panels.map(|panel| panel * tiles.panel()) {
+                let width = tiles.panel().min(padded - begin);
+                for v in 0..values {
+                    let from = values * c_in * begin + v * c_in * width;
+                    let (b, behind) = factor[from..].split_at(c_in * width);
+                    let next = &behind[..behind.len().min(b.len())];
+                    let job = Rows {
+                        a: &input[v * count * c_in..][..count * c_in],
+                        pitch: 0,
+                        runs: 1,
+                        len: c_in,
+                        width,
+                        b,
+                        bias: None,
+                        relu: false,
+                        accumulate: false,
+                        ahead: None,
+                        next: None,
+                    };
+                    let sums = &mut sums[v * count * width..][..count * width];
+                    let pieces = count.div_ceil(tiles.height);
+                    for (i, rows) in even(count, tiles.height).enumerate() {
+                        let (mut at, mut to) = ([0; HIGHEST], [0; HIGHEST]);
+                        for (m, row) in rows.clone().enumerate() {
+                            (at[m], to[m]) = (row * c_in, row * width);
                         }
-                    }
-                    for (i, tile) in block.clone().enumerate() {
-                        let (image, row, col) = place(tile);
-                        let job = Output {
-                            sums,
-                            at: i * width,
-                            step: count * width,
-                            width,
-                            bias: end.bias.map(|b| &b[begin..]),
-                            relu: end.relu,
-                            accumulate: end.accumulate,
-                            to: ((image * h_out + row) * w_out + col) * c_out + begin,
-                            pitch: w_out * c_out,
-                            pixel: c_out,
-                            pixels: [m_h.min(h_out - row), m_w.min(w_out - col)],
-                            channels: width.min(c_out - begin),
-                        };
-                        // SAFETY: the caller's.
-                        unsafe { tiles.transforms.output(self.size, &job, y) };
+                        let job = Rows { next: part_of_next(next, i, pieces), ..job };
+                        tiles.rows(&job, &at[..rows.len()], sums, &to[..rows.len()]);
                     }
                 }
-            });
+                for (i, tile) in block.clone().enumerate() {
+                    let (image, row, col) = work.place(self, tile);
+                    let job = Output {
+                        sums,
+                        at: i * width,
+                        step: count * width,
+                        width,
+                        bias: end.bias.map(|b| &b[begin..]),
+                        relu: end.relu,
+                        accumulate: end.accumulate,
+                        to: ((image * h_out + row) * w_out + col) * c_out + begin,
+                        pitch: w_out * c_out,
+                        pixel: *c_out,
+                        pixels: [m_h.min(h_out - row), m_w.min(w_out - col)],
+                        channels: width.min(c_out - begin),
+                    };
+                    // SAFETY: the caller's.
+                    unsafe { tiles.transforms.output(self.size, &job, y) };
+                }
+            }
         });
+    }
+}
+
+/// One convolution, for all of its tasks.
+struct Work<'a> {
+    tiles: &'a Tiles,
+    source: &'a Source<'a>,
+    /// The transformed weights.
+    factor: &'a [f32],
+    end: End<'a>,
+    y: Shared<'a>,
+    c_out: usize,
+    /// Rows and columns of tiles of an image.
+    grid: [usize; 2],
+}
+
+impl Work<'_> {
+    /// Image, row and column of the first pixel of a tile.
+    fn place(&self, scheme: &Scheme, tile: usize) -> (usize, usize, usize) {
+        let ([high, wide], [m_h, m_w]) = (self.grid, scheme.size.map(|[_, m]| m));
+        (tile / (high * wide), tile / wide % high * m_h, tile % wide * m_w)
     }
 }
 
