@@ -222,8 +222,11 @@ impl<'g> Recording<'g> {
         self.plan
     }
 
-    /// Ends a phase: it holds everything recorded since the last one.
+    /// Ends a phase: it holds everything recorded since the last one. Backward computes again what is cheap.
     pub fn end_phase(&mut self, phase: Phase) {
+        if phase == Phase::Backward {
+            self.plan.recompute(self.plan.phases.last().map_or(0, |(_, range)| range.end));
+        }
         self.plan.end_phase(phase);
     }
 }

@@ -215,7 +215,7 @@ impl Op for BatchNorm {
         }
         let [mean, variance] = statistics(io);
         let overrides = [self.frozen_flag(), ("RELU", f64::from(u8::from(self.relu)))];
-        r.dispatch(BATCH_NORM.of(&[p.c]), &p, &overrides, &[x, mean, variance, beta, gamma, io.y]);
+        r.dispatch(BATCH_NORM.of(&[p.c]), &p, &overrides, &[x, mean, variance, beta, gamma, io.y]).cheap = true;
     }
 
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {

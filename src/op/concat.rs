@@ -58,7 +58,7 @@ fn params_of(io: &Io<'_>, rows: u32) -> impl Iterator<Item = ConcatParams> {
 
 fn record_forward(r: &mut Recorder<'_>, io: &Io<'_>, rows: u32) {
     for (p, &x) in params_of(io, rows).zip(io.x) {
-        r.dispatch(p.kernel(&CONCAT), &p, &[], &[x, io.y]);
+        r.dispatch(p.kernel(&CONCAT), &p, &[], &[x, io.y]).cheap = true;
     }
 }
 

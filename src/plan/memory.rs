@@ -1,5 +1,7 @@
 //! Which buffers of a plan may share memory: temporaries whose lives do not overlap.
 
+use std::collections::BTreeMap;
+
 use super::{Buf, Plan, Role, Type};
 
 /// Physical allocations of a plan.
@@ -9,26 +11,21 @@ pub struct Slots {
     pub of: Vec<Option<usize>>,
     /// Bytes of each allocation.
     pub bytes: Vec<u64>,
+    /// Bytes of all buffers that are in use at the worst moment, those that share nothing included: no assignment needs less.
+    pub live: u64,
 }
 
-/// Gives every buffer an allocation. With `share`, temporaries reuse allocations whose content is dead: best fit, in
-/// order of first use. Whole buffers only, because devices track and order whole buffers. An allocation keeps one
-/// element type, because the CPU device stores floats and integers apart.
+/// Gives every buffer an allocation. With `share`, temporaries reuse allocations whose content is dead. Whole buffers
+/// only, because devices track and order whole buffers. An allocation keeps one element type, because the CPU device
+/// stores floats and integers apart.
 pub fn assign_slots(plan: &Plan, share: bool) -> Slots {
     assign_slots_except(plan, share, |_| false)
 }
 
 /// The same without the buffers that are `elsewhere`: those that a store holds.
 pub fn assign_slots_except(plan: &Plan, share: bool, elsewhere: impl Fn(Buf) -> bool) -> Slots {
-    let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
-    for (at, step) in plan.steps.iter().enumerate() {
-        let at = plan.time(at);
-        for &Buf(b) in &step.buffers {
-            let life = lives[b as usize].get_or_insert((at, at));
-            life.1 = life.1.max(at);
-        }
-    }
-    let mut slots = Slots { of: vec![None; plan.buffers.len()], bytes: Vec::new() };
+    let lives = lives(plan);
+    let mut slots = Slots { of: vec![None; plan.buffers.len()], bytes: Vec::new(), live: 0 };
     let mut waiting: Vec<usize> = Vec::new();
     for (buf, (b, spec)) in (0u32..).map(Buf).zip(plan.buffers.iter().enumerate()) {
         if elsewhere(buf) {
@@ -41,31 +38,76 @@ pub fn assign_slots_except(plan: &Plan, share: bool, elsewhere: impl Fn(Buf) -> 
             slots.bytes.push(spec.bytes());
         }
     }
-    waiting.sort_by_key(|&b| lives[b]);
-    let mut busy_until: Vec<(usize, Type, usize)> = Vec::new(); // (slot, element type, last step that uses it)
+    let life = |b: usize| lives[b].expect("only buffers in use wait for a slot");
+    slots.live = slots.bytes.iter().sum::<u64>() + most_alive(plan, waiting.iter().map(|&b| (b, life(b))));
+    // The largest first ("greedy by size for shared objects", Pisarchyk and Lee, 2020): no allocation grows later.
+    waiting.sort_by_key(|&b| (std::cmp::Reverse(plan.buffers[b].bytes()), life(b), b));
+    let mut shared: Vec<Shared> = Vec::new();
     for b in waiting {
-        let (first, last) = lives[b].expect("only buffers in use wait for a slot");
-        let need = plan.buffers[b].bytes();
-        let ty = plan.buffers[b].ty;
-        let free = busy_until.iter_mut().filter(|(_, slot_ty, until)| *slot_ty == ty && *until < first);
-        // The smallest one that is large enough, else the largest, which grows.
-        let best = free.min_by_key(|(slot, ..)| {
-            let have = slots.bytes[*slot];
-            if have >= need { (0, have - need) } else { (1, need - have) }
-        });
-        let slot = match best {
-            Some(entry) => {
-                entry.2 = last;
-                entry.0
+        let (life, ty) = (life(b), plan.buffers[b].ty);
+        let fits = shared.iter_mut().filter(|slot| slot.ty == ty).filter_map(|slot| Some((slot.gap(life)?, slot)));
+        // Where it leaves the least time unused around it.
+        match fits.min_by_key(|(gap, slot)| (*gap, slot.number)) {
+            Some((_, slot)) => {
+                slot.tenants.insert(life.0, life.1);
+                slots.of[b] = Some(slot.number);
             }
             None => {
-                slots.bytes.push(0);
-                busy_until.push((slots.bytes.len() - 1, ty, last));
-                slots.bytes.len() - 1
+                let number = slots.bytes.len();
+                slots.bytes.push(plan.buffers[b].bytes());
+                shared.push(Shared { number, ty, tenants: BTreeMap::from([life]) });
+                slots.of[b] = Some(number);
             }
-        };
-        slots.bytes[slot] = slots.bytes[slot].max(need);
-        slots.of[b] = Some(slot);
+        }
     }
     slots
+}
+
+/// An allocation that several temporaries hold in turn.
+struct Shared {
+    number: usize,
+    ty: Type,
+    /// First and last step of each tenant.
+    tenants: BTreeMap<usize, usize>,
+}
+
+impl Shared {
+    /// Steps between a life and its neighbours; `None` if it overlaps with one.
+    fn gap(&self, (first, last): (usize, usize)) -> Option<usize> {
+        let before = self.tenants.range(..=last).next_back();
+        if before.is_some_and(|(_, &end)| end >= first) {
+            return None;
+        }
+        let after = self.tenants.range(last..).next().map_or(0, |(&begin, _)| begin - last);
+        Some(before.map_or(0, |(_, &end)| first - end) + after)
+    }
+}
+
+/// First and last step that uses each buffer.
+fn lives(plan: &Plan) -> Vec<Option<(usize, usize)>> {
+    let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
+    for (at, step) in plan.steps.iter().enumerate() {
+        let at = plan.time(at);
+        for &Buf(b) in &step.buffers {
+            let life = lives[b as usize].get_or_insert((at, at));
+            life.1 = life.1.max(at);
+        }
+    }
+    lives
+}
+
+/// Bytes that are in use at the worst step.
+fn most_alive(plan: &Plan, lives: impl Iterator<Item = (usize, (usize, usize))>) -> u64 {
+    let mut change = vec![0i128; plan.steps.len() + 1];
+    for (b, (first, last)) in lives {
+        let bytes = i128::from(plan.buffers[b].bytes());
+        change[first] += bytes;
+        change[last + 1] -= bytes;
+    }
+    let mut now = 0;
+    let most = change.iter().map(|change| {
+        now += change;
+        now
+    });
+    u64::try_from(most.max().unwrap_or(0)).expect("no more is freed than was allocated")
 }

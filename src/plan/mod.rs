@@ -6,6 +6,7 @@ mod kept;
 mod kernel;
 mod memory;
 mod phase;
+mod recompute;
 pub mod reflect;
 mod shape;
 mod way;
@@ -117,6 +118,9 @@ pub struct Step {
     pub buffers: Vec<Buf>,
     /// Multiply-adds that it computes; 0 where they are not worth counting.
     pub macs: u64,
+    /// It takes little time and writes one buffer, whose whole value it or other such steps make: [`Plan::recompute`] may repeat it
+    /// rather than keep the value for backward.
+    pub cheap: bool,
     /// Name of the variant, or of the way on the CPU, that was chosen by measurement; without one, the device takes the first
     /// that suits.
     pub choice: Option<&'static str>,
@@ -262,6 +266,11 @@ impl Plan {
     pub fn bytes(&self) -> u64 {
         assign_slots(self, true).bytes.iter().sum()
     }
+
+    /// Bytes of all buffers that are in use at the worst moment: no device needs less.
+    pub fn live_bytes(&self) -> u64 {
+        assign_slots(self, true).live
+    }
 }
 
 /// The plan as a table: buffers, then steps by phase.
@@ -291,6 +300,11 @@ impl fmt::Display for Plan {
         writeln!(f, "weights {:>9.1} MiB, held once and shared with every other plan of the run", mib(weights))?;
         writeln!(f, "state   {:>9.1} MiB of the optimiser", mib(state))?;
         writeln!(f, "step    {:>9.1} MiB of activations, gradients and inputs", mib(all - weights - state))?;
-        write!(f, "memory  {:>9.1} MiB", mib(all))
+        write!(
+            f,
+            "memory  {:>9.1} MiB, of which {:.1} MiB are in use at the worst moment",
+            mib(all),
+            mib(self.live_bytes())
+        )
     }
 }

@@ -61,9 +61,8 @@ pub(super) fn suits_forward(method: Method, p: &Conv2dParams) -> bool {
 }
 
 fn forward_sizes(p: &Conv2dParams) -> Sizes {
-    let [images, h_out, w_out, k_h, k_w, c_in, c_out] =
-        [p.n, p.h_out, p.w_out, p.k_h, p.k_w, p.c_in, p.c_out].map(|x| x as usize);
-    Sizes { images, out: [h_out, w_out], kernel: [k_h, k_w], channels: [c_in, c_out] }
+    let [h_out, w_out, k_h, k_w, c_in, c_out] = [p.h_out, p.w_out, p.k_h, p.k_w, p.c_in, p.c_out].map(|x| x as usize);
+    Sizes { out: [h_out, w_out], kernel: [k_h, k_w], channels: [c_in, c_out] }
 }
 
 fn forward_by(
@@ -118,8 +117,8 @@ pub(super) fn suits_dx(method: Method, p: &Conv2dParams) -> bool {
 }
 
 fn dx_sizes(p: &Conv2dParams) -> Sizes {
-    let Sizes { images, kernel, channels: [c_in, c_out], .. } = forward_sizes(p);
-    Sizes { images, out: [p.h_in, p.w_in].map(|x| x as usize), kernel, channels: [c_out, c_in] }
+    let Sizes { kernel, channels: [c_in, c_out], .. } = forward_sizes(p);
+    Sizes { out: [p.h_in, p.w_in].map(|x| x as usize), kernel, channels: [c_out, c_in] }
 }
 
 fn dx_by(

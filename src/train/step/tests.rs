@@ -13,7 +13,7 @@ use crate::model::{EMBEDDINGS, IMAGES, REFERENCE_BATCH};
 use crate::net::find;
 use crate::op::{L2Normalize, Linear, Relu};
 use crate::plan::reflect::{Access, interface};
-use crate::plan::{Plan, assign_slots};
+use crate::plan::{Plan, assign_slots, assign_slots_except};
 use crate::session::initial_weights;
 use crate::train::{Trainer, Work};
 use crate::weights::{Metadata, Weights};
@@ -277,5 +277,18 @@ fn with_a_moving_average_it_is_what_leaves_the_trainer_and_the_weights_are_what_
         }
         averaging.reset_optimiser().unwrap();
         assert!(averaging.weights().unwrap().tensors == plain.weights().unwrap().tensors, "the average begins anew");
+    }
+}
+
+#[test]
+fn allocations_of_a_training_step_are_at_most_a_tenth_larger_than_what_is_alive() {
+    for name in ["zf64", "nn4", "inception-resnet-v1"] {
+        let model = find(name).unwrap().model().unwrap();
+        let plan = Trainer::plan(&model, &Config::default(), 64).unwrap();
+        let slots = assign_slots_except(&plan, true, |buf| plan.spec(buf).role.is_persistent());
+        let bytes: u64 = slots.bytes.iter().sum();
+        let ratio = bytes as f64 / slots.live as f64;
+        assert!((1.0..=1.1).contains(&ratio), "{name}: {bytes} bytes for {}, {ratio:.3}", slots.live);
+        println!("{name}: {} MiB, {ratio:.3} of what is alive", bytes >> 20);
     }
 }

@@ -15,9 +15,8 @@ pub(in crate::op::conv2d) enum Method {
 /// Sizes of a convolution with stride 1, or of the gradient of its input, which is one too.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    /// Images.
-    pub(super) images: usize,
-    /// Height and width of what is computed.
+    /// Height and width of what is computed. The number of images is not among the sizes: an image has the same result with any
+    /// others.
     pub(super) out: [usize; 2],
     /// Kernel rows and columns.
     pub(super) kernel: [usize; 2],
@@ -72,6 +71,8 @@ impl Method {
         const WEIGHT: f64 = 4.0;
         /// The same for one transformed float.
         const TRANSFORMED: f64 = 22.0;
+        /// Images that are assumed: one is as frequent as many.
+        const IMAGES: usize = 2;
         /// Fewer rows than that at a time are no faster.
         const ROWS: usize = 8;
         let [c_in, c_out] = s.channels;
@@ -80,11 +81,11 @@ impl Method {
         match self {
             Self::Direct => {
                 let [pixels, taps] = [s.out, s.kernel].map(|[h, w]| h * w);
-                let rows = (s.images * pixels) as f64;
+                let rows = (IMAGES * pixels) as f64;
                 taps as f64 * weights * (rows + WEIGHT)
             }
             Self::Winograd(scheme) => {
-                let count = scheme.tiles(s.images, s.out);
+                let count = scheme.tiles(IMAGES, s.out);
                 // As with two threads: the number of threads must not change a result.
                 let blocks = scheme.blocks(tiles, s.channels, count, 2);
                 let rows = count.max(ROWS * blocks) as f64;
