@@ -6,3 +6,11 @@
 fn load_x(at: vec4<u32>) -> vec4<f32> {
     return vec4(x[at.x], x[at.y], x[at.z], x[at.w]);
 }
+
+// Four neighbouring positions of the sum may lie in two kernel rows, and each inside the image or outside.
+const WHOLE = false;
+alias Inside = vec4<bool>;
+
+fn as_inside(four: vec4<bool>) -> Inside {
+    return four;
+}

@@ -6,3 +6,11 @@
 fn load_x(at: vec4<u32>) -> vec4<f32> {
     return x[at.x / 4u];
 }
+
+// Four neighbouring positions of the sum lie in one kernel row, and inside the image or outside together.
+const WHOLE = true;
+alias Inside = bool;
+
+fn as_inside(four: vec4<bool>) -> Inside {
+    return four.x;
+}

@@ -80,11 +80,12 @@ impl Gpu {
         Self { inner: Arc::new(Inner { device, queue, info, pipelines: Mutex::default(), failure }) }
     }
 
-    /// The same device, restricted to portable kernels: for tests and for comparing families.
+    /// The same device, held to one family, which it must be able to run, and to portable kernels where there are none of it,
+    /// whatever the sizes: for tests and for comparing families.
     #[must_use]
-    pub fn with_portable_kernels(&self) -> Self {
+    pub fn with_family(&self, family: Family) -> Self {
         let mut info = self.inner.info.clone();
-        info.subgroup = None;
+        info.only = Some(family);
         Self::with(self.inner.device.clone(), self.inner.queue.clone(), info, self.inner.failure.clone())
     }
 
@@ -109,10 +110,24 @@ impl Gpu {
         }
     }
 
-    /// The variant of a kernel that this device takes.
-    pub(super) fn variant(&self, kernel: &Kernel) -> &'static Variant {
-        let suits = |v: &&Variant| v.family == Family::Portable || v.family == self.inner.info.family();
-        kernel.variants.iter().find(suits).expect("the last variant of every kernel is portable")
+    /// The variants of a kernel that this device may take for these parameters: first those that suit the sizes, in the order of
+    /// the kernel, of which it takes the first.
+    pub(super) fn candidates(&self, kernel: &Kernel, params: &[u8]) -> Result<Vec<&'static Variant>> {
+        let info = &self.inner.info;
+        let families = info.families();
+        let (mut suited, mut others) = (Vec::new(), Vec::new());
+        for variant in kernel.variants.iter().filter(|v| families.contains(&v.family)) {
+            let is_first = info.only == Some(variant.family) || variant.suits(params)?;
+            if is_first { suited.push(variant) } else { others.push(variant) }
+        }
+        suited.append(&mut others);
+        Ok(suited)
+    }
+
+    /// The variant of a kernel that this device takes for these parameters.
+    pub(super) fn variant(&self, kernel: &Kernel, params: &[u8]) -> Result<&'static Variant> {
+        let candidates = self.candidates(kernel, params)?;
+        Ok(candidates.first().expect("the last variant of every kernel is portable and suits all sizes"))
     }
 
     /// Compiles a variant with its overrides; compiled pipelines are kept.
