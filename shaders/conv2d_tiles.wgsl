@@ -14,8 +14,8 @@
 // needs      up to 19 KiB of workgroup memory; barriers in uniform control flow
 // order      sums r, s, i in that order, then adds b
 // uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
-// uses       conv2d_left_any.wgsl or conv2d_left_vec4.wgsl: Inside, WHOLE, as_inside, load_x
-// uses       conv2d_right_any.wgsl or conv2d_right_vec4.wgsl: columns, load_b, load_w, store_y
+// uses       conv2d_left_any.wgsl or conv2d_left_vec4.wgsl: Inside, LEFT, WHOLE, as_inside, load_left_unit
+// uses       conv2d_right_any.wgsl or conv2d_right_vec4.wgsl: RIGHT, columns, load_b, load_right_unit, store_y
 // uses       conv2d_tile128.wgsl or conv2d_tile64.wgsl or conv2d_tile32.wgsl: COLS, COL_GROUPS, ROWS, ROW_GROUPS, THREADS
 // uses       index.wgsl: group_index
 // uses       rectified.wgsl: rectified
@@ -42,9 +42,9 @@ const PITCH = ROW_QUADS + 1u;
 const OUTSIDE = 0x80000000u;
 const FOUR = vec4(0u, 1u, 2u, 3u);
 
-// The tiles, by quad of the sum and position in it: four rows, in pairs, or four columns. Constant indices need no bounds check.
+// The tiles, by position of the sum: four rows, in pairs, or four columns. Constant indices need no bounds check.
 var<workgroup> left_tile: array<array<array<array<vec2<f32>, 2>, PITCH>, 4>, DEPTH / 4u>;
-var<workgroup> right_tile: array<array<array<vec4<f32>, COL_QUADS>, 4>, DEPTH / 4u>;
+var<workgroup> right_tile: array<array<array<vec4<f32>, COL_QUADS>, SHARE>, DEPTH / SHARE>;
 
 // Adds the product of the tiles; invocation (i, j) owns the quads of rows i, i + ROW_STEP and those of columns j, j + COL_STEP.
 fn multiply(lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>) {
@@ -54,7 +54,7 @@ fn multiply(lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>) {
         for (var u = 0u; u < 4u; u++) {
             var c: array<vec4<f32>, COL_GROUPS>;
             for (var g = 0u; g < COL_GROUPS; g++) {
-                c[g] = right_tile[quad][u][g * COL_STEP + j];
+                c[g] = right_tile[quad * (4u / SHARE) + u / SHARE][u % SHARE][g * COL_STEP + j];
             }
             for (var h = 0u; h < ROW_GROUPS; h++) {
                 let a = vec4(left_tile[quad][u][h * ROW_STEP + i][0], left_tile[quad][u][h * ROW_STEP + i][1]);
@@ -80,7 +80,7 @@ fn col_of(lane: u32, group: u32) -> u32 {
 }
 
 // Where pixels read: index of the first float, image row, float within it. Those of a tile, or of a round of conv2d_dw.
-var<workgroup> origins: array<array<vec3<u32>, SHARE>, ROWS / SHARE>;
+var<workgroup> origins: array<array<vec4<u32>, SHARE>, ROWS / SHARE>;
 
 // What an invocation has loaded for a round, and which of the left floats count. Zeros are put in later, so that nothing waits
 // for the loads.
@@ -95,15 +95,17 @@ fn load_pixels(v: View, pixels: u32, r: vec4<u32>, q: vec4<u32>, offset: vec4<u3
     for (var m = 0u; m < SHARE; m++) {
         let origin = origins[pixels][m];
         (*to).inside[m] = as_inside((origin.y + r < vec4(v.h_in)) & (origin.z + q < vec4(v.row_len)));
-        (*to).left[m] = load_x(origin.x + offset);
+        (*to).left[m] = load_left_unit(origin.x + offset);
     }
 }
 
-// How positions of the sum lie in memory: floats of a kernel row, from one row to the next, and the scale of both.
+// How positions of the sum lie in memory: floats of a kernel row, floats from one row to the next, and what both are multiplied
+// with and divided by.
 struct Line {
     run: u32,
     pitch: u32,
     scale: u32,
+    unit: u32,
 }
 
 // A position of the sum: kernel row, float within it, and where that lies in memory.
@@ -116,14 +118,14 @@ struct Place {
 fn place(k: u32, line: Line) -> Place {
     let r = k / line.run;
     let q = k - r * line.run;
-    return Place(r, q, (r * line.pitch + q) * line.scale);
+    return Place(r, q, (r * line.pitch + q) * line.scale / line.unit);
 }
 
 // Moves on by `step`, which is a position, too.
 fn moved(old: Place, step: Place, line: Line) -> Place {
     let q = old.q + step.q;
     let wraps = q >= line.run;
-    let jump = select(0u, (line.pitch - line.run) * line.scale, wraps);
+    let jump = select(0u, (line.pitch - line.run) * line.scale / line.unit, wraps);
     return Place(
         old.r + step.r + select(0u, 1u, wraps),
         q - select(0u, line.run, wraps),
@@ -135,7 +137,7 @@ fn moved(old: Place, step: Place, line: Line) -> Place {
 fn load_left(v: View, pixels: u32, line: Line, first: Place, to: ptr<function, Loads>) {
     var r = vec4(first.r);
     var q = first.q + FOUR;
-    var at = first.at + FOUR;
+    var at = first.at + FOUR / LEFT;
     if !WHOLE {
         var s = first;
         for (var u = 1u; u < 4u; u++) {
@@ -153,18 +155,17 @@ fn load_right(line: Line, first: Place, last: u32, col: vec4<u32>, to: ptr<funct
     var s = first;
     for (var u = 0u; u < SHARE; u++) {
         if WHOLE {
-            (*to).right[u] = load_w(min(first.at, last) + u * line.scale, col);
+            (*to).right[u] = load_right_unit(min(first.at, last) + u * (line.scale / RIGHT), col);
         } else {
-            (*to).right[u] = load_w(min(s.at, last), col);
-            s = moved(s, Place(0u, 1u, line.scale), line);
+            (*to).right[u] = load_right_unit(min(s.at, last), col);
+            s = moved(s, Place(0u, 1u, line.scale / RIGHT), line);
         }
     }
 }
 
 fn store_right(lane: u32, loads: ptr<function, Loads>) {
-    let k = lane / COL_QUADS * SHARE;
     for (var u = 0u; u < SHARE; u++) {
-        right_tile[k / 4u][k % 4u + u][lane % COL_QUADS] = (*loads).right[u];
+        right_tile[lane / COL_QUADS][u][lane % COL_QUADS] = (*loads).right[u];
     }
 }
 
@@ -173,7 +174,7 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
     for (var m = lane; m < ROWS; m += THREADS) {
         let origin = read_origin(v, min(first + m, v.rows - 1u));
         let at = (origin.x + origin.y) * v.row_len + origin.z;
-        origins[m / SHARE][m % SHARE] = vec3(at, origin.yz);
+        origins[m / SHARE][m % SHARE] = vec4(at / LEFT, origin.yz, 0u);
     }
     workgroupBarrier();
     // An invocation stays at a few pixels and at four columns. Of the left side it takes four positions of each round.
@@ -181,15 +182,15 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
     let depth = v.taps * v.run;
     let quad = lane % 4u;
     let pixels = lane / 4u;
-    let pixel_line = Line(run, v.row_len, 1u);
+    let pixel_line = Line(run, v.row_len, 1u, LEFT);
     let pixel_step = place(DEPTH, pixel_line);
     var left = place(4u * quad, pixel_line);
-    let col = columns(first_col + 4u * (lane % COL_QUADS), v.cols);
-    let weight_line = Line(run, v.w_pitch, v.cols);
+    let col = columns(first_col + 4u * (lane % COL_QUADS), v.cols) / RIGHT;
+    let weight_line = Line(run, v.w_pitch, v.cols, RIGHT);
     let weight_step = place(DEPTH, weight_line);
-    let last = (v.w_first + (max(v.taps, 1u) - 1u) * v.w_pitch + run - select(1u, SHARE, WHOLE)) * v.cols;
+    let last = (v.w_first + (max(v.taps, 1u) - 1u) * v.w_pitch + run - select(1u, SHARE, WHOLE)) * v.cols / RIGHT;
     var right = place(lane / COL_QUADS * SHARE, weight_line);
-    right.at += v.w_first * v.cols;
+    right.at += v.w_first * v.cols / RIGHT;
     var next: Loads;
     if depth > 0u {
         load_left(v, pixels, pixel_line, left, &next);
@@ -201,8 +202,8 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
         }
         for (var u = 0u; u < 4u; u++) {
             for (var m = 0u; m < SHARE; m += 2u) {
-                let pair = pixels * SHARE / 2u + m / 2u;
-                left_tile[quad][u][pair / 2u][pair % 2u] = vec2(next.left[m][u], next.left[m + 1u][u]);
+                let pair = pixels % (4u / SHARE) * (SHARE / 2u) + m / 2u;
+                left_tile[quad][u][pixels / (4u / SHARE)][pair] = vec2(next.left[m][u], next.left[m + 1u][u]);
             }
         }
         store_right(lane, &next);
@@ -344,7 +345,7 @@ fn note_origin(v: View, lane: u32, end: u32, pixel: ptr<function, Pixel>) {
     let top = (*pixel).y * v.step + v.y_first;
     let left = ((*pixel).x * v.step + v.x_first) * v.c;
     let at = ((*pixel).image * v.h_in + top) * v.row_len + left;
-    origins[lane / SHARE][lane % SHARE] = vec3(at, top, select(OUTSIDE, left, (*pixel).i < end));
+    origins[lane / SHARE][lane % SHARE] = vec4(at / LEFT, top, select(OUTSIDE, left, (*pixel).i < end), 0u);
     (*pixel).i += DEPTH;
     (*pixel).x += DEPTH % v.w;
     let next_row = (*pixel).x >= v.w;
@@ -365,10 +366,11 @@ fn product_dw(
     let k = min(first + 4u * block + FOUR, vec4(v.taps * v.run - 1u));
     let r = k / v.run;
     let q = k - r * v.run;
-    let offset = r * v.row_len + q;
-    let col = columns(first_col + 4u * (lane % COL_QUADS), v.cols);
-    let last = (end - 1u) * v.cols;
-    var at = (begin + lane / COL_QUADS * SHARE) * v.cols;
+    let offset = (r * v.row_len + q) / LEFT;
+    let col = columns(first_col + 4u * (lane % COL_QUADS), v.cols) / RIGHT;
+    let cols = v.cols / RIGHT;
+    let last = (end - 1u) * cols;
+    var at = (begin + lane / COL_QUADS * SHARE) * cols;
     let i = begin + lane % DEPTH;
     var pixel = Pixel(i, i % v.w, i / v.w % v.h, i / v.w / v.h);
     if lane < DEPTH {
@@ -377,32 +379,31 @@ fn product_dw(
     workgroupBarrier();
     var next: Loads;
     load_pixels(v, pixels, r, q, offset, &next);
-    load_pixels_right(v, at, last, col, &next);
+    load_pixels_right(cols, at, last, col, &next);
     workgroupBarrier();
     for (var i0 = begin; i0 < end; i0 += DEPTH) {
-        let at_tile = pixels * SHARE;
         for (var m = 0u; m < SHARE; m++) {
             let row = select(vec4(0.0), next.left[m], next.inside[m]);
-            left_tile[at_tile / 4u][at_tile % 4u + m][block][0] = row.xy;
-            left_tile[at_tile / 4u][at_tile % 4u + m][block][1] = row.zw;
+            left_tile[pixels / (4u / SHARE)][pixels % (4u / SHARE) * SHARE + m][block][0] = row.xy;
+            left_tile[pixels / (4u / SHARE)][pixels % (4u / SHARE) * SHARE + m][block][1] = row.zw;
         }
         store_right(lane, &next);
         if lane < DEPTH {
             note_origin(v, lane, end, &pixel);
         }
         workgroupBarrier();
-        at += DEPTH * v.cols;
+        at += DEPTH * cols;
         load_pixels(v, pixels, r, q, offset, &next);
-        load_pixels_right(v, at, last, col, &next);
+        load_pixels_right(cols, at, last, col, &next);
         multiply(lane, acc);
         workgroupBarrier();
     }
 }
 
 // Four columns of neighbouring pixels. What lies behind the last pixel is any, because the left side is zero there.
-fn load_pixels_right(v: View, at: u32, last: u32, col: vec4<u32>, to: ptr<function, Loads>) {
+fn load_pixels_right(cols: u32, at: u32, last: u32, col: vec4<u32>, to: ptr<function, Loads>) {
     for (var m = 0u; m < SHARE; m++) {
-        (*to).right[m] = load_w(min(at + m * v.cols, last), col);
+        (*to).right[m] = load_right_unit(min(at + m * cols, last), col);
     }
 }
 

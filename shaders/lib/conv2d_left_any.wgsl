@@ -14,3 +14,10 @@ alias Inside = vec4<bool>;
 fn as_inside(four: vec4<bool>) -> Inside {
     return four;
 }
+
+// Indices count so many floats.
+const LEFT = 1u;
+
+fn load_left_unit(at: vec4<u32>) -> vec4<f32> {
+    return load_x(at);
+}

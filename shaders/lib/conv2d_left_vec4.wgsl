@@ -14,3 +14,10 @@ alias Inside = bool;
 fn as_inside(four: vec4<bool>) -> Inside {
     return four.x;
 }
+
+// Indices count so many floats.
+const LEFT = 4u;
+
+fn load_left_unit(at: vec4<u32>) -> vec4<f32> {
+    return x[at.x];
+}

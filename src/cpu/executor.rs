@@ -6,21 +6,22 @@ use std::time::Instant;
 
 use super::aligned::Aligned;
 use super::memory;
+use super::tensor::Tensor;
 use crate::Result;
 use crate::executor::{Executor, Options, Pending, Place, Shelf, Tensors, find_in, places};
 use crate::plan::reflect::{Access, Interface};
-use crate::plan::{Arg, Call, Float};
-use crate::plan::{Buf, Kernel, Plan, Type};
+use crate::plan::{Arg, Asked, Call, Float};
+use crate::plan::{Buf, Plan, Step, Type};
 
 /// The memory of one buffer.
 #[derive(Debug)]
 enum Content<T> {
-    F(Aligned<T>),
+    F(Tensor<T>),
     U(Vec<u32>),
 }
 
 /// A store on the CPU device.
-pub(crate) type CpuShelf<T> = Shelf<Aligned<T>>;
+pub(crate) type CpuShelf<T> = Shelf<Tensor<T>>;
 
 /// A plan with its memory on the CPU.
 #[derive(Debug)]
@@ -31,38 +32,42 @@ pub struct CpuExecutor<T> {
     stores: Vec<Arc<CpuShelf<T>>>,
     /// For each store whether the plan writes any of its tensors.
     writes: Vec<bool>,
+    /// For each buffer whether it outlives a run and no step writes it.
+    fixed: Vec<bool>,
     interfaces: Vec<Arc<Interface>>,
+    /// For each step the function that computes it.
+    twins: Vec<fn(Call<'_, T>)>,
 }
 
-/// The kernels' Rust implementation for a float type.
+/// The kernels' Rust implementations for a float type.
 pub trait TwinOf: Float {
-    /// The kernel's Rust implementation for this type.
-    fn twin(kernel: &Kernel) -> fn(Call<'_, Self>);
+    /// The Rust implementation of a step for this type.
+    fn twin(step: &Step, asked: &Asked<'_>) -> fn(Call<'_, Self>);
 }
 
 impl TwinOf for f32 {
-    fn twin(kernel: &Kernel) -> fn(Call<'_, Self>) {
-        kernel.twin.f32
+    fn twin(step: &Step, asked: &Asked<'_>) -> fn(Call<'_, Self>) {
+        step.kernel.way(step, asked).run
     }
 }
 
 impl TwinOf for f64 {
-    fn twin(kernel: &Kernel) -> fn(Call<'_, Self>) {
-        kernel.twin.f64
+    fn twin(step: &Step, _: &Asked<'_>) -> fn(Call<'_, Self>) {
+        step.kernel.twin.f64
     }
 }
 
 /// A store while a plan runs: locked for as long as that takes, for reading only where the plan writes none of its tensors,
 /// so that two plans that only read may run at once.
 enum Guard<'s, T> {
-    Read(RwLockReadGuard<'s, Tensors<Aligned<T>>>),
-    Write(RwLockWriteGuard<'s, Tensors<Aligned<T>>>),
+    Read(RwLockReadGuard<'s, Tensors<Tensor<T>>>),
+    Write(RwLockWriteGuard<'s, Tensors<Tensor<T>>>),
 }
 
 /// What a guard lets through. Guards stay on their thread, and this goes to the pool's.
 enum Tenants<'g, T> {
-    Read(&'g [Aligned<T>]),
-    Write(&'g mut [Aligned<T>]),
+    Read(&'g [Tensor<T>]),
+    Write(&'g mut [Tensor<T>]),
 }
 
 impl<T: TwinOf> CpuExecutor<T> {
@@ -92,22 +97,25 @@ impl<T: TwinOf> CpuExecutor<T> {
         for (&bytes, ty) in slots.bytes.iter().zip(types) {
             let len = usize::try_from(bytes / 4).expect("allocations are counted in memory");
             let content = match ty {
-                Type::F32 => Aligned::new(len, fill).map(Content::F),
+                Type::F32 => Aligned::new(len, fill).map(|floats| Content::F(Tensor::new(floats))),
                 Type::U32 => allocate(len, if options.poison { u32::MAX } else { 0 }).map(Content::U),
             };
             own.push(content.ok_or_else(|| memory::exhausted(&plan, &slots, own.len()))?);
         }
         let mut interfaces = Vec::with_capacity(plan.steps.len());
         let mut writes = vec![false; stores.len()];
+        let mut fixed: Vec<bool> = plan.buffers.iter().map(|spec| spec.role.is_persistent()).collect();
         for step in &plan.steps {
             interfaces.push(step.kernel.interface());
             for buf in step.written() {
+                fixed[buf.index()] = false;
                 if let Place::Shared { store, .. } = places[buf.index()] {
                     writes[store] = true;
                 }
             }
         }
-        Ok(Self { plan, places, own, stores, writes, interfaces })
+        let twins = plan.steps.iter().zip(plan.asked()).map(|(step, asked)| T::twin(step, &asked)).collect();
+        Ok(Self { plan, places, own, stores, writes, fixed, interfaces, twins })
     }
 
     /// The floats of a buffer, with all their digits.
@@ -116,7 +124,7 @@ impl<T: TwinOf> CpuExecutor<T> {
     /// If the buffer holds integers or lies in a store.
     pub fn floats(&self, buf: Buf) -> &[T] {
         match self.own_content(buf) {
-            Some(Content::F(v)) => &v[..self.plan.spec(buf).shape.len()],
+            Some(Content::F(v)) => &v.floats()[..self.plan.spec(buf).shape.len()],
             _ => panic!("{} holds integers or lies in a store", self.plan.spec(buf).name),
         }
     }
@@ -129,7 +137,7 @@ impl<T: TwinOf> CpuExecutor<T> {
         let len = self.plan.spec(buf).shape.len();
         match self.places[buf.index()] {
             Place::Own(slot) => match &mut self.own[slot] {
-                Content::F(v) => &mut v[..len],
+                Content::F(v) => &mut v.floats_mut()[..len],
                 Content::U(_) => panic!("{} holds integers", self.plan.spec(buf).name),
             },
             Place::Shared { .. } => panic!("{} lies in a store", self.plan.spec(buf).name),
@@ -157,8 +165,8 @@ impl<T: TwinOf> CpuExecutor<T> {
             Guard::Write(tensors) => Tenants::Write(&mut tensors.memory),
         });
         let stores = stores.collect();
-        let Self { plan, places, own, interfaces, .. } = self;
-        let mut bench = Bench { plan, places, own, interfaces, stores };
+        let Self { plan, places, own, fixed, interfaces, twins, .. } = self;
+        let mut bench = Bench { plan, places, own, fixed, interfaces, twins, stores };
         rayon::scope(|_| run(&mut bench))
     }
 }
@@ -168,7 +176,9 @@ struct Bench<'b, T> {
     plan: &'b Plan,
     places: &'b [Place],
     own: &'b mut [Content<T>],
+    fixed: &'b [bool],
     interfaces: &'b [Arc<Interface>],
+    twins: &'b [fn(Call<'_, T>)],
     stores: Vec<Tenants<'b, T>>,
 }
 
@@ -178,7 +188,7 @@ impl<T: TwinOf> Bench<'_, T> {
         match place {
             Place::Own(slot) => std::mem::replace(&mut self.own[slot], Content::U(Vec::new())),
             Place::Shared { store, tensor } => match &mut self.stores[store] {
-                Tenants::Write(tensors) => Content::F(std::mem::take(&mut tensors[tensor])),
+                Tenants::Write(tensors) => Content::F(Tensor::new(std::mem::take(tensors[tensor].floats_mut()))),
                 Tenants::Read(_) => unreachable!("a store that the plan writes is locked for writing"),
             },
         }
@@ -214,20 +224,21 @@ impl<T: TwinOf> Bench<'_, T> {
             let len = plan.spec(buf).shape.len();
             args.push(match (binding.access, places[buf.index()]) {
                 (Access::ReadWrite, _) => match &mut writes.next().expect("one content per written binding").1 {
-                    Content::F(v) => Arg::FMut(&mut v[..len]),
+                    Content::F(v) => Arg::FMut(&mut v.floats_mut()[..len]),
                     Content::U(v) => Arg::UMut(&mut v[..len]),
                 },
                 (_, Place::Own(slot)) => match &self.own[slot] {
-                    Content::F(v) => Arg::F(&v[..len]),
+                    Content::F(v) if self.fixed[buf.index()] => Arg::Stored(&v.floats()[..len], v.kept()),
+                    Content::F(v) => Arg::F(&v.floats()[..len]),
                     Content::U(v) => Arg::U(&v[..len]),
                 },
                 (_, Place::Shared { store, tensor }) => match &self.stores[store] {
-                    Tenants::Read(tensors) => Arg::F(&tensors[tensor][..len]),
-                    Tenants::Write(tensors) => Arg::F(&tensors[tensor][..len]),
+                    Tenants::Read(tensors) => Arg::Stored(&tensors[tensor].floats()[..len], tensors[tensor].kept()),
+                    Tenants::Write(tensors) => Arg::F(&tensors[tensor].floats()[..len]),
                 },
             });
         }
-        T::twin(step.kernel)(Call { params: &step.params, overrides: &step.overrides, args });
+        self.twins[at](Call { params: &step.params, overrides: &step.overrides, args });
         for (place, content) in written {
             self.put_back(place, content);
         }
@@ -245,7 +256,7 @@ impl<T: TwinOf> Executor for CpuExecutor<T> {
             Place::Own(_) => put_f32(self.floats_mut(buf), data),
             Place::Shared { store, tensor } => {
                 self.stores[store].touch();
-                put_f32(&mut self.stores[store].write().memory[tensor], data);
+                put_f32(self.stores[store].write().memory[tensor].floats_mut(), data);
             }
         }
         Ok(())
@@ -265,7 +276,7 @@ impl<T: TwinOf> Executor for CpuExecutor<T> {
         self.plan.check_len(buf, Type::F32, self.plan.spec(buf).shape.len())?;
         Ok(Pending::ready(match self.places[buf.index()] {
             Place::Own(_) => get_f32(self.floats(buf)),
-            Place::Shared { store, tensor } => get_f32(&self.stores[store].read().memory[tensor]),
+            Place::Shared { store, tensor } => get_f32(self.stores[store].read().memory[tensor].floats()),
         }))
     }
 

@@ -5,8 +5,12 @@ mod aligned;
 mod executor;
 mod memory;
 pub(crate) mod scratch;
+mod shared;
 mod store;
+mod tensor;
 pub(crate) mod tile;
+mod vectorized;
+pub(crate) mod winograd;
 
 pub(crate) use self::memory::available as available_memory;
 pub(crate) use crate::plan::put;
@@ -15,7 +19,9 @@ pub use executor::CpuExecutor;
 pub(crate) use executor::CpuShelf;
 #[cfg(test)]
 pub(crate) use executor::TwinOf;
+pub(crate) use shared::Shared;
 pub(crate) use store::{add, download, upload};
+pub(crate) use vectorized::vectorized;
 
 /// Name of the instruction set that the matrix products of this processor use.
 pub fn instruction_set() -> &'static str {

@@ -10,6 +10,9 @@ use std::sync::LazyLock;
 
 pub(crate) use jobs::{Cols, Rows, Taps};
 
+use super::Shared;
+use super::winograd::{self, Transforms};
+
 /// The tiles of this processor.
 pub(crate) fn tiles() -> &'static Tiles {
     static TILES: LazyLock<Tiles> = LazyLock::new(Tiles::detect);
@@ -33,7 +36,9 @@ pub(crate) struct Tiles {
     pub(crate) height: usize,
     /// Floats of a vector.
     pub(crate) lanes: usize,
-    rows: unsafe fn(&Rows<'_>, &[usize], &mut [f32], &[usize]),
+    /// Winograd's transforms in the same vectors.
+    pub(crate) transforms: &'static Transforms,
+    rows: unsafe fn(&Rows<'_>, &[usize], *mut f32, &[usize]),
     cols: unsafe fn(&Cols<'_>, &mut [f32], &[usize]),
     taps: unsafe fn(&Taps<'_>, &mut [f32]),
 }
@@ -78,6 +83,15 @@ impl Tiles {
 
     /// Computes a tile: rows beginning at `at` of `a`, to be written at `to` of `out`.
     pub(crate) fn rows(&self, job: &Rows<'_>, at: &[usize], out: &mut [f32], to: &[usize]) {
+        // SAFETY: `out` is borrowed here alone.
+        unsafe { self.rows_of(job, at, &Shared::new(out), to) }
+    }
+
+    /// The same in a buffer that other threads write, too.
+    ///
+    /// # Safety
+    /// The rows that are written, each as wide as the panel, are the caller's alone.
+    pub(crate) unsafe fn rows_of(&self, job: &Rows<'_>, at: &[usize], out: &Shared<'_>, to: &[usize]) {
         let depth = job.runs * job.len;
         let width = job.width;
         let last = if depth == 0 { 0 } else { (job.runs - 1) * job.pitch + job.len };
@@ -89,7 +103,7 @@ impl Tiles {
         assert!(to.iter().all(|&to| to + width <= out.len()), "output rows in bounds");
         // SAFETY: the instruction set was detected, and the lines above check every address that the kernel forms:
         // `at[m] + r * pitch + k` lies below `at[m] + last`, panel rows and output rows are whole.
-        unsafe { (self.rows)(job, at, out, to) }
+        unsafe { (self.rows)(job, at, out.as_mut_ptr(), to) }
     }
 
     /// Computes a tile, to be written at `to` of `out`.
@@ -125,12 +139,13 @@ impl Tiles {
 macro_rules! tiles {
     ($name:ident, $label:literal, $lanes:literal, [$($feature:literal)?], [$($height:literal)*]) => {
         mod $name {
-            use super::{Cols, HIGHEST, Rows, TAPS_HEIGHT, Taps, Tiles};
+            use super::{Cols, HIGHEST, Rows, TAPS_HEIGHT, Taps, Tiles, winograd};
 
             pub(super) const TILES: Tiles = Tiles {
                 name: $label,
                 height: [$($height),*].len(),
                 lanes: $lanes,
+                transforms: &winograd::$name::TRANSFORMS,
                 rows: any_rows,
                 cols: any_cols,
                 taps: all_taps,
@@ -226,8 +241,7 @@ macro_rules! tiles {
                 }
             }
 
-            unsafe fn any_rows(job: &Rows<'_>, at: &[usize], out: &mut [f32], to: &[usize]) {
-                let out = out.as_mut_ptr();
+            unsafe fn any_rows(job: &Rows<'_>, at: &[usize], out: *mut f32, to: &[usize]) {
                 // SAFETY: the caller's.
                 unsafe {
                     match (at.len(), job.width == $lanes) {
@@ -406,30 +420,38 @@ fn fetch(at: *const f32) {
 }
 
 /// Vectors of four floats that the compiler maps to whatever the processor has.
-mod four {
-    pub(super) fn zero() -> [f32; 4] {
+pub(super) mod four {
+    pub(in crate::cpu) fn zero() -> [f32; 4] {
         [0.0; 4]
     }
 
-    pub(super) fn splat(x: f32) -> [f32; 4] {
+    pub(in crate::cpu) fn splat(x: f32) -> [f32; 4] {
         [x; 4]
     }
 
-    pub(super) fn mul_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+    pub(in crate::cpu) fn mul_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
 
+    pub(in crate::cpu) fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    pub(in crate::cpu) fn sub(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+
     /// As x86 has it: `b` where either is a NaN, so that a NaN passes a ReLU.
-    pub(super) fn max(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+    pub(in crate::cpu) fn max(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
 
-    pub(super) unsafe fn load(from: *const f32) -> [f32; 4] {
+    pub(in crate::cpu) unsafe fn load(from: *const f32) -> [f32; 4] {
         // SAFETY: the caller's; an array of floats is aligned as a float is.
         unsafe { from.cast::<[f32; 4]>().read() }
     }
 
-    pub(super) unsafe fn store(to: *mut f32, value: [f32; 4]) {
+    pub(in crate::cpu) unsafe fn store(to: *mut f32, value: [f32; 4]) {
         // SAFETY: the caller's.
         unsafe { to.cast::<[f32; 4]>().write(value) }
     }

@@ -8,7 +8,7 @@ use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, F
 
 use super::adapter::{self, AdapterChoice, AdapterInfo};
 use crate::plan::reflect::{Access, interface};
-use crate::plan::{Family, Kernel, Variant};
+use crate::plan::{Family, Step, Variant};
 use crate::{Error, Result};
 
 /// An open GPU. Cheap to clone; clones share the device and its compiled pipelines.
@@ -110,24 +110,25 @@ impl Gpu {
         }
     }
 
-    /// The variants of a kernel that this device may take for these parameters: first those that suit the sizes, in the order of
-    /// the kernel, of which it takes the first.
-    pub(super) fn candidates(&self, kernel: &Kernel, params: &[u8]) -> Result<Vec<&'static Variant>> {
+    /// The variants of a step's kernel that this device may take: those that suit the sizes in the order of the kernel, then the
+    /// others. The first is the one that it takes where nothing is measured.
+    pub(crate) fn candidates(&self, step: &Step) -> Vec<&'static Variant> {
         let info = &self.inner.info;
         let families = info.families();
-        let (mut suited, mut others) = (Vec::new(), Vec::new());
-        for variant in kernel.variants.iter().filter(|v| families.contains(&v.family)) {
-            let is_first = info.only == Some(variant.family) || variant.suits(params)?;
-            if is_first { suited.push(variant) } else { others.push(variant) }
+        let mine = step.kernel.variants.iter().filter(|v| families.contains(&v.family));
+        if info.only.is_some() {
+            return mine.take(1).collect();
         }
-        suited.append(&mut others);
-        Ok(suited)
+        let (mut suited, others): (Vec<_>, Vec<_>) = mine.partition(|v| v.suits(&step.params));
+        suited.extend(others);
+        suited
     }
 
-    /// The variant of a kernel that this device takes for these parameters.
-    pub(super) fn variant(&self, kernel: &Kernel, params: &[u8]) -> Result<&'static Variant> {
-        let candidates = self.candidates(kernel, params)?;
-        Ok(candidates.first().expect("the last variant of every kernel is portable and suits all sizes"))
+    /// The variant of a step's kernel that this device takes: the chosen one if it can run it, else the first.
+    pub(super) fn variant(&self, step: &Step) -> &'static Variant {
+        let candidates = self.candidates(step);
+        let chosen = candidates.iter().find(|variant| step.choice == Some(variant.name));
+        chosen.or(candidates.first()).expect("the last variant of every kernel is portable")
     }
 
     /// Compiles a variant with its overrides; compiled pipelines are kept.

@@ -263,7 +263,7 @@ async fn prepare(gpu: &Gpu, plan: &Plan, buffers: &[(wgpu::Buffer, Place)]) -> R
     gpu.queue().write_buffer(&uniform, 0, &packed);
     let mut dispatches = Vec::with_capacity(plan.steps.len());
     for (step, offset) in plan.steps.iter().zip(offsets) {
-        let variant = gpu.variant(step.kernel, &step.params)?;
+        let variant = gpu.variant(step);
         let compiled = gpu.pipeline(variant, &step.overrides).await?;
         let size = std::num::NonZeroU64::new(step.params.len().next_multiple_of(16) as u64);
         let params = BindingResource::Buffer(BufferBinding { buffer: &uniform, offset: 0, size });

@@ -35,6 +35,7 @@ impl<'a> Recorder<'a> {
             overrides: overrides.to_vec(),
             buffers: buffers.to_vec(),
             macs: 0,
+            choice: None,
         });
         self.plan.steps.last_mut().expect("a step was just added")
     }

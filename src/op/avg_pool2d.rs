@@ -121,8 +121,8 @@ fn avg_pool2d<T: Float>(call: Call<'_, T>) {
         x.f(),
         y.f_mut(),
         |x| x,
-        |y| {
-            for (y, &area) in y.chunks_exact_mut(c).zip(&areas) {
+        |row, y| {
+            for (y, &area) in y.chunks_exact_mut(c).zip(&areas[row * p.w_out as usize..]) {
                 y.iter_mut().for_each(|y| *y = *y / area);
             }
         },

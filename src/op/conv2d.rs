@@ -8,6 +8,7 @@ mod params;
 #[cfg(test)]
 mod tests;
 mod twins;
+mod ways;
 
 use std::sync::Arc;
 

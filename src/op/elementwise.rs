@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{Call, Float, put};
+use crate::cpu::{Call, Float, put, vectorized};
 use crate::graph::{Grad, Io, Recorder};
 use crate::plan::{Buf, Shape, Wide};
 use crate::{Result, params};
@@ -55,9 +55,11 @@ pub(super) fn gradient<T: Float>(call: Call<'_, T>, of: impl Fn(T, T) -> T + Syn
 /// Calls `set` with every element of `to` and that of `a`.
 pub(super) fn each<T: Float>(a: &[T], to: &mut [T], set: impl Fn(&mut T, T) + Sync) {
     to.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).for_each(|(to, a)| {
-        for (to, &a) in to.iter_mut().zip(a) {
-            set(to, a);
-        }
+        vectorized(|| {
+            for (to, &a) in to.iter_mut().zip(a) {
+                set(to, a);
+            }
+        });
     });
 }
 
@@ -65,8 +67,10 @@ pub(super) fn each<T: Float>(a: &[T], to: &mut [T], set: impl Fn(&mut T, T) + Sy
 pub(super) fn each2<T: Float>(a: &[T], b: &[T], to: &mut [T], set: impl Fn(&mut T, T, T) + Sync) {
     let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
     to.par_chunks_mut(CHUNK).zip(inputs).for_each(|(to, (a, b))| {
-        for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
-            set(to, a, b);
-        }
+        vectorized(|| {
+            for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+                set(to, a, b);
+            }
+        });
     });
 }

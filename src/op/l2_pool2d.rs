@@ -86,7 +86,7 @@ impl Op for L2Pool2d {
 fn l2_pool2d<T: Float>(call: Call<'_, T>) {
     let p: Pool2dParams = call.params();
     let [x, y] = call.args();
-    p.sum_windows(x.f(), y.f_mut(), |x| x * x, |y| y.iter_mut().for_each(|y| *y = y.sqrt()));
+    p.sum_windows(x.f(), y.f_mut(), |x| x * x, |_, y| y.iter_mut().for_each(|y| *y = y.sqrt()));
 }
 
 fn l2_pool2d_dx<T: Float>(call: Call<'_, T>) {

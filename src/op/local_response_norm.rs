@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::rowwise::at_once;
-use crate::cpu::{Call, Float, put};
+use crate::cpu::{Call, Float, put, vectorized};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::{Buf, Shape, Type, Wide};
@@ -161,17 +161,19 @@ fn local_response_norm<T: Float>(call: Call<'_, T>) {
     let [x, y, scale] = call.args();
     let outputs = y.f_mut().par_chunks_exact_mut(c).zip(scale.f_mut().par_chunks_exact_mut(c));
     x.f().par_chunks_exact(c).zip(outputs).with_min_len(at_once(c)).for_each(|(x, (y, scale))| {
-        scale.fill(T::zero());
-        for (to, from) in neighbours(c, p.size / 2, (p.size - 1) / 2) {
-            for (scale, &x) in scale[to].iter_mut().zip(&x[from]) {
-                *scale += x * x;
+        vectorized(|| {
+            scale.fill(T::zero());
+            for (to, from) in neighbours(c, p.size / 2, (p.size - 1) / 2) {
+                for (scale, &x) in scale[to].iter_mut().zip(&x[from]) {
+                    *scale += x * x;
+                }
             }
-        }
-        scale.iter_mut().for_each(|scale| *scale = k + weight * *scale);
-        p.inverse_powers(scale, y);
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y *= x;
-        }
+            scale.iter_mut().for_each(|scale| *scale = k + weight * *scale);
+            p.inverse_powers(scale, y);
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y *= x;
+            }
+        });
     });
 }
 
@@ -185,20 +187,22 @@ fn local_response_norm_dx<T: Float>(call: Call<'_, T>) {
     let rows = inputs.zip(outputs).zip(dx.f_mut().par_chunks_exact_mut(c)).with_min_len(at_once(c));
     let scratch = || [(); 3].map(|()| vec![T::zero(); c]);
     rows.for_each_init(scratch, |[ratio, sum, power], (((x, out), (scales, dy)), dx)| {
-        for (((ratio, &dy), &out), &scale) in ratio.iter_mut().zip(dy).zip(out).zip(scales) {
-            *ratio = dy * out / scale;
-        }
-        sum.fill(T::zero());
-        // The windows that contain a channel lie around it the other way round.
-        for (to, from) in neighbours(c, (p.size - 1) / 2, p.size / 2) {
-            for (sum, &ratio) in sum[to].iter_mut().zip(&ratio[from]) {
-                *sum += ratio;
+        vectorized(|| {
+            for (((ratio, &dy), &out), &scale) in ratio.iter_mut().zip(dy).zip(out).zip(scales) {
+                *ratio = dy * out / scale;
             }
-        }
-        p.inverse_powers(scales, power);
-        for ((((dx, &x), &dy), &power), &sum) in dx.iter_mut().zip(x).zip(dy).zip(&*power).zip(&*sum) {
-            put(accumulate, dx, dy * power - factor * x * sum);
-        }
+            sum.fill(T::zero());
+            // The windows that contain a channel lie around it the other way round.
+            for (to, from) in neighbours(c, (p.size - 1) / 2, p.size / 2) {
+                for (sum, &ratio) in sum[to].iter_mut().zip(&ratio[from]) {
+                    *sum += ratio;
+                }
+            }
+            p.inverse_powers(scales, power);
+            for ((((dx, &x), &dy), &power), &sum) in dx.iter_mut().zip(x).zip(dy).zip(&*power).zip(&*sum) {
+                put(accumulate, dx, dy * power - factor * x * sum);
+            }
+        });
     });
 }
 

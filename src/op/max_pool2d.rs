@@ -95,9 +95,9 @@ impl Op for MaxPool2d {
 fn max_pool2d<T: Float>(call: Call<'_, T>) {
     let p: Pool2dParams = call.params();
     let [x, y, at] = call.args();
-    let outputs = y.f_mut().par_chunks_mut(p.image_out()).zip(at.u_mut().par_chunks_mut(p.image_out()));
-    x.f().par_chunks(p.image_in()).zip(outputs).for_each(|(x, (y, at))| {
-        p.each_tap(|tap| {
+    let outputs = y.f_mut().par_chunks_mut(p.row_out()).zip(at.u_mut().par_chunks_mut(p.row_out()));
+    p.each_row(x.f(), outputs, |x, row, (y, at)| {
+        p.taps_of(row..row + 1, |tap| {
             let (y, at) = (&mut y[tap.to.clone()], &mut at[tap.to]);
             if tap.first {
                 y.copy_from_slice(&x[tap.from]);

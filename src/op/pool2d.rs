@@ -1,11 +1,12 @@
 //! What max, average and L2 pooling share: which windows there are, their parameters, how they are recorded, and the loops
-//! of their twins, which threads share by images.
+//! of their twins, which threads share by rows of windows, and backward by images.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::cpu::Float;
+use super::rowwise::at_once;
+use crate::cpu::{Float, vectorized};
 use crate::graph::Recorder;
 use crate::plan::{Buf, Shape, Wide};
 use crate::{Error, Result, params};
@@ -122,10 +123,17 @@ impl Pool2dParams {
     }
 
     /// Visits every pixel of every window of one image, windows and pixels in row-major order.
-    pub(super) fn each_tap(&self, mut visit: impl FnMut(Tap)) {
+    #[inline]
+    pub(super) fn each_tap(&self, visit: impl FnMut(Tap)) {
+        self.taps_of(0..self.h_out, visit);
+    }
+
+    /// The same for some rows of windows; outputs are counted from the first of them.
+    #[inline]
+    pub(super) fn taps_of(&self, rows: Range<u32>, mut visit: impl FnMut(Tap)) {
         let c = self.c as usize;
         let mut to = 0;
-        for a in 0..self.h_out {
+        for a in rows {
             for b in 0..self.w_out {
                 let mut first = true;
                 for (r, h) in self.on_image(a, self.k_h, self.h_in) {
@@ -138,6 +146,22 @@ impl Pool2dParams {
                 to += c;
             }
         }
+    }
+
+    /// Calls `each` with every row of windows of all images: its image of the input, its number, and its outputs in `y`. Threads
+    /// share the rows.
+    pub(super) fn each_row<T: Float, Y: IndexedParallelIterator>(
+        &self,
+        x: &[T],
+        y: Y,
+        each: impl Fn(&[T], u32, Y::Item) + Sync,
+    ) {
+        let at_once = at_once(self.k_h as usize * self.k_w as usize * self.row_out());
+        y.enumerate().with_min_len(at_once).for_each(|(row, y)| {
+            let (image, a) = (row / self.h_out as usize, row % self.h_out as usize);
+            let a = u32::try_from(a).expect("a row of an image");
+            vectorized(|| each(&x[image * self.image_in()..][..self.image_in()], a, y));
+        });
     }
 
     /// Positions of a window that lie on the image: in the window and on the image.
@@ -169,22 +193,27 @@ impl Pool2dParams {
         &all[image * self.image_out()..][..self.image_out()]
     }
 
-    /// Calls `finish` with each image's sums over its windows of `of(x)`.
+    /// Floats of one row of windows.
+    pub(super) fn row_out(&self) -> usize {
+        self.w_out as usize * self.c as usize
+    }
+
+    /// Calls `finish` with the number of each row of windows and its sums over the windows of `of(x)`.
     pub(super) fn sum_windows<T: Float>(
         &self,
         x: &[T],
         y: &mut [T],
         of: impl Fn(T) -> T + Sync,
-        finish: impl Fn(&mut [T]) + Sync,
+        finish: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        x.par_chunks(self.image_in()).zip(y.par_chunks_mut(self.image_out())).for_each(|(x, y)| {
+        self.each_row(x, y.par_chunks_mut(self.row_out()), |x, row, y| {
             y.fill(T::zero());
-            self.each_tap(|tap| {
+            self.taps_of(row..row + 1, |tap| {
                 for (&x, y) in x[tap.from].iter().zip(&mut y[tap.to]) {
                     *y += of(x);
                 }
             });
-            finish(y);
+            finish(row as usize, y);
         });
     }
 
@@ -200,7 +229,7 @@ impl Pool2dParams {
             if !accumulate {
                 dx.fill(T::zero());
             }
-            scatter(image, dx);
+            vectorized(|| scatter(image, dx));
         });
     }
 }

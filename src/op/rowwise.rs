@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::elementwise::CHUNK;
-use crate::cpu::Float;
+use crate::cpu::{Float, vectorized};
 use crate::graph::{Grad, Io, Recorder};
 use crate::params;
 use crate::plan::{Buf, Kernel, Shape};
@@ -49,12 +49,12 @@ pub(super) fn at_once(dim: usize) -> usize {
 pub(super) fn each<T: Float>(dim: u32, a: &[T], to: &mut [T], each: impl Fn(&[T], &mut [T]) + Sync) {
     let dim = dim as usize;
     let rows = a.par_chunks_exact(dim).zip(to.par_chunks_exact_mut(dim)).with_min_len(at_once(dim));
-    rows.for_each(|(a, to)| each(a, to));
+    rows.for_each(|(a, to)| vectorized(|| each(a, to)));
 }
 
 /// Calls `each` with every row of `a`, `b` and `to`.
 pub(super) fn each2<T: Float>(dim: u32, a: &[T], b: &[T], to: &mut [T], each: impl Fn(&[T], &[T], &mut [T]) + Sync) {
     let dim = dim as usize;
     let rows = a.par_chunks_exact(dim).zip(b.par_chunks_exact(dim)).zip(to.par_chunks_exact_mut(dim));
-    rows.with_min_len(at_once(dim)).for_each(|((a, b), to)| each(a, b, to));
+    rows.with_min_len(at_once(dim)).for_each(|((a, b), to)| vectorized(|| each(a, b, to)));
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::finite;
-use crate::cpu::{Call, Float};
+use crate::cpu::{Call, Float, vectorized};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::op::elementwise::CHUNK;
 use crate::plan::{Shape, Wide};
@@ -72,10 +72,12 @@ fn adagrad<T: Float>(call: Call<'_, T>) {
     let (learning_rate, scale) = (factor * rate[0], rate[3]);
     let chunks = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK)).zip(sum.f_mut().par_chunks_mut(CHUNK));
     chunks.for_each(|((w, dw), sum)| {
-        for ((w, &dw), sum) in w.iter_mut().zip(dw).zip(sum) {
-            let g = scale * dw + weight_decay * *w;
-            *sum += g * g;
-            *w -= learning_rate * g / ((initial + *sum).sqrt() + eps);
-        }
+        vectorized(|| {
+            for ((w, &dw), sum) in w.iter_mut().zip(dw).zip(sum) {
+                let g = scale * dw + weight_decay * *w;
+                *sum += g * g;
+                *w -= learning_rate * g / ((initial + *sum).sqrt() + eps);
+            }
+        });
     });
 }

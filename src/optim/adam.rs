@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::finite;
-use crate::cpu::{Call, Float};
+use crate::cpu::{Call, Float, vectorized};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::op::elementwise::CHUNK;
 use crate::plan::{Shape, Wide};
@@ -90,12 +90,14 @@ fn adam<T: Float>(call: Call<'_, T>) {
     let weights = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK));
     let means = mean.f_mut().par_chunks_mut(CHUNK).zip(square.f_mut().par_chunks_mut(CHUNK));
     weights.zip(means).for_each(|((w, dw), (mean, square))| {
-        for ((w, &dw), (m, v)) in w.iter_mut().zip(dw).zip(mean.iter_mut().zip(square)) {
-            let shrunk = *w - learning_rate * decoupled * *w;
-            let g = scale * dw + weight_decay * *w;
-            *m = beta1 * *m + (one - beta1) * g;
-            *v = beta2 * *v + (one - beta2) * g * g;
-            *w = shrunk - learning_rate * (*m / first) / (v.sqrt() / second + eps);
-        }
+        vectorized(|| {
+            for ((w, &dw), (m, v)) in w.iter_mut().zip(dw).zip(mean.iter_mut().zip(square)) {
+                let shrunk = *w - learning_rate * decoupled * *w;
+                let g = scale * dw + weight_decay * *w;
+                *m = beta1 * *m + (one - beta1) * g;
+                *v = beta2 * *v + (one - beta2) * g * g;
+                *w = shrunk - learning_rate * (*m / first) / (v.sqrt() / second + eps);
+            }
+        });
     });
 }

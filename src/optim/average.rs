@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::finite;
-use crate::cpu::{Call, Float};
+use crate::cpu::{Call, Float, vectorized};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::op::elementwise::CHUNK;
 use crate::plan::{Buf, Shape, Wide};
@@ -71,8 +71,10 @@ fn average<T: Float>(call: Call<'_, T>) {
     let new = T::one() - rate.f()[4];
     let chunks = average.f_mut().par_chunks_mut(CHUNK).zip(w.f().par_chunks(CHUNK));
     chunks.for_each(|(average, w)| {
-        for (average, &w) in average.iter_mut().zip(w) {
-            *average += new * (w - *average);
-        }
+        vectorized(|| {
+            for (average, &w) in average.iter_mut().zip(w) {
+                *average += new * (w - *average);
+            }
+        });
     });
 }

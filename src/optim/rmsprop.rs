@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::finite;
-use crate::cpu::{Call, Float};
+use crate::cpu::{Call, Float, vectorized};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::op::elementwise::CHUNK;
 use crate::plan::{Shape, Wide};
@@ -78,11 +78,13 @@ fn rmsprop<T: Float>(call: Call<'_, T>) {
     let weights = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK));
     let states = square.f_mut().par_chunks_mut(CHUNK).zip(velocity.f_mut().par_chunks_mut(CHUNK));
     weights.zip(states).for_each(|((w, dw), (square, velocity))| {
-        for ((w, &dw), (s, v)) in w.iter_mut().zip(dw).zip(square.iter_mut().zip(velocity)) {
-            let g = scale * dw + weight_decay * *w;
-            *s = alpha * *s + (T::one() - alpha) * g * g;
-            *v = momentum * *v + g / (s.sqrt() + eps);
-            *w -= learning_rate * *v;
-        }
+        vectorized(|| {
+            for ((w, &dw), (s, v)) in w.iter_mut().zip(dw).zip(square.iter_mut().zip(velocity)) {
+                let g = scale * dw + weight_decay * *w;
+                *s = alpha * *s + (T::one() - alpha) * g * g;
+                *v = momentum * *v + g / (s.sqrt() + eps);
+                *w -= learning_rate * *v;
+            }
+        });
     });
 }

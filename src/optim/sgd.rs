@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::finite;
-use crate::cpu::{Call, Float};
+use crate::cpu::{Call, Float, vectorized};
 use crate::graph::{Optimiser, Recorder, Update};
 use crate::op::elementwise::CHUNK;
 use crate::plan::{Shape, Wide};
@@ -71,11 +71,13 @@ fn sgd<T: Float>(call: Call<'_, T>) {
     let (learning_rate, scale) = (factor * rate[0], rate[3]);
     let chunks = w.f_mut().par_chunks_mut(CHUNK).zip(dw.f().par_chunks(CHUNK));
     chunks.zip(velocity.f_mut().par_chunks_mut(CHUNK)).for_each(|((w, dw), velocity)| {
-        for ((w, &dw), v) in w.iter_mut().zip(dw).zip(velocity) {
-            let g = scale * dw;
-            *v = momentum * *v + g + weight_decay * *w;
-            let step = if nesterov == 0.0 { *v } else { g + weight_decay * *w + momentum * *v };
-            *w -= learning_rate * step;
-        }
+        vectorized(|| {
+            for ((w, &dw), v) in w.iter_mut().zip(dw).zip(velocity) {
+                let g = scale * dw;
+                *v = momentum * *v + g + weight_decay * *w;
+                let step = if nesterov == 0.0 { *v } else { g + weight_decay * *w + momentum * *v };
+                *w -= learning_rate * step;
+            }
+        });
     });
 }

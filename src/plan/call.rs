@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{AddAssign, MulAssign, SubAssign};
 
-use super::Params;
+use super::{Kept, Params};
 
 /// The float type of a CPU run: `f32` or `f64`.
 pub trait Float:
@@ -69,6 +69,8 @@ impl Float for f64 {
 pub enum Arg<'a, T> {
     /// Floats to read.
     F(&'a [T]),
+    /// Floats to read that stay the same from run to run, and what is kept of them.
+    Stored(&'a [T], &'a Kept),
     /// Floats to write.
     FMut(&'a mut [T]),
     /// Integers to read.
@@ -84,9 +86,17 @@ impl<'a, T> Arg<'a, T> {
     /// If the plan bound something else: a bug of the op that recorded the step.
     pub fn f(self) -> &'a [T] {
         match self {
-            Self::F(slice) => slice,
+            Self::F(slice) | Self::Stored(slice, _) => slice,
             Self::FMut(slice) => slice,
             _ => panic!("the plan binds integers where the kernel reads floats"),
+        }
+    }
+
+    /// What is kept of the floats, if they stay the same from run to run.
+    pub fn kept(&self) -> Option<&'a Kept> {
+        match self {
+            Self::Stored(_, kept) => Some(kept),
+            _ => None,
         }
     }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::Call;
 use super::reflect::{Interface, interface};
+use super::{Asked, Call, Step, Way};
 use crate::Result;
 
 /// Kernels come in families; a device takes the first variant of a kernel whose family suits it and that suits the sizes.
@@ -42,6 +42,8 @@ impl Family {
 pub struct Variant {
     /// Which adapters it is meant for.
     pub family: Family,
+    /// Name of the family: what a choice among the variants is kept by.
+    pub name: &'static str,
     /// File in `shaders/`, for messages and tests.
     pub file: &'static str,
     /// The file's text, followed by the library files that it uses.
@@ -66,18 +68,20 @@ impl Variant {
 
     /// Whether it is a good choice for these parameters, as far as their sizes tell.
     ///
-    /// # Errors
-    /// The WGSL cannot be read.
-    pub fn suits(&self, params: &[u8]) -> Result<bool> {
-        Ok((self.suits)(params, &*interface(self)?))
+    /// # Panics
+    /// If the WGSL cannot be read.
+    pub fn suits(&self, params: &[u8]) -> bool {
+        (self.suits)(params, &interface(self).expect("the kernels' files are valid: tests/all/shaders.rs"))
     }
 }
 
-/// The Rust implementation of a kernel, for both float types: `f32` is the CPU device, `f64` the oracle of the tests.
+/// The Rust implementations of a kernel, for both float types: `f32` is the CPU device, `f64` the oracle of the tests.
 #[derive(Debug, Clone, Copy)]
 pub struct Twin {
-    /// The kernel on `f32` buffers.
-    pub f32: fn(Call<'_, f32>),
+    /// The kernel on `f32` buffers: ways of which the last suits every step.
+    pub f32: &'static [Way],
+    /// The name of the way that should be the fastest for a step; without one, it is the first that suits.
+    pub prefer: Option<fn(&Asked<'_>) -> &'static str>,
     /// The kernel on `f64` buffers.
     pub f64: fn(Call<'_, f64>),
 }
@@ -103,6 +107,26 @@ impl Kernel {
     pub fn interface(&self) -> Arc<Interface> {
         let portable = self.variants.last().expect("every kernel has a portable variant");
         interface(portable).expect("the kernels' files are valid: tests/all/shaders.rs")
+    }
+
+    /// The ways of the CPU device that suit a step, the one that is taken where nothing is measured first.
+    pub fn ways(&self, asked: &Asked<'_>) -> Vec<&'static Way> {
+        let mut ways: Vec<_> = self.twin.f32.iter().filter(|way| (way.suits)(asked)).collect();
+        if let Some(prefer) = self.twin.prefer {
+            let best = prefer(asked);
+            ways.sort_by_key(|way| way.name != best);
+        }
+        ways
+    }
+
+    /// The way that a step is computed in: the chosen one, if it suits, else the first that does.
+    ///
+    /// # Panics
+    /// If none suits: a bug of the op, whose last way suits every step.
+    pub fn way(&self, step: &Step, asked: &Asked<'_>) -> &'static Way {
+        let suiting = self.ways(asked);
+        let chosen = suiting.iter().find(|way| step.choice == Some(way.name));
+        chosen.or(suiting.first()).unwrap_or_else(|| panic!("no way of {} suits {asked:?}", self.name))
     }
 }
 
@@ -143,12 +167,19 @@ macro_rules! params {
     };
 }
 
-/// The twin of a kernel from one function that is generic over the float type.
+/// The twin of a kernel from one function that is generic over the float type; or, with `ways` before it, from a
+/// `&'static [Way]` for `f32`, perhaps a function that prefers one of them, and a function for `f64`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! twin {
-    ($function:path) => {
-        $crate::plan::Twin { f32: $function, f64: $function }
+    (ways $ways:expr, prefer $prefer:expr, $function:path $(,)?) => {
+        $crate::plan::Twin { f32: $ways, prefer: Some($prefer), f64: $function }
+    };
+    (ways $ways:expr, $function:path $(,)?) => {
+        $crate::plan::Twin { f32: $ways, prefer: None, f64: $function }
+    };
+    ($function:path $(,)?) => {
+        $crate::plan::Twin { f32: &[$crate::plan::Way::only($function)], prefer: None, f64: $function }
     };
 }
 
@@ -198,7 +229,9 @@ macro_rules! shader {
 /// 3. the type of its parameters, which [`params!`](crate::params) has declared;
 /// 4. its grid, a closure `|p, w|` of the parameters and of the [`Interface`] that is read from the WGSL, such as
 ///    `w.items(p.len)` for one invocation per item;
-/// 5. its twin, a function that is generic over the float type.
+/// 5. its twin, a function that is generic over the float type; or, where the CPU device has several ways of computing it,
+///    `ways WAYS, prefer function, function`: a `&'static [Way]` for `f32`, what chooses among them where nothing is
+///    measured (or the first that suits, if it is left out), and the function for `f64`.
 ///
 /// ```ignore
 /// static SUM: Kernel = kernel!("sum", ["sum.wgsl", "index.wgsl"], SumParams, |p, w| w.items(p.len), sum);
@@ -214,35 +247,36 @@ macro_rules! shader {
 macro_rules! kernel {
     (
         wide, $name:literal, [$file:literal $(, $lib:literal)*], $params:ty,
-        |$p:ident, $w:ident| $grid:expr, $twin:path $(,)?
+        |$p:ident, $w:ident| $grid:expr, $($twin:tt)+
     ) => {
         $crate::plan::Wide {
-            one: $crate::kernel!($name, [$file $(, $lib)*, "lanes1.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $twin),
-            four: $crate::kernel!($name, [$file $(, $lib)*, "lanes4.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $twin),
+            one: $crate::kernel!($name, [$file $(, $lib)*, "lanes1.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $($twin)+),
+            four: $crate::kernel!($name, [$file $(, $lib)*, "lanes4.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $($twin)+),
         }
     };
     (
         $name:literal, [$file:literal $(, $lib:literal)*], $params:ty,
-        |$p:ident, $w:ident| $grid:expr, $twin:path $(,)?
+        |$p:ident, $w:ident| $grid:expr, $($twin:tt)+
     ) => {
-        $crate::kernel!($name, { Portable: [$file $(, $lib)*] }, $params, |$p, $w| $grid, $twin)
+        $crate::kernel!($name, { Portable: [$file $(, $lib)*] }, $params, |$p, $w| $grid, $($twin)+)
     };
     (
         $name:literal, { $($family:ident $(if $suits:path)?: [$file:literal $(, $lib:literal)*]),+ $(,)? }, $params:ty,
-        |$p:ident, $w:ident| $grid:expr, $twin:path $(,)?
+        |$p:ident, $w:ident| $grid:expr, $($twin:tt)+
     ) => {
         $crate::plan::Kernel {
             name: $name,
             params: <$params as $crate::plan::Params>::FIELDS,
             variants: &[$($crate::plan::Variant {
                 family: $crate::plan::Family::$family,
+                name: stringify!($family),
                 file: $file,
                 source: $crate::shader!($file $(, $lib)*),
                 entry: $name,
                 grid: $crate::grid!($params, |$p, $w| $grid),
                 suits: $crate::suits!($params $(, $suits)?),
             }),+],
-            twin: $crate::twin!($twin),
+            twin: $crate::twin!($($twin)+),
         }
     };
 }

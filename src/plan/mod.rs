@@ -2,11 +2,13 @@
 //! prints as documentation (`facenet-gpu train --plan`).
 
 mod call;
+mod kept;
 mod kernel;
 mod memory;
 mod phase;
 pub mod reflect;
 mod shape;
+mod way;
 mod wide;
 
 use std::fmt;
@@ -16,10 +18,12 @@ use crate::{Error, Result};
 
 pub(crate) use call::put;
 pub use call::{Arg, Call, Float};
+pub use kept::Kept;
 pub use kernel::{Family, Field, Kernel, Params, Twin, Variant, grid};
 pub use memory::{Slots, assign_slots, assign_slots_except};
 pub use phase::Phase;
 pub use shape::Shape;
+pub use way::{Asked, Way};
 pub use wide::{Declared, Wide};
 
 /// Number of a buffer in its plan.
@@ -113,6 +117,9 @@ pub struct Step {
     pub buffers: Vec<Buf>,
     /// Multiply-adds that it computes; 0 where they are not worth counting.
     pub macs: u64,
+    /// Name of the variant, or of the way on the CPU, that was chosen by measurement; without one, the device takes the first
+    /// that suits.
+    pub choice: Option<&'static str>,
 }
 
 impl Step {
@@ -218,6 +225,18 @@ impl Plan {
         Ok(())
     }
 
+    /// What a [`Way`] is asked about each step.
+    pub fn asked(&self) -> Vec<Asked<'_>> {
+        let mut written = vec![false; self.buffers.len()];
+        self.steps.iter().flat_map(Step::written).for_each(|buf| written[buf.index()] = true);
+        let of = |step: &'_ Step| {
+            let mut weights = step.buffers.iter().filter(|&&buf| self.spec(buf).role.is_persistent()).peekable();
+            weights.peek().is_some() && weights.all(|buf| !written[buf.index()])
+        };
+        let asked = self.steps.iter().map(|step| (step, of(step)));
+        asked.map(|(step, fixed)| Asked { params: &step.params, overrides: &step.overrides, fixed }).collect()
+    }
+
     /// When a step is run, as a position in the plan: its own, or that of the step that it stands in for.
     fn time(&self, at: usize) -> usize {
         let repeat = self.repeats.iter().find(|(range, _)| range.contains(&at));
@@ -260,6 +279,7 @@ impl fmt::Display for Plan {
             for (i, step) in self.steps[range.clone()].iter().enumerate() {
                 let buffers: Vec<_> = step.buffers.iter().map(|b| self.spec(*b).name.as_str()).collect();
                 let overrides: String = step.overrides.iter().map(|(n, v)| format!(" {n}={v}")).collect();
+                let overrides = overrides + &step.choice.map_or_else(String::new, |choice| format!(" ({choice})"));
                 let (name, at) = (step.kernel.name, range.start + i);
                 writeln!(f, "{at:>5}  {name:<22}{overrides}  {}", buffers.join(", "))?;
             }

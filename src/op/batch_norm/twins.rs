@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::super::elementwise::CHUNK;
 use super::super::sum_partials::part_rows;
 use super::BatchNormParams;
-use crate::cpu::{Call, Float, put};
+use crate::cpu::{Call, Float, put, vectorized};
 
 /// Channels that one thread sums at a time.
 const CHANNELS: usize = 128;
@@ -66,14 +66,16 @@ pub(super) fn forward<T: Float>(call: Call<'_, T>) {
     let scale: Vec<T> = inverse.iter().zip(gamma.f()).map(|(&inverse, &gamma)| inverse * gamma).collect();
     let chunk = c * (CHUNK / c).max(1);
     y.f_mut().par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
-        for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-            let channels = origin.iter().zip(&centre).zip(scale.iter().zip(beta));
-            for ((y, &x), ((&origin, &centre), (&scale, &beta))) in y.iter_mut().zip(x).zip(channels) {
-                let value = (x - origin - centre) * scale + beta;
-                // Not max: a NaN must stay one.
-                *y = if relu & (value < T::zero()) { T::zero() } else { value };
+        vectorized(|| {
+            for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                let channels = origin.iter().zip(&centre).zip(scale.iter().zip(beta));
+                for ((y, &x), ((&origin, &centre), (&scale, &beta))) in y.iter_mut().zip(x).zip(channels) {
+                    let value = (x - origin - centre) * scale + beta;
+                    // Not max: a NaN must stay one.
+                    *y = if relu & (value < T::zero()) { T::zero() } else { value };
+                }
             }
-        }
+        });
     });
 }
 
@@ -82,33 +84,35 @@ pub(super) fn moments<T: Float>(call: Call<'_, T>) {
     let [x, part_mean, part_variance] = call.args();
     let (x, c) = (x.f(), p.c as usize);
     each_part(&p, part_mean.f_mut(), part_variance.f_mut(), |rows, channels, mean, squares| {
-        let origin = &x[channels.clone()];
-        let values = |row: usize| x[row * c..][channels.clone()].iter().zip(origin).map(|(&x, &origin)| x - origin);
-        mean.fill(T::zero());
-        squares.fill(T::zero());
-        let mut few = [T::zero(); CHANNELS];
-        let few = &mut few[..mean.len()];
-        let mut n = T::zero();
-        for first in rows.clone().step_by(BLOCK) {
-            let block = first..rows.end.min(first + BLOCK);
-            few.fill(T::zero());
-            block.clone().for_each(|row| few.iter_mut().zip(values(row)).for_each(|(few, value)| *few += value));
-            let size = count(&block);
-            few.iter_mut().for_each(|few| *few = *few / size);
-            for row in block {
-                for ((squares, &few), value) in squares.iter_mut().zip(&*few).zip(values(row)) {
-                    *squares += (value - few) * (value - few);
+        vectorized(|| {
+            let origin = &x[channels.clone()];
+            let values = |row: usize| x[row * c..][channels.clone()].iter().zip(origin).map(|(&x, &origin)| x - origin);
+            mean.fill(T::zero());
+            squares.fill(T::zero());
+            let mut few = [T::zero(); CHANNELS];
+            let few = &mut few[..mean.len()];
+            let mut n = T::zero();
+            for first in rows.clone().step_by(BLOCK) {
+                let block = first..rows.end.min(first + BLOCK);
+                few.fill(T::zero());
+                block.clone().for_each(|row| few.iter_mut().zip(values(row)).for_each(|(few, value)| *few += value));
+                let size = count(&block);
+                few.iter_mut().for_each(|few| *few = *few / size);
+                for row in block {
+                    for ((squares, &few), value) in squares.iter_mut().zip(&*few).zip(values(row)) {
+                        *squares += (value - few) * (value - few);
+                    }
                 }
+                let weight = size / (n + size);
+                for ((mean, squares), &few) in mean.iter_mut().zip(&mut *squares).zip(&*few) {
+                    let apart = few - *mean;
+                    *mean += apart * weight;
+                    *squares += apart * apart * n * weight;
+                }
+                n += size;
             }
-            let weight = size / (n + size);
-            for ((mean, squares), &few) in mean.iter_mut().zip(&mut *squares).zip(&*few) {
-                let apart = few - *mean;
-                *mean += apart * weight;
-                *squares += apart * apart * n * weight;
-            }
-            n += size;
-        }
-        squares.iter_mut().for_each(|squares| *squares = *squares / n);
+            squares.iter_mut().for_each(|squares| *squares = *squares / n);
+        });
     });
 }
 
@@ -157,18 +161,21 @@ pub(super) fn sums<T: Float>(call: Call<'_, T>) {
     let (x, dy, c) = (x.f(), dy.f(), p.c as usize);
     let of = Channels::new(&p, frozen, x, mean.f(), variance.f());
     each_part(&p, part_dgamma.f_mut(), part_dbeta.f_mut(), |rows, channels, dgamma, dbeta| {
-        let (origin, centre) = (&of.origin[channels.clone()], &of.centre[channels.clone()]);
-        dgamma.fill(T::zero());
-        dbeta.fill(T::zero());
-        for row in rows {
-            let values = x[row * c..][channels.clone()].iter().zip(&dy[row * c..][channels.clone()]);
-            let values = values.zip(origin.iter().zip(centre));
-            for ((dgamma, dbeta), ((&x, &dy), (&origin, &centre))) in dgamma.iter_mut().zip(&mut *dbeta).zip(values) {
-                *dgamma += dy * (x - origin - centre);
-                *dbeta += dy;
+        vectorized(|| {
+            let (origin, centre) = (&of.origin[channels.clone()], &of.centre[channels.clone()]);
+            dgamma.fill(T::zero());
+            dbeta.fill(T::zero());
+            for row in rows {
+                let values = x[row * c..][channels.clone()].iter().zip(&dy[row * c..][channels.clone()]);
+                let values = values.zip(origin.iter().zip(centre));
+                for ((dgamma, dbeta), ((&x, &dy), (&origin, &centre))) in dgamma.iter_mut().zip(&mut *dbeta).zip(values)
+                {
+                    *dgamma += dy * (x - origin - centre);
+                    *dbeta += dy;
+                }
             }
-        }
-        dgamma.iter_mut().zip(&of.inverse[channels]).for_each(|(dgamma, &inverse)| *dgamma *= inverse);
+            dgamma.iter_mut().zip(&of.inverse[channels]).for_each(|(dgamma, &inverse)| *dgamma *= inverse);
+        });
     });
 }
 
@@ -197,13 +204,15 @@ pub(super) fn dx<T: Float>(call: Call<'_, T>) {
     let chunk = c * (CHUNK / c).max(1);
     let inputs = x.par_chunks(chunk).zip(dy.f().par_chunks(chunk));
     dx.f_mut().par_chunks_mut(chunk).zip(inputs).for_each(|(dx, (x, dy))| {
-        for (dx, (x, dy)) in dx.chunks_exact_mut(c).zip(x.chunks_exact(c).zip(dy.chunks_exact(c))) {
-            let channels = origin.iter().zip(&centre).zip(&scale).zip(level.iter().zip(&slope));
-            let values = x.iter().zip(dy).zip(channels);
-            for (dx, ((&x, &dy), (((&origin, &centre), &scale), (&level, &slope)))) in dx.iter_mut().zip(values) {
-                let taken = level + (x - origin - centre) * slope;
-                put(accumulate, dx, (if frozen { dy } else { dy - taken }) * scale);
+        vectorized(|| {
+            for (dx, (x, dy)) in dx.chunks_exact_mut(c).zip(x.chunks_exact(c).zip(dy.chunks_exact(c))) {
+                let channels = origin.iter().zip(&centre).zip(&scale).zip(level.iter().zip(&slope));
+                let values = x.iter().zip(dy).zip(channels);
+                for (dx, ((&x, &dy), (((&origin, &centre), &scale), (&level, &slope)))) in dx.iter_mut().zip(values) {
+                    let taken = level + (x - origin - centre) * slope;
+                    put(accumulate, dx, (if frozen { dy } else { dy - taken }) * scale);
+                }
             }
-        }
+        });
     });
 }

@@ -1,6 +1,7 @@
 //! Convolution of all channels with all, without dilation: its kernels are matrix products on tiles.
 
-use super::{Conv2dParams, twins};
+use super::twins::direct;
+use super::{Conv2dParams, twins, ways};
 use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Recorder};
 use crate::kernel;
@@ -80,14 +81,14 @@ pub(super) struct Product {
 /// The kernels but for the portable one load and store four floats at a time where the channels allow it: on both sides, on
 /// the right side and the result only (images have three channels), or not at all.
 macro_rules! product {
-    ($entry:literal, $size:path, $fills:path, $twin:path) => {
+    ($entry:literal, $size:path, $fills:path, ($($twin:tt)+)) => {
         Product {
-            vec4: product!($entry, $size, $fills, $twin, "conv2d_left_vec4.wgsl", "conv2d_right_vec4.wgsl"),
-            right4: product!($entry, $size, $fills, $twin, "conv2d_left_any.wgsl", "conv2d_right_vec4.wgsl"),
-            any: product!($entry, $size, $fills, $twin, "conv2d_left_any.wgsl", "conv2d_right_any.wgsl"),
+            vec4: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_vec4.wgsl", "conv2d_right_vec4.wgsl"),
+            right4: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_vec4.wgsl"),
+            any: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_any.wgsl"),
         }
     };
-    ($entry:literal, $size:path, $fills:path, $twin:path, $left:literal, $right:literal) => {
+    ($entry:literal, $size:path, $fills:path, ($($twin:tt)+), $left:literal, $right:literal) => {
         kernel!(
             $entry,
             {
@@ -108,7 +109,7 @@ macro_rules! product {
             },
             Conv2dParams,
             |p, w| $size(&p).grid(w),
-            $twin
+            $($twin)+
         )
     };
 }
@@ -125,13 +126,20 @@ impl Product {
 }
 
 /// Forward: buffers `x`, `w`, `y`, `b`; override `RELU`.
-pub(super) static CONV2D: Product = product!("conv2d", Size::forward, forward_fills, conv2d);
+pub(super) static CONV2D: Product =
+    product!("conv2d", Size::forward, forward_fills, (ways &ways::FORWARD, prefer ways::best_forward, conv2d));
 /// Forward without a bias: buffers `x`, `w`, `y`; override `RELU`.
-pub(super) static CONV2D_NOBIAS: Product = product!("conv2d_nobias", Size::forward, forward_fills, conv2d_nobias);
+pub(super) static CONV2D_NOBIAS: Product = product!(
+    "conv2d_nobias",
+    Size::forward,
+    forward_fills,
+    (ways &ways::FORWARD, prefer ways::best_forward, conv2d_nobias)
+);
 /// Buffers `dy`, `flipped`, `dx`.
-pub(super) static CONV2D_DX: Product = product!("conv2d_dx", Size::dx, dx_fills, conv2d_dx);
+pub(super) static CONV2D_DX: Product =
+    product!("conv2d_dx", Size::dx, dx_fills, (ways &ways::DX, prefer ways::best_dx, conv2d_dx));
 /// Buffers `x`, `dy`, `part`.
-pub(super) static CONV2D_DW: Product = product!("conv2d_dw", Size::dw, dw_fills, conv2d_dw);
+pub(super) static CONV2D_DW: Product = product!("conv2d_dw", Size::dw, dw_fills, (conv2d_dw));
 
 /// Buffers `w`, `flipped`.
 pub(super) static CONV2D_FLIP: Kernel = kernel!(
@@ -208,16 +216,16 @@ pub(super) fn record_db(r: &mut Recorder<'_>, p: &Conv2dParams, dy: Buf, grad: G
     });
 }
 
-fn conv2d<T: Float>(call: Call<'_, T>) {
+fn conv2d(call: Call<'_, f64>) {
     let (p, relu) = (call.params(), call.flag("RELU"));
     let [x, w, y, b] = call.args();
-    twins::forward(&p, relu, x.f(), w.f(), Some(b.f()), y.f_mut());
+    direct::forward(&p, relu, x.f(), w.f(), Some(b.f()), y.f_mut());
 }
 
-fn conv2d_nobias<T: Float>(call: Call<'_, T>) {
+fn conv2d_nobias(call: Call<'_, f64>) {
     let (p, relu) = (call.params(), call.flag("RELU"));
     let [x, w, y] = call.args();
-    twins::forward(&p, relu, x.f(), w.f(), None, y.f_mut());
+    direct::forward(&p, relu, x.f(), w.f(), None, y.f_mut());
 }
 
 fn conv2d_flip<T: Float>(call: Call<'_, T>) {
@@ -226,10 +234,10 @@ fn conv2d_flip<T: Float>(call: Call<'_, T>) {
     twins::flip(&p, w.f(), flipped.f_mut());
 }
 
-fn conv2d_dx<T: Float>(call: Call<'_, T>) {
+fn conv2d_dx(call: Call<'_, f64>) {
     let (p, accumulate) = (call.params(), call.flag("ACCUMULATE"));
     let [dy, flipped, dx] = call.args();
-    twins::dx(&p, accumulate, dy.f(), flipped.f(), dx.f_mut());
+    direct::dx(&p, accumulate, dy.f(), flipped.f(), dx.f_mut());
 }
 
 fn conv2d_dw<T: Float>(call: Call<'_, T>) {

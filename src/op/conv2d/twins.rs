@@ -1,22 +1,30 @@
 //! Convolution on the CPU device: forward, the three gradients, and the weights' other order. `f32` runs on register
-//! tiles ([`fast`]), `f64`, the oracle, on plain loops ([`direct`]) that share no code with them. Groups and dilation have
+//! tiles, window by window ([`fast`]) or in Winograd's way ([`winograd`]), `f64`, the oracle, on plain loops ([`direct`]) that share no code with them. Groups and dilation have
 //! functions of their own ([`grouped`], [`depthwise`]), and plain loops likewise ([`plain`]).
 
 pub(super) mod depthwise;
-mod direct;
+pub(super) mod direct;
 mod fast;
 pub(super) mod grouped;
+mod method;
 mod phases;
 mod plain;
 mod product;
 #[cfg(test)]
 mod tests;
 mod window;
+mod winograd;
 
 use rayon::prelude::*;
 
 use super::Conv2dParams;
-use crate::cpu::{Float, put, tile};
+use crate::cpu::tile::{self, Tiles};
+use crate::cpu::{Float, put, scratch};
+use crate::plan::Kept;
+pub(super) use method::Method;
+use method::Sizes;
+use product::{End, Weights};
+use winograd::Source;
 
 /// Where kernel position `r` of `k` stands in the flipped weights: positions are grouped by their phase `r % stride`
 /// and reversed within it.
@@ -26,25 +34,113 @@ fn place(k: usize, stride: usize, r: usize) -> usize {
     (0..phase).map(len).sum::<usize>() + len(phase) - 1 - r / stride
 }
 
-/// `y = x * w + b`, then `max(y, 0)` if `relu`.
-pub(super) fn forward<T: Float>(p: &Conv2dParams, relu: bool, x: &[T], w: &[T], b: Option<&[T]>, y: &mut [T]) {
-    match (T::f32s(x), T::f32s(w), b.map(T::f32s)) {
-        (Some(x), Some(w), b) => {
-            let y = T::f32s_mut(y).expect("one float type");
-            fast::forward(tile::tiles(), p, relu, x, w, b.flatten(), y);
+/// Weights, and what is kept of them from run to run if they stay the same.
+pub(super) type Right<'a> = (&'a [f32], Option<&'a Kept>);
+
+/// `y = x * w + b` by a method that suits it, then `max(y, 0)` if `relu`.
+pub(super) fn forward(
+    method: Method,
+    p: &Conv2dParams,
+    relu: bool,
+    x: &[f32],
+    w: Right<'_>,
+    b: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    forward_by(tile::tiles(), method, p, End { bias: b, relu, accumulate: false }, x, w, y);
+}
+
+/// The method for the forward pass that should be the fastest.
+pub(super) fn forward_method(p: &Conv2dParams) -> Method {
+    if p.stride == 1 { Method::choose(tile::tiles(), &forward_sizes(p)) } else { Method::Direct }
+}
+
+/// Whether a method computes the forward pass.
+pub(super) fn suits_forward(method: Method, p: &Conv2dParams) -> bool {
+    method == Method::Direct || (p.stride == 1 && method.suits(&forward_sizes(p)))
+}
+
+fn forward_sizes(p: &Conv2dParams) -> Sizes {
+    let [images, h_out, w_out, k_h, k_w, c_in, c_out] =
+        [p.n, p.h_out, p.w_out, p.k_h, p.k_w, p.c_in, p.c_out].map(|x| x as usize);
+    Sizes { images, out: [h_out, w_out], kernel: [k_h, k_w], channels: [c_in, c_out] }
+}
+
+fn forward_by(
+    tiles: &Tiles,
+    method: Method,
+    p: &Conv2dParams,
+    end: End<'_>,
+    x: &[f32],
+    (w, kept): Right<'_>,
+    y: &mut [f32],
+) {
+    let [c_in, c_out] = [p.c_in, p.c_out].map(|c| c as usize);
+    match method {
+        Method::Direct => {
+            let order = |to: &mut Vec<f32>| fast::forward_weights(tiles, p, w, to);
+            in_order(kept, method, order, |w| fast::forward(tiles, p, end, x, Weights::Packed(w), y));
         }
-        _ => direct::forward(p, relu, x, w, b, y),
+        Method::Winograd(scheme) => {
+            let order = |to: &mut Vec<f32>| scheme.weights(tiles, [c_in, c_out], w, to);
+            in_order(kept, method, order, |w| scheme.product(tiles, &Source::forward(p, x), w, end, y, c_out));
+        }
     }
 }
 
-/// The gradient of the input, from the flipped weights.
-pub(super) fn dx<T: Float>(p: &Conv2dParams, accumulate: bool, dy: &[T], flipped: &[T], dx: &mut [T]) {
-    match (T::f32s(dy), T::f32s(flipped)) {
-        (Some(dy), Some(flipped)) => {
-            let dx = T::f32s_mut(dx).expect("one float type");
-            fast::dx(tile::tiles(), p, accumulate, dy, flipped, dx);
+/// Lends weights in the order of a method: those that are kept, or made for this call.
+fn in_order(kept: Option<&Kept>, method: Method, make: impl FnOnce(&mut Vec<f32>), use_them: impl FnOnce(&[f32])) {
+    match kept {
+        Some(kept) => use_them(&kept.get(method.name(), make)),
+        None => scratch::lend(|own| {
+            make(own);
+            use_them(own);
+        }),
+    }
+}
+
+/// The gradient of the input, from the flipped weights, by a method that suits it.
+pub(super) fn dx(method: Method, p: &Conv2dParams, accumulate: bool, dy: &[f32], flipped: &[f32], dx: &mut [f32]) {
+    dx_by(tile::tiles(), method, p, accumulate, dy, flipped, dx);
+}
+
+/// The method for the gradient of the input that should be the fastest.
+pub(super) fn dx_method(p: &Conv2dParams) -> Method {
+    match Source::backward(p, &[]) {
+        Some(_) => Method::choose(tile::tiles(), &dx_sizes(p)),
+        None => Method::Direct,
+    }
+}
+
+/// Whether a method computes the gradient of the input.
+pub(super) fn suits_dx(method: Method, p: &Conv2dParams) -> bool {
+    method == Method::Direct || (Source::backward(p, &[]).is_some() && method.suits(&dx_sizes(p)))
+}
+
+fn dx_sizes(p: &Conv2dParams) -> Sizes {
+    let Sizes { images, kernel, channels: [c_in, c_out], .. } = forward_sizes(p);
+    Sizes { images, out: [p.h_in, p.w_in].map(|x| x as usize), kernel, channels: [c_out, c_in] }
+}
+
+fn dx_by(
+    tiles: &Tiles,
+    method: Method,
+    p: &Conv2dParams,
+    accumulate: bool,
+    dy: &[f32],
+    flipped: &[f32],
+    dx: &mut [f32],
+) {
+    match (method, Source::backward(p, dy)) {
+        (Method::Winograd(scheme), Some(source)) => {
+            let [c_in, c_out] = [p.c_in, p.c_out].map(|c| c as usize);
+            let end = End { accumulate, ..End::default() };
+            scratch::lend(|own| {
+                scheme.weights(tiles, [c_out, c_in], flipped, own);
+                scheme.product(tiles, &source, own, end, dx, c_in);
+            });
         }
-        _ => direct::dx(p, accumulate, dy, flipped, dx),
+        _ => fast::dx(tiles, p, accumulate, dy, flipped, dx),
     }
 }
 

@@ -79,7 +79,14 @@ fn add_scaled<T: Float>(to: &mut [T], factor: T, row: &[T]) {
 }
 
 /// `y = x * w + b`, then `max(y, 0)` if `relu`.
-pub(super) fn forward<T: Float>(p: &Conv2dParams, relu: bool, x: &[T], w: &[T], b: Option<&[T]>, y: &mut [T]) {
+pub(in crate::op::conv2d) fn forward<T: Float>(
+    p: &Conv2dParams,
+    relu: bool,
+    x: &[T],
+    w: &[T],
+    b: Option<&[T]>,
+    y: &mut [T],
+) {
     let sizes = Sizes::from(p);
     let (c_in, c_out) = (sizes.c_in, sizes.c_out);
     y.par_chunks_mut(c_out).enumerate().for_each(|(pixel, y)| {
@@ -101,7 +108,7 @@ pub(super) fn forward<T: Float>(p: &Conv2dParams, relu: bool, x: &[T], w: &[T], 
 }
 
 /// The gradient of the input, from the flipped weights.
-pub(super) fn dx<T: Float>(p: &Conv2dParams, accumulate: bool, dy: &[T], flipped: &[T], dx: &mut [T]) {
+pub(in crate::op::conv2d) fn dx<T: Float>(p: &Conv2dParams, accumulate: bool, dy: &[T], flipped: &[T], dx: &mut [T]) {
     let sizes = Sizes::from(p);
     let (c_in, c_out) = (sizes.c_in, sizes.c_out);
     dx.par_chunks_mut(c_in).enumerate().for_each(|(pixel, dx)| {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::Conv2dParams;
 use super::phases::Blocks;
-use super::product::{End, even, product, write_tile};
+use super::product::{End, Weights, even, packed, product, write_tile};
 use super::window::{Axis, Windows};
 use crate::cpu::scratch;
 use crate::cpu::tile::{Cols, Tiles};
@@ -16,21 +16,20 @@ use crate::cpu::tile::{Cols, Tiles};
 /// cache.
 const BAND: usize = 192;
 
-/// `y = x * w + b`, then `max(y, 0)` if `relu`.
-pub(super) fn forward(
-    tiles: &Tiles,
-    p: &Conv2dParams,
-    relu: bool,
-    x: &[f32],
-    w: &[f32],
-    b: Option<&[f32]>,
-    y: &mut [f32],
-) {
+/// `y = x * w`, and what `end` says.
+pub(super) fn forward(tiles: &Tiles, p: &Conv2dParams, end: End<'_>, x: &[f32], w: Weights<'_>, y: &mut [f32]) {
+    product(tiles, &[windows(p, x)], w, end, y, [p.h_out, p.w_out, p.c_out].map(|x| x as usize));
+}
+
+/// The weights of [`forward`] in the order in which its tiles read them.
+pub(super) fn forward_weights(tiles: &Tiles, p: &Conv2dParams, w: &[f32], factor: &mut Vec<f32>) {
+    packed(tiles, &[windows(p, &[])], w, p.k_w as usize, p.c_out as usize, factor);
+}
+
+fn windows<'a>(p: &Conv2dParams, x: &'a [f32]) -> Windows<'a> {
     let rows = Axis::forward(p.h_in, p.h_out, p.k_h, p.stride, p.pad_top);
     let cols = Axis::forward(p.w_in, p.w_out, p.k_w, p.stride, p.pad_left);
-    let windows = Windows { x, c: p.c_in as usize, rows, cols };
-    let end = End { bias: b, relu, accumulate: false };
-    product(tiles, &[windows], w, p.k_w as usize, end, y, [p.h_out, p.w_out, p.c_out].map(|x| x as usize));
+    Windows { x, c: p.c_in as usize, rows, cols }
 }
 
 /// The gradient of the input, from the flipped weights.
@@ -44,7 +43,7 @@ pub(super) fn dx(tiles: &Tiles, p: &Conv2dParams, accumulate: bool, dy: &[f32], 
     let phases: Vec<_> =
         rows.iter().flat_map(|&rows| cols.iter().map(move |&cols| Windows { x: dy, c: c_out, rows, cols })).collect();
     let end = End { accumulate, ..End::default() };
-    product(tiles, &phases, flipped, p.k_w as usize, end, dx, [height, width, c]);
+    product(tiles, &phases, Weights::Plain(flipped, p.k_w as usize), end, dx, [height, width, c]);
 }
 
 /// The gradient of the weights, one set for each part of the pixels.

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::product::{End, product};
+use super::product::{End, Weights, product};
 use super::window::{Axis, Windows};
 use crate::cpu::put;
 use crate::cpu::scratch;
@@ -51,7 +51,8 @@ impl<'a> Blocks<'a> {
             scratch::lend(|blocks| {
                 let images = dx.len() / (height * width * c);
                 blocks.resize(images * rows.count * cols.count * block, 0.0);
-                product(tiles, &[*windows], w, cols.taps, End::default(), blocks, [rows.count, cols.count, block]);
+                let w = Weights::Plain(w, cols.taps);
+                product(tiles, &[*windows], w, End::default(), blocks, [rows.count, cols.count, block]);
                 dx.par_chunks_mut(width * c).enumerate().for_each(|(row, dx)| {
                     let (image, h) = (row / height, row % height);
                     let line = (image * rows.count + h / stride) * cols.count;

@@ -8,7 +8,7 @@ use crate::op::conv2d::GroupedParams;
 /// Kernel, stride, padding, input, channels of the output, parts.
 type Case = ([u32; 2], u32, [u32; 2], [u32; 4], u32, u32);
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 22] = [
     ([1, 1], 1, [0, 0], [1, 1, 1, 1], 1, 1),
     ([3, 3], 1, [1, 1], [2, 7, 5, 3], 7, 3),
     ([3, 3], 1, [1, 1], [1, 29, 31, 17], 33, 2),
@@ -25,6 +25,13 @@ const CASES: [Case; 16] = [
     ([5, 5], 1, [0, 0], [1, 5, 5, 7], 16, 1),
     ([4, 2], 5, [2, 5], [2, 11, 9, 2], 40, 1),
     ([1, 1], 1, [0, 0], [65, 1, 1, 260], 37, 1),
+    ([3, 3], 1, [0, 0], [2, 13, 11, 19], 37, 1),
+    ([3, 3], 1, [2, 1], [3, 3, 2, 16], 32, 1),
+    ([5, 5], 1, [1, 2], [2, 9, 12, 21], 48, 1),
+    ([1, 7], 1, [0, 3], [2, 5, 8, 33], 70, 1),
+    ([7, 1], 1, [2, 0], [2, 10, 3, 16], 20, 1),
+    // Few pixels: threads share the columns.
+    ([3, 3], 1, [1, 1], [1, 3, 3, 40], 300, 1),
 ];
 
 /// Numbers without a pattern, between -1 and 1.
@@ -64,6 +71,11 @@ fn params(&(kernel, stride, pad, x, c_out, splits): &Case) -> Conv2dParams {
     }
 }
 
+/// The methods for a convolution of these sizes.
+fn methods(p: &Conv2dParams, sizes: &Sizes) -> Vec<Method> {
+    if p.stride == 1 { Method::of(sizes).collect() } else { vec![Method::Direct] }
+}
+
 #[test]
 fn tiles_of_every_instruction_set_agree_with_plain_loops() {
     for (tiles, case) in Tiles::all().iter().flat_map(|t| CASES.iter().map(move |c| (t, c))) {
@@ -74,21 +86,29 @@ fn tiles_of_every_instruction_set_agree_with_plain_loops() {
         let x = numbers((p.n * p.h_in * p.w_in * p.c_in) as usize, 1);
         let (w, b, dy) = (numbers(taps, 2), numbers(p.c_out as usize, 3), numbers(pixels * p.c_out as usize, 4));
         for (relu, bias) in [(false, true), (true, true), (true, false)] {
-            let mut got = vec![f32::NAN; dy.len()];
-            fast::forward(tiles, &p, relu, &x, &w, bias.then_some(&b), &mut got);
             let mut want = vec![f64::NAN; dy.len()];
             direct::forward(&p, relu, &wide(&x), &wide(&w), bias.then_some(&wide(&b)), &mut want);
-            expect_close(&what("forward"), &got, &want);
+            let end = End { bias: bias.then_some(&b), relu, accumulate: false };
+            for method in methods(&p, &forward_sizes(&p)) {
+                let kept = Kept::default();
+                for kept in [None, Some(&kept), Some(&kept)] {
+                    let mut got = vec![f32::NAN; dy.len()];
+                    forward_by(tiles, method, &p, end, &x, (&w, kept), &mut got);
+                    expect_close(&what(method.name()), &got, &want);
+                }
+            }
         }
         for accumulate in [false, true] {
             let fill = |len: usize| if accumulate { numbers(len, 5) } else { vec![f32::NAN; len] };
             let mut flipped = vec![f32::NAN; taps];
             flip(&p, &w, &mut flipped);
-            let mut got = fill(x.len());
-            let mut want = wide(&got);
-            fast::dx(tiles, &p, accumulate, &dy, &flipped, &mut got);
-            direct::dx(&p, accumulate, &wide(&dy), &wide(&flipped), &mut want);
-            expect_close(&what("dx"), &got, &want);
+            for method in methods(&p, &dx_sizes(&p)) {
+                let mut got = fill(x.len());
+                let mut want = wide(&got);
+                dx_by(tiles, method, &p, accumulate, &dy, &flipped, &mut got);
+                direct::dx(&p, accumulate, &wide(&dy), &wide(&flipped), &mut want);
+                expect_close(&what(&format!("dx, {}", method.name())), &got, &want);
+            }
 
             let mut got = fill(taps * p.splits as usize);
             let mut want = wide(&got);
@@ -107,7 +127,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let run = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let (mut y, mut part) = (vec![0.0f32; dy.len()], vec![0.0f32; 2 * w.len()]);
-            forward(&p, true, &x, &w, None, &mut y);
+            forward(forward_method(&p), &p, true, &x, (&w, None), None, &mut y);
             dw(&p, false, &x, &dy, &mut part);
             (y, part)
         })
@@ -121,7 +141,8 @@ fn a_nan_passes_the_fused_relu() {
     let p = params(&([1, 1], 1, [0, 0], [1, 3, 1, 1], 1, 1));
     for tiles in Tiles::all() {
         let mut y = [0.0; 3];
-        fast::forward(&tiles, &p, true, &[-1.0, f32::NAN, 2.0], &[1.0], None, &mut y);
+        let end = End { relu: true, ..End::default() };
+        fast::forward(&tiles, &p, end, &[-1.0, f32::NAN, 2.0], Weights::Plain(&[1.0], 1), &mut y);
         assert!(y[0] == 0.0 && y[1].is_nan() && y[2] == 2.0, "{}: {y:?}", tiles.name);
     }
 }

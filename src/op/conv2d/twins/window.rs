@@ -80,6 +80,11 @@ impl<'a> Windows<'a> {
         self.cols.taps * self.c
     }
 
+    /// Floats of a window.
+    pub(super) fn depth(&self) -> usize {
+        self.rows.taps * self.run()
+    }
+
     /// Calls `visit` with the floats in which the windows of some rows of windows lie, the floats from one run of a
     /// window to the next, and the beginning of each row's first window. A row of windows is an image and a number; they
     /// come in order.

@@ -1,0 +1,365 @@
+//! The transforms of Winograd's convolution (Lavin and Gray, 2015) in vectors of channels, for every instruction set of
+//! [`tile`](super::tile).
+//!
+//! One dimension at a time: `T` pixels become `T` values whose products with `T` values of the kernel give `M` pixels of the
+//! output. The values are a polynomial's at the points 0, `±a`, `±b`, .. and at infinity, so that pairs of points share
+//! their even and odd parts. Two dimensions are one after the other.
+
+use std::ops::Range;
+
+/// Points beside 0 and infinity, in pairs: `T` is two more than twice their number. With 3/4 and 3/2 the error in `f32` is a
+/// third of that with the usual 1 and 2 (and with all of them an exact float, so are the coefficients).
+const fn pairs(t: usize) -> &'static [f32] {
+    match t {
+        1 => &[],
+        4 => &[1.0],
+        6 => &[0.75, 1.5],
+        8 => &[1.0, 2.0, 0.5],
+        _ => panic!("no such transform"),
+    }
+}
+
+/// The matrix `G` with which `T` values are made of `taps` weights of a kernel, row-major.
+#[expect(clippy::cast_possible_truncation, reason = "computed in f64, used in f32")]
+pub(crate) fn kernel_transform(t: usize, taps: usize) -> Vec<f64> {
+    if t == 1 {
+        return vec![1.0];
+    }
+    let points: Vec<f64> =
+        std::iter::once(0.0).chain(pairs(t).iter().flat_map(|&p| [f64::from(p), -f64::from(p)])).collect();
+    let mut g = Vec::with_capacity(t * taps);
+    for (i, &p) in points.iter().enumerate() {
+        let others = points.iter().enumerate().filter(|(j, _)| *j != i);
+        let scale: f64 = others.map(|(_, q)| p - q).product();
+        g.extend((0..taps).map(|k| p.powi(k as i32) / scale));
+    }
+    g.extend((0..taps).map(|k| if k + 1 == taps { 1.0 } else { 0.0 }));
+    g
+}
+
+/// Pixels that a transform takes and gives, in each direction: `[T, M]`.
+pub(crate) type Size = [[usize; 2]; 2];
+
+/// One tile of the input: `T` x `T` pixels of all channels.
+#[derive(Debug, Clone)]
+pub(crate) struct Input<'a> {
+    /// The image and what follows it.
+    pub(crate) x: &'a [f32],
+    /// Where the tile's first pixel would be; may lie before the image.
+    pub(crate) at: isize,
+    /// From one row to the next; pixels are `channels` apart.
+    pub(crate) pitch: usize,
+    /// Channels.
+    pub(crate) channels: usize,
+    /// Rows of the tile that lie in the image; the others are zero.
+    pub(crate) rows: Range<usize>,
+    /// Columns likewise.
+    pub(crate) cols: Range<usize>,
+    /// Where value 0 goes.
+    pub(crate) to: usize,
+    /// From one value to the next.
+    pub(crate) step: usize,
+}
+
+/// One tile of the output: `M` x `M` pixels of the channels of a panel.
+#[derive(Debug, Clone)]
+pub(crate) struct Output<'a> {
+    /// Sums of products.
+    pub(crate) sums: &'a [f32],
+    /// Where value 0 begins.
+    pub(crate) at: usize,
+    /// From one value to the next.
+    pub(crate) step: usize,
+    /// Floats of the panel: one vector or two.
+    pub(crate) width: usize,
+    /// Added to every pixel, a panel wide.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// `max(y, 0)` at the end.
+    pub(crate) relu: bool,
+    /// Is added to what stands in the output.
+    pub(crate) accumulate: bool,
+    /// Where the tile's first pixel is.
+    pub(crate) to: usize,
+    /// From one row of the output to the next.
+    pub(crate) pitch: usize,
+    /// From one pixel to the next.
+    pub(crate) pixel: usize,
+    /// Rows and columns of the tile that the output has.
+    pub(crate) pixels: [usize; 2],
+    /// Channels of the panel that the output has.
+    pub(crate) channels: usize,
+}
+
+/// The transforms of one instruction set.
+#[derive(Debug)]
+pub(crate) struct Transforms {
+    lanes: usize,
+    input: unsafe fn(Size, &Input<'_>, &mut [f32]),
+    output: unsafe fn(Size, &Output<'_>, *mut f32),
+}
+
+impl Transforms {
+    /// Transforms a tile of the input into its values, `channels` floats each.
+    pub(crate) fn input(&self, size: Size, job: &Input<'_>, out: &mut [f32]) {
+        let [[t_h, _], [t_w, _]] = size;
+        assert!(job.rows.end <= t_h && job.cols.end <= t_w, "pixels of a tile");
+        if !job.rows.is_empty() && !job.cols.is_empty() {
+            let at = |row: usize, col: usize| job.at + (row * job.pitch + col * job.channels).cast_signed();
+            let last = at(job.rows.end - 1, job.cols.end - 1) + job.channels.cast_signed();
+            assert!(at(job.rows.start, job.cols.start) >= 0 && last <= job.x.len().cast_signed(), "a tile in bounds");
+        }
+        assert!(job.to + (t_h * t_w - 1) * job.step + job.channels <= out.len(), "values in bounds");
+        // SAFETY: the instruction set was detected with the tiles', and the lines above check what is read and written.
+        unsafe { (self.input)(size, job, out) }
+    }
+
+    /// Transforms sums into a tile of the output.
+    ///
+    /// # Safety
+    /// The floats that are written, `channels` of each pixel, are the caller's alone.
+    pub(crate) unsafe fn output(&self, size: Size, job: &Output<'_>, out: &super::Shared<'_>) {
+        let [[t_h, m_h], [t_w, m_w]] = size;
+        let [h, w] = job.pixels;
+        assert!((1..=m_h).contains(&h) && (1..=m_w).contains(&w), "pixels of a tile");
+        assert!(job.width == self.lanes || job.width == 2 * self.lanes, "the width of a panel");
+        assert!(job.channels <= job.width && job.bias.is_none_or(|b| b.len() >= job.width), "channels of a panel");
+        assert!(job.at + (t_h * t_w - 1) * job.step + job.width <= job.sums.len(), "sums in bounds");
+        assert!(job.to + (h - 1) * job.pitch + (w - 1) * job.pixel + job.channels <= out.len(), "a tile in bounds");
+        // SAFETY: as above, and the caller's promise.
+        unsafe { (self.output)(size, job, out.as_mut_ptr()) }
+    }
+}
+
+/// A macro for the same reason as in [`tile`](super::tile).
+macro_rules! transforms {
+    ($name:ident, $lanes:literal, [$($feature:literal)?], $vector:ty) => {
+        pub(super) mod $name {
+            use super::{Input, Output, Size, Transforms, pairs};
+
+            pub(crate) const TRANSFORMS: Transforms = Transforms { lanes: $lanes, input: any_input, output: any_output };
+
+            type V = $vector;
+
+            /// `T` values of `T` pixels: the matrix `B` transposed.
+            $(#[target_feature(enable = $feature)])?
+            #[inline]
+            unsafe fn values<const T: usize>(d: [V; T]) -> [V; T] {
+                if T == 1 {
+                    return d;
+                }
+                let pairs = const { pairs(T) };
+                let mut r = [zero(); T];
+                // The product of (x² - p²) over all pairs but number `but`, by falling powers of x².
+                let product = |but: usize, from: usize| {
+                    let squares = |i: usize| pairs[i] * pairs[i];
+                    let others = || (0..pairs.len()).filter(move |&i| i != but);
+                    let mut c = [0.0f32; 4];
+                    c[0] = 1.0;
+                    let mut n = 1;
+                    for i in others() {
+                        let mut k = n;
+                        while k > 0 {
+                            c[k] -= squares(i) * c[k - 1];
+                            k -= 1;
+                        }
+                        n += 1;
+                    }
+                    let mut sum = d[from];
+                    for k in 1..n {
+                        sum = mul_add(splat(c[k]), d[from - 2 * k], sum);
+                    }
+                    sum
+                };
+                r[0] = product(usize::MAX, T - 2);
+                for i in 0..pairs.len() {
+                    let (even, odd) = (product(i, T - 2), product(i, T - 3));
+                    r[1 + 2 * i] = mul_add(splat(pairs[i]), odd, even);
+                    r[2 + 2 * i] = mul_add(splat(-pairs[i]), odd, even);
+                }
+                r[T - 1] = product(usize::MAX, T - 1);
+                r
+            }
+
+            /// `M` pixels of `T` sums: the matrix `A` transposed.
+            $(#[target_feature(enable = $feature)])?
+            #[inline]
+            unsafe fn pixels<const T: usize, const M: usize>(s: [V; T]) -> [V; M] {
+                let mut y = [zero(); M];
+                if T == 1 {
+                    y[0] = s[0];
+                    return y;
+                }
+                let pairs = const { pairs(T) };
+                y[0] = s[0];
+                for i in 0..pairs.len() {
+                    let (p, q) = (s[1 + 2 * i], s[2 + 2 * i]);
+                    let (even, odd) = (add(p, q), sub(p, q));
+                    let mut power = 1.0;
+                    for m in 0..M {
+                        let of = if m % 2 == 0 { even } else { odd };
+                        y[m] = if m == 0 { add(y[0], of) } else { mul_add(splat(power), of, y[m]) };
+                        power *= pairs[i];
+                    }
+                }
+                y[M - 1] = add(y[M - 1], s[T - 1]);
+                y
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn input<const H: usize, const W: usize>(job: &Input<'_>, out: *mut f32) {
+                // SAFETY: the caller checked all addresses.
+                unsafe {
+                    let mut c = 0;
+                    while c < job.channels {
+                        let rest = job.channels - c;
+                        let mut rows = [[zero(); W]; H];
+                        for h in 0..H {
+                            if job.rows.contains(&h) {
+                                let mut row = [zero(); W];
+                                let line = job.at + (h * job.pitch + c).cast_signed();
+                                for w in 0..W {
+                                    if job.cols.contains(&w) {
+                                        let from = job.x.as_ptr().offset(line + (w * job.channels).cast_signed());
+                                        row[w] = if rest >= $lanes { load(from) } else { load_some(from, rest) };
+                                    }
+                                }
+                                rows[h] = values::<W>(row);
+                            }
+                        }
+                        for w in 0..W {
+                            let mut column = [zero(); H];
+                            for h in 0..H {
+                                column[h] = rows[h][w];
+                            }
+                            let column = values::<H>(column);
+                            for h in 0..H {
+                                let to = out.add(job.to + (h * W + w) * job.step + c);
+                                if rest >= $lanes { store(to, column[h]) } else { store_some(to, column[h], rest) }
+                            }
+                        }
+                        c += $lanes;
+                    }
+                }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn output<const H: usize, const MH: usize, const W: usize, const MW: usize>(job: &Output<'_>, out: *mut f32) {
+                // SAFETY: the caller checked all addresses.
+                unsafe {
+                    let mut c = 0;
+                    while c < job.channels {
+                        let rest = job.channels - c;
+                        let from = job.sums.as_ptr().add(job.at + c);
+                        let mut columns = [[zero(); W]; MH];
+                        for w in 0..W {
+                            let mut column = [zero(); H];
+                            for h in 0..H {
+                                column[h] = load(from.add((h * W + w) * job.step));
+                            }
+                            let column = pixels::<H, MH>(column);
+                            for h in 0..MH {
+                                columns[h][w] = column[h];
+                            }
+                        }
+                        let bias = job.bias.map(|bias| load(bias.as_ptr().add(c)));
+                        for h in 0..job.pixels[0] {
+                            let row = pixels::<W, MW>(columns[h]);
+                            for w in 0..MW {
+                                if w >= job.pixels[1] {
+                                    continue;
+                                }
+                                let to = out.add(job.to + h * job.pitch + w * job.pixel + c);
+                                let mut y = row[w];
+                                if let Some(bias) = bias {
+                                    y = add(y, bias);
+                                }
+                                if job.accumulate {
+                                    y = add(y, if rest >= $lanes { load(to) } else { load_some(to, rest) });
+                                }
+                                if job.relu {
+                                    y = max(zero(), y);
+                                }
+                                if rest >= $lanes { store(to, y) } else { store_some(to, y, rest) }
+                            }
+                        }
+                        c += $lanes;
+                    }
+                }
+            }
+
+            /// The first `len` floats of a vector, zeros behind them.
+            $(#[target_feature(enable = $feature)])?
+            #[inline]
+            unsafe fn load_some(from: *const f32, len: usize) -> V {
+                // SAFETY: the caller's.
+                unsafe {
+                    let mut all = [0.0f32; $lanes];
+                    std::ptr::copy_nonoverlapping(from, all.as_mut_ptr(), len);
+                    load(all.as_ptr())
+                }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            #[inline]
+            unsafe fn store_some(to: *mut f32, value: V, len: usize) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let mut all = [0.0f32; $lanes];
+                    store(all.as_mut_ptr(), value);
+                    std::ptr::copy_nonoverlapping(all.as_ptr(), to, len);
+                }
+            }
+
+            unsafe fn any_input(size: Size, job: &Input<'_>, out: &mut [f32]) {
+                let out = out.as_mut_ptr();
+                // SAFETY: the caller's.
+                unsafe {
+                    match size.map(|[t, _]| t) {
+                        [4, 4] => input::<4, 4>(job, out),
+                        [6, 6] => input::<6, 6>(job, out),
+                        [1, 8] => input::<1, 8>(job, out),
+                        [8, 1] => input::<8, 1>(job, out),
+                        _ => unreachable!("no such transform"),
+                    }
+                }
+            }
+
+            unsafe fn any_output(size: Size, job: &Output<'_>, out: *mut f32) {
+                // SAFETY: the caller's.
+                unsafe {
+                    match size {
+                        [[4, 2], [4, 2]] => output::<4, 2, 4, 2>(job, out),
+                        [[6, 4], [6, 4]] => output::<6, 4, 6, 4>(job, out),
+                        [[6, 2], [6, 2]] => output::<6, 2, 6, 2>(job, out),
+                        [[1, 1], [8, 2]] => output::<1, 1, 8, 2>(job, out),
+                        [[8, 2], [1, 1]] => output::<8, 2, 1, 1>(job, out),
+                        _ => unreachable!("no such transform"),
+                    }
+                }
+            }
+
+            transforms!(@vector $name);
+        }
+    };
+    (@vector avx512) => {
+        use std::arch::x86_64::{
+            _mm512_add_ps as add, _mm512_fmadd_ps as mul_add, _mm512_loadu_ps as load, _mm512_max_ps as max,
+            _mm512_set1_ps as splat, _mm512_setzero_ps as zero, _mm512_storeu_ps as store, _mm512_sub_ps as sub,
+        };
+    };
+    (@vector avx2) => {
+        use std::arch::x86_64::{
+            _mm256_add_ps as add, _mm256_fmadd_ps as mul_add, _mm256_loadu_ps as load, _mm256_max_ps as max,
+            _mm256_set1_ps as splat, _mm256_setzero_ps as zero, _mm256_storeu_ps as store, _mm256_sub_ps as sub,
+        };
+    };
+    (@vector portable) => {
+        use crate::cpu::tile::four::*;
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+transforms!(avx512, 16, ["avx512f"], std::arch::x86_64::__m512);
+#[cfg(target_arch = "x86_64")]
+transforms!(avx2, 8, ["avx2,fma"], std::arch::x86_64::__m256);
+transforms!(portable, 4, [], [f32; 4]);

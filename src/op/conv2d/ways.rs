@@ -1,0 +1,44 @@
+//! The ways in which the CPU device computes convolutions and the gradients of their inputs.
+
+use super::Conv2dParams;
+use super::twins::{self, Method};
+use crate::cpu::Call;
+use crate::plan::{Asked, Way};
+
+/// The ways of `conv2d` and `conv2d_nobias`.
+pub(super) static FORWARD: [Way; Method::ALL.len()] =
+    [forward::<5>(), forward::<4>(), forward::<3>(), forward::<2>(), forward::<1>(), forward::<0>()];
+
+/// The ways of `conv2d_dx`.
+pub(super) static DX: [Way; Method::ALL.len()] = [dx::<5>(), dx::<4>(), dx::<3>(), dx::<2>(), dx::<1>(), dx::<0>()];
+
+/// The way of [`FORWARD`] that should be the fastest.
+pub(super) fn best_forward(asked: &Asked<'_>) -> &'static str {
+    twins::forward_method(&asked.params()).name()
+}
+
+/// The way of [`DX`] that should be the fastest.
+pub(super) fn best_dx(asked: &Asked<'_>) -> &'static str {
+    twins::dx_method(&asked.params()).name()
+}
+
+const fn forward<const M: usize>() -> Way {
+    let run = |call: Call<'_, f32>| {
+        let (p, relu): (Conv2dParams, bool) = (call.params(), call.flag("RELU"));
+        let mut args = call.args.into_iter();
+        let mut next = || args.next().expect("buffers x, w, y and perhaps b");
+        let (x, w, y) = (next(), next(), next());
+        let (kept, bias) = (w.kept(), args.next().map(|b| b.f()));
+        twins::forward(Method::ALL[M], &p, relu, x.f(), (w.f(), kept), bias, y.f_mut());
+    };
+    Way { name: Method::ALL[M].name(), suits: |asked| twins::suits_forward(Method::ALL[M], &asked.params()), run }
+}
+
+const fn dx<const M: usize>() -> Way {
+    let run = |call: Call<'_, f32>| {
+        let (p, accumulate): (Conv2dParams, bool) = (call.params(), call.flag("ACCUMULATE"));
+        let [dy, flipped, dx] = call.args();
+        twins::dx(Method::ALL[M], &p, accumulate, dy.f(), flipped.f(), dx.f_mut());
+    };
+    Way { name: Method::ALL[M].name(), suits: |asked| twins::suits_dx(Method::ALL[M], &asked.params()), run }
+}
