@@ -14,15 +14,15 @@
 // needs      up to 19 KiB of workgroup memory; barriers in uniform control flow
 // order      sums r, s, i in that order, then adds b
 // uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
-// uses       conv2d_left_any.wgsl or conv2d_left_vec4.wgsl: Inside, LEFT, WHOLE, as_inside, load_left_unit
+// uses       conv2d_left_any.wgsl or conv2d_left_vec4.wgsl: Inside, LEFT, WHOLE, as_inside, left_unit, load_left_unit
 // uses       conv2d_right_any.wgsl or conv2d_right_vec4.wgsl: RIGHT, columns, load_b, load_right_unit, store_y
 // uses       conv2d_tile128.wgsl or conv2d_tile64.wgsl or conv2d_tile32.wgsl: COLS, COL_GROUPS, ROWS, ROW_GROUPS, THREADS
 // uses       index.wgsl: group_index
 // uses       rectified.wgsl: rectified
 
 // One workgroup computes ROWS x COLS results, 8 x 8 or 4 x 4 per invocation. Sixteen positions of the sum at a time pass through
-// workgroup memory; every invocation loads its share of both sides, four floats at a time, and the next sixteen are loaded while
-// these are multiplied.
+// workgroup memory; every invocation loads its share of both sides, four floats at a time, while the sixteen before are
+// multiplied.
 
 override RELU: bool = false;
 override ACCUMULATE: bool = false;
@@ -34,8 +34,9 @@ const COL_QUADS = COLS / 4u;
 const ROW_STEP = ROW_QUADS / ROW_GROUPS;
 const COL_STEP = COL_QUADS / COL_GROUPS;
 const SUMS = 4u * ROW_GROUPS * COL_GROUPS;
-// Loads of each side by one invocation, for one round.
-const SHARE = ROW_QUADS * DEPTH / THREADS;
+// Loads of each side by one invocation, for one round: two or four.
+const LEFT_SHARE = ROW_QUADS * DEPTH / THREADS;
+const RIGHT_SHARE = COL_QUADS * DEPTH / THREADS;
 // Rows of the left tile are one vector longer than the tile, so that the transposing stores spread over the banks.
 const PITCH = ROW_QUADS + 1u;
 // Starts a row outside the image: no offset within a row reaches the top bit.
@@ -44,7 +45,7 @@ const FOUR = vec4(0u, 1u, 2u, 3u);
 
 // The tiles, by position of the sum: four rows, in pairs, or four columns. Constant indices need no bounds check.
 var<workgroup> left_tile: array<array<array<array<vec2<f32>, 2>, PITCH>, 4>, DEPTH / 4u>;
-var<workgroup> right_tile: array<array<array<vec4<f32>, COL_QUADS>, SHARE>, DEPTH / SHARE>;
+var<workgroup> right_tile: array<array<array<vec4<f32>, COL_QUADS>, RIGHT_SHARE>, DEPTH / RIGHT_SHARE>;
 
 // Adds the product of the tiles; invocation (i, j) owns the quads of rows i, i + ROW_STEP and those of columns j, j + COL_STEP.
 fn multiply(lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>) {
@@ -54,7 +55,7 @@ fn multiply(lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>) {
         for (var u = 0u; u < 4u; u++) {
             var c: array<vec4<f32>, COL_GROUPS>;
             for (var g = 0u; g < COL_GROUPS; g++) {
-                c[g] = right_tile[quad * (4u / SHARE) + u / SHARE][u % SHARE][g * COL_STEP + j];
+                c[g] = right_tile[quad * (4u / RIGHT_SHARE) + u / RIGHT_SHARE][u % RIGHT_SHARE][g * COL_STEP + j];
             }
             for (var h = 0u; h < ROW_GROUPS; h++) {
                 let a = vec4(left_tile[quad][u][h * ROW_STEP + i][0], left_tile[quad][u][h * ROW_STEP + i][1]);
@@ -80,19 +81,19 @@ fn col_of(lane: u32, group: u32) -> u32 {
 }
 
 // Where pixels read: index of the first float, image row, float within it. Those of a tile, or of a round of conv2d_dw.
-var<workgroup> origins: array<array<vec4<u32>, SHARE>, ROWS / SHARE>;
+var<workgroup> origins: array<array<vec4<u32>, LEFT_SHARE>, ROWS / LEFT_SHARE>;
 
 // What an invocation has loaded for a round, and which of the left floats count. Zeros are put in later, so that nothing waits
 // for the loads.
 struct Loads {
-    left: array<vec4<f32>, SHARE>,
-    inside: array<Inside, SHARE>,
-    right: array<vec4<f32>, SHARE>,
+    left: array<vec4<f32>, LEFT_SHARE>,
+    inside: array<Inside, LEFT_SHARE>,
+    right: array<vec4<f32>, RIGHT_SHARE>,
 }
 
 // Four floats of each of the invocation's pixels: at kernel rows r and floats q within them, `offset` from the first one.
 fn load_pixels(v: View, pixels: u32, r: vec4<u32>, q: vec4<u32>, offset: vec4<u32>, to: ptr<function, Loads>) {
-    for (var m = 0u; m < SHARE; m++) {
+    for (var m = 0u; m < LEFT_SHARE; m++) {
         let origin = origins[pixels][m];
         (*to).inside[m] = as_inside((origin.y + r < vec4(v.h_in)) & (origin.z + q < vec4(v.row_len)));
         (*to).left[m] = load_left_unit(origin.x + offset);
@@ -153,7 +154,7 @@ fn load_left(v: View, pixels: u32, line: Line, first: Place, to: ptr<function, L
 // Neighbouring positions of four columns. What lies behind the last position is any weight, because the left side is zero there.
 fn load_right(line: Line, first: Place, last: u32, col: vec4<u32>, to: ptr<function, Loads>) {
     var s = first;
-    for (var u = 0u; u < SHARE; u++) {
+    for (var u = 0u; u < RIGHT_SHARE; u++) {
         if WHOLE {
             (*to).right[u] = load_right_unit(min(first.at, last) + u * (line.scale / RIGHT), col);
         } else {
@@ -164,7 +165,7 @@ fn load_right(line: Line, first: Place, last: u32, col: vec4<u32>, to: ptr<funct
 }
 
 fn store_right(lane: u32, loads: ptr<function, Loads>) {
-    for (var u = 0u; u < SHARE; u++) {
+    for (var u = 0u; u < RIGHT_SHARE; u++) {
         right_tile[lane / COL_QUADS][u][lane % COL_QUADS] = (*loads).right[u];
     }
 }
@@ -174,7 +175,7 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
     for (var m = lane; m < ROWS; m += THREADS) {
         let origin = read_origin(v, min(first + m, v.rows - 1u));
         let at = (origin.x + origin.y) * v.row_len + origin.z;
-        origins[m / SHARE][m % SHARE] = vec4(at / LEFT, origin.yz, 0u);
+        origins[m / LEFT_SHARE][m % LEFT_SHARE] = vec4(left_unit(at), origin.yz, 0u);
     }
     workgroupBarrier();
     // An invocation stays at a few pixels and at four columns. Of the left side it takes four positions of each round.
@@ -188,8 +189,8 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
     let col = columns(first_col + 4u * (lane % COL_QUADS), v.cols) / RIGHT;
     let weight_line = Line(run, v.w_pitch, v.cols, RIGHT);
     let weight_step = place(DEPTH, weight_line);
-    let last = (v.w_first + (max(v.taps, 1u) - 1u) * v.w_pitch + run - select(1u, SHARE, WHOLE)) * v.cols / RIGHT;
-    var right = place(lane / COL_QUADS * SHARE, weight_line);
+    let last = (v.w_first + (max(v.taps, 1u) - 1u) * v.w_pitch + run - select(1u, RIGHT_SHARE, WHOLE)) * v.cols / RIGHT;
+    var right = place(lane / COL_QUADS * RIGHT_SHARE, weight_line);
     right.at += v.w_first * v.cols / RIGHT;
     var next: Loads;
     if depth > 0u {
@@ -197,13 +198,13 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
         load_right(weight_line, right, last, col, &next);
     }
     for (var k0 = 0u; k0 < depth; k0 += DEPTH) {
-        for (var m = 0u; m < SHARE; m++) {
+        for (var m = 0u; m < LEFT_SHARE; m++) {
             next.left[m] = select(vec4(0.0), next.left[m], next.inside[m]);
         }
         for (var u = 0u; u < 4u; u++) {
-            for (var m = 0u; m < SHARE; m += 2u) {
-                let pair = pixels % (4u / SHARE) * (SHARE / 2u) + m / 2u;
-                left_tile[quad][u][pixels / (4u / SHARE)][pair] = vec2(next.left[m][u], next.left[m + 1u][u]);
+            for (var m = 0u; m < LEFT_SHARE; m += 2u) {
+                let pair = pixels % (4u / LEFT_SHARE) * (LEFT_SHARE / 2u) + m / 2u;
+                left_tile[quad][u][pixels / (4u / LEFT_SHARE)][pair] = vec2(next.left[m][u], next.left[m + 1u][u]);
             }
         }
         store_right(lane, &next);
@@ -217,21 +218,24 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
     }
 }
 
-fn forward(tile: u32, lane: u32, v: View, bias: array<vec4<f32>, COL_GROUPS>) {
+// The first row and the first column of a tile.
+fn corner(tile: u32, v: View) -> vec2<u32> {
     let tiles = (v.cols + COLS - 1u) / COLS;
-    let first = tile / tiles * ROWS;
-    let first_col = tile % tiles * COLS;
-    var acc: array<vec4<f32>, SUMS>;
-    product(v, first, first_col, lane, &acc);
+    return vec2(tile / tiles * ROWS, tile % tiles * COLS);
+}
+
+fn store_forward(
+    first: vec2<u32>, lane: u32, v: View, bias: array<vec4<f32>, COL_GROUPS>, acc: ptr<function, array<vec4<f32>, SUMS>>
+) {
     for (var at = 0u; at < SUMS; at++) {
-        let row = first + row_of(lane, at);
+        let row = first.x + row_of(lane, at);
         let group = at / 4u % COL_GROUPS;
-        var sum = acc[at] + bias[group];
+        var sum = (*acc)[at] + bias[group];
         if RELU {
             sum = rectified(sum);
         }
         if row < v.rows {
-            store_y(row * v.cols, first_col + col_of(lane, group), v.cols, sum);
+            store_y(row * v.cols, first.y + col_of(lane, group), v.cols, sum);
         }
     }
 }
@@ -243,13 +247,14 @@ fn conv2d(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let v = view_forward();
-    let tile = group_index(workgroup, groups);
-    let first_col = tile % ((v.cols + COLS - 1u) / COLS) * COLS;
+    let first = corner(group_index(workgroup, groups), v);
+    var acc: array<vec4<f32>, SUMS>;
+    product(v, first.x, first.y, lane, &acc);
     var bias: array<vec4<f32>, COL_GROUPS>;
     for (var g = 0u; g < COL_GROUPS; g++) {
-        bias[g] = load_b(columns(first_col + col_of(lane, g), v.cols));
+        bias[g] = load_b(columns(first.y + col_of(lane, g), v.cols));
     }
-    forward(tile, lane, v, bias);
+    store_forward(first, lane, v, bias, &acc);
 }
 
 // conv2d_nobias: conv2d without a bias
@@ -273,8 +278,12 @@ fn conv2d_nobias(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    let v = view_forward();
+    let first = corner(group_index(workgroup, groups), v);
+    var acc: array<vec4<f32>, SUMS>;
+    product(v, first.x, first.y, lane, &acc);
     var bias: array<vec4<f32>, COL_GROUPS>;
-    forward(group_index(workgroup, groups), lane, view_forward(), bias);
+    store_forward(first, lane, v, bias, &acc);
 }
 
 // conv2d_dx: gradient of conv2d with respect to its input
@@ -344,8 +353,8 @@ struct Pixel {
 fn note_origin(v: View, lane: u32, end: u32, pixel: ptr<function, Pixel>) {
     let top = (*pixel).y * v.step + v.y_first;
     let left = ((*pixel).x * v.step + v.x_first) * v.c;
-    let at = ((*pixel).image * v.h_in + top) * v.row_len + left;
-    origins[lane / SHARE][lane % SHARE] = vec4(at / LEFT, top, select(OUTSIDE, left, (*pixel).i < end), 0u);
+    let at = left_unit(((*pixel).image * v.h_in + top) * v.row_len + left);
+    origins[lane / LEFT_SHARE][lane % LEFT_SHARE] = vec4(at, top, select(OUTSIDE, left, (*pixel).i < end), 0u);
     (*pixel).i += DEPTH;
     (*pixel).x += DEPTH % v.w;
     let next_row = (*pixel).x >= v.w;
@@ -370,7 +379,7 @@ fn product_dw(
     let col = columns(first_col + 4u * (lane % COL_QUADS), v.cols) / RIGHT;
     let cols = v.cols / RIGHT;
     let last = (end - 1u) * cols;
-    var at = (begin + lane / COL_QUADS * SHARE) * cols;
+    var at = (begin + lane / COL_QUADS * RIGHT_SHARE) * cols;
     let i = begin + lane % DEPTH;
     var pixel = Pixel(i, i % v.w, i / v.w % v.h, i / v.w / v.h);
     if lane < DEPTH {
@@ -382,10 +391,10 @@ fn product_dw(
     load_pixels_right(cols, at, last, col, &next);
     workgroupBarrier();
     for (var i0 = begin; i0 < end; i0 += DEPTH) {
-        for (var m = 0u; m < SHARE; m++) {
+        for (var m = 0u; m < LEFT_SHARE; m++) {
             let row = select(vec4(0.0), next.left[m], next.inside[m]);
-            left_tile[pixels / (4u / SHARE)][pixels % (4u / SHARE) * SHARE + m][block][0] = row.xy;
-            left_tile[pixels / (4u / SHARE)][pixels % (4u / SHARE) * SHARE + m][block][1] = row.zw;
+            left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][0] = row.xy;
+            left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][1] = row.zw;
         }
         store_right(lane, &next);
         if lane < DEPTH {
@@ -402,7 +411,7 @@ fn product_dw(
 
 // Four columns of neighbouring pixels. What lies behind the last pixel is any, because the left side is zero there.
 fn load_pixels_right(cols: u32, at: u32, last: u32, col: vec4<u32>, to: ptr<function, Loads>) {
-    for (var m = 0u; m < SHARE; m++) {
+    for (var m = 0u; m < RIGHT_SHARE; m++) {
         (*to).right[m] = load_right_unit(min(at + m * cols, last), col);
     }
 }

@@ -18,6 +18,10 @@ fn as_inside(four: vec4<bool>) -> Inside {
 // Indices count so many floats.
 const LEFT = 1u;
 
+fn left_unit(at: u32) -> u32 {
+    return at;
+}
+
 fn load_left_unit(at: vec4<u32>) -> vec4<f32> {
     return load_x(at);
 }

@@ -18,6 +18,11 @@ fn as_inside(four: vec4<bool>) -> Inside {
 // Indices count so many floats.
 const LEFT = 4u;
 
+// Of an index that may lie before the first float, too.
+fn left_unit(at: u32) -> u32 {
+    return bitcast<u32>(bitcast<i32>(at) >> 2u);
+}
+
 fn load_left_unit(at: vec4<u32>) -> vec4<f32> {
     return x[at.x];
 }

@@ -15,9 +15,9 @@ pub enum Family {
     Subgroup8,
     /// Tiles of 128 rows and columns in workgroup memory, 8 x 8 results per invocation: GPUs.
     Tiles128,
-    /// Tiles of 64 rows and columns, 4 x 8 results per invocation: GPUs.
+    /// Tiles of 128 rows and 64 columns, 8 x 8 results per invocation: GPUs, for few columns or few tiles.
     Tiles64,
-    /// Tiles of 32 rows and columns, 4 x 4 results per invocation: GPUs.
+    /// Tiles of 32 rows and columns, 4 x 4 results per invocation: GPUs, for products that are too small to fill them otherwise.
     Tiles32,
     /// Workgroup-memory tiles or plain kernels: any adapter.
     Portable,
