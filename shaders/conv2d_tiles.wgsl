@@ -126,7 +126,9 @@ fn place(k: u32, line: Line) -> Place {
 fn moved(old: Place, step: Place, line: Line) -> Place {
     let q = old.q + step.q;
     let wraps = q >= line.run;
-    let jump = select(0u, (line.pitch - line.run) * line.scale / line.unit, wraps);
+    // A kernel row may be longer than an image row.
+    let back = bitcast<i32>((line.pitch - line.run) * line.scale) / bitcast<i32>(line.unit);
+    let jump = select(0u, bitcast<u32>(back), wraps);
     return Place(
         old.r + step.r + select(0u, 1u, wraps),
         q - select(0u, line.run, wraps),

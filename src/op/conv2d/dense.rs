@@ -48,9 +48,10 @@ impl Size {
         grid::fold(self.products * tiles(self.rows, self.cols, tile(w)))
     }
 
-    /// Whether the tiles of this kernel are enough to fill a GPU, and lie on the product by two thirds at least.
+    /// Whether the tiles of this kernel are enough to fill a GPU, one for each multiprocessor of a large one, and lie on the
+    /// product by two thirds at least.
     fn fills(&self, w: &Interface) -> bool {
-        const GROUPS: u32 = 256;
+        const GROUPS: u32 = 128;
         let tile = tile(w);
         let tiles = tiles(self.rows, self.cols, tile);
         let covered = u64::from(tiles) * u64::from(tile[0]) * u64::from(tile[1]);
@@ -70,8 +71,8 @@ fn dw_fills(p: &Conv2dParams, w: &Interface) -> bool {
     Size::dw(p).fills(w)
 }
 
-/// A kernel that is a matrix product, in three forms with one name. They differ only in how the subgroup variant loads
-/// and stores.
+/// A kernel that is a matrix product, in three forms with one name. They differ only in how all variants but the portable
+/// one load and store.
 pub(super) struct Product {
     pub(super) vec4: Kernel,
     pub(super) right4: Kernel,
