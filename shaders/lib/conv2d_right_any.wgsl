@@ -42,3 +42,10 @@ fn store_y(row: u32, first: u32, cols: u32, value: vec4<f32>) {
         store_one(at + 3u, value.w);
     }
 }
+
+// Indices count so many floats.
+const RIGHT = 1u;
+
+fn load_right_unit(row: u32, col: vec4<u32>) -> vec4<f32> {
+    return load_w(row, col);
+}

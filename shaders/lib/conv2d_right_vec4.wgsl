@@ -29,3 +29,10 @@ fn store_y(row: u32, first: u32, cols: u32, value: vec4<f32>) {
         }
     }
 }
+
+// Indices count so many floats.
+const RIGHT = 4u;
+
+fn load_right_unit(row: u32, col: vec4<u32>) -> vec4<f32> {
+    return w[row + col.x];
+}

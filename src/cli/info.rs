@@ -59,7 +59,7 @@ fn details(info: &AdapterInfo) -> Vec<(&'static str, String)> {
         ("subgroups", subgroups),
         ("timestamps", yes(info.timestamps).to_string()),
         ("16-bit floats", yes(info.f16).to_string()),
-        ("kernels", format!("{:?} family", info.family())),
+        ("kernels", info.families().iter().map(|family| format!("{family:?}")).collect::<Vec<_>>().join(", ")),
         ("fit for use", info.unfit().map_or_else(|| "yes".to_string(), |reason| format!("no: it {reason}"))),
     ]
 }

@@ -83,6 +83,8 @@ pub struct AdapterInfo {
     pub timestamps: bool,
     /// 16-bit floats in shaders.
     pub f16: bool,
+    /// The family to which the device is held, for tests and comparisons.
+    pub(super) only: Option<Family>,
 }
 
 /// Invocations of our largest workgroup; `tests/all/shaders.rs` holds every kernel against it.
@@ -116,6 +118,7 @@ impl AdapterInfo {
             subgroup,
             timestamps: features.contains(Features::TIMESTAMP_QUERY),
             f16: features.contains(Features::SHADER_F16),
+            only: None,
         }
     }
 
@@ -138,12 +141,28 @@ impl AdapterInfo {
             .then(|| format!("binds at most {:.1} MiB, 16 MiB are needed", most as f64 / f64::from(1 << 20)))
     }
 
-    /// The family of kernels that suits this adapter.
+    /// The families of kernels that suit this adapter, in the order in which kernels name them; the last one is the portable
+    /// one, for kernels that have no other.
+    pub fn families(&self) -> Vec<Family> {
+        let is_software = self.kind == DeviceKind::Software;
+        let suits = |family: &Family| match (self.only, family) {
+            (_, Family::Portable) => true,
+            (Some(only), _) => *family == only,
+            (None, Family::Subgroup8) => is_software && self.can_run(Family::Subgroup8),
+            (None, _) => !is_software && self.can_run(*family),
+        };
+        Family::ALL.into_iter().filter(suits).collect()
+    }
+
+    /// The first of [`families`](Self::families).
     pub fn family(&self) -> Family {
-        match (self.kind, self.subgroup) {
-            (DeviceKind::Software, Some((8, 8))) => Family::Subgroup8,
-            _ => Family::Portable,
-        }
+        self.families()[0]
+    }
+
+    /// Whether kernels of this family run here, fast or slowly.
+    pub fn can_run(&self, family: Family) -> bool {
+        let subgroups = family != Family::Subgroup8 || self.subgroup == Some((8, 8));
+        subgroups && self.workgroup_memory >= family.workgroup_memory()
     }
 
     /// Adapters are taken in this order: real GPUs first, the most capable kind first.
@@ -237,7 +256,20 @@ mod tests {
             subgroup: None,
             timestamps: false,
             f16: false,
+            only: None,
         }
+    }
+
+    #[test]
+    fn gpus_take_tiles_as_far_as_their_workgroup_memory_goes_and_software_adapters_take_none() {
+        use Family::{Portable, Subgroup8, Tiles32, Tiles64, Tiles128};
+        let gpu = AdapterInfo { workgroup_memory: 32 << 10, subgroup: Some((32, 32)), ..least() };
+        assert_eq!(gpu.families(), [Tiles128, Tiles64, Tiles32, Portable]);
+        assert_eq!(least().families(), [Tiles64, Tiles32, Portable]);
+        let software = AdapterInfo { kind: DeviceKind::Software, subgroup: Some((8, 8)), ..gpu };
+        assert_eq!(software.families(), [Subgroup8, Portable]);
+        assert_eq!(AdapterInfo { subgroup: None, ..software.clone() }.families(), [Portable]);
+        assert_eq!(AdapterInfo { only: Some(Tiles128), ..software }.families(), [Tiles128, Portable]);
     }
 
     #[test]

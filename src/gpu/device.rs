@@ -8,7 +8,7 @@ use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, F
 
 use super::adapter::{self, AdapterChoice, AdapterInfo};
 use crate::plan::reflect::{Access, interface};
-use crate::plan::{Family, Kernel, Step, Variant};
+use crate::plan::{Family, Step, Variant};
 use crate::{Error, Result};
 
 /// An open GPU. Cheap to clone; clones share the device and its compiled pipelines.
@@ -80,11 +80,12 @@ impl Gpu {
         Self { inner: Arc::new(Inner { device, queue, info, pipelines: Mutex::default(), failure }) }
     }
 
-    /// The same device, restricted to portable kernels: for tests and for comparing families.
+    /// The same device, held to one family, which it must be able to run, and to portable kernels where there are none of it,
+    /// whatever the sizes: for tests and for comparing families.
     #[must_use]
-    pub fn with_portable_kernels(&self) -> Self {
+    pub fn with_family(&self, family: Family) -> Self {
         let mut info = self.inner.info.clone();
-        info.subgroup = None;
+        info.only = Some(family);
         Self::with(self.inner.device.clone(), self.inner.queue.clone(), info, self.inner.failure.clone())
     }
 
@@ -109,15 +110,23 @@ impl Gpu {
         }
     }
 
-    /// The variants of a kernel that this device can run, the one that it takes where nothing is measured first.
-    pub(crate) fn candidates(&self, kernel: &Kernel) -> Vec<&'static Variant> {
-        let suits = |v: &&Variant| v.family == Family::Portable || v.family == self.inner.info.family();
-        kernel.variants.iter().filter(suits).collect()
+    /// The variants of a step's kernel that this device may take: those that suit the sizes in the order of the kernel, then the
+    /// others. The first is the one that it takes where nothing is measured.
+    pub(crate) fn candidates(&self, step: &Step) -> Vec<&'static Variant> {
+        let info = &self.inner.info;
+        let families = info.families();
+        let mine = step.kernel.variants.iter().filter(|v| families.contains(&v.family));
+        if info.only.is_some() {
+            return mine.take(1).collect();
+        }
+        let (mut suited, others): (Vec<_>, Vec<_>) = mine.partition(|v| v.suits(&step.params));
+        suited.extend(others);
+        suited
     }
 
     /// The variant of a step's kernel that this device takes: the chosen one if it can run it, else the first.
     pub(super) fn variant(&self, step: &Step) -> &'static Variant {
-        let candidates = self.candidates(step.kernel);
+        let candidates = self.candidates(step);
         let chosen = candidates.iter().find(|variant| step.choice == Some(variant.name));
         chosen.or(candidates.first()).expect("the last variant of every kernel is portable")
     }

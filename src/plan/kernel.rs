@@ -7,14 +7,34 @@ use super::reflect::{Interface, interface};
 use super::{Asked, Call, Step, Way};
 use crate::Result;
 
-/// Kernels come in families; a device takes the first variant of a kernel that it can run.
+/// Kernels come in families; a device takes the first variant of a kernel whose family suits it and that suits the sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
     /// Register tiles fed by subgroup broadcasts, without workgroup memory: software adapters and some mobile GPUs.
     /// Needs subgroups of exactly eight invocations.
     Subgroup8,
+    /// Tiles of 128 rows and columns in workgroup memory, 8 x 8 results per invocation: GPUs.
+    Tiles128,
+    /// Tiles of 128 rows and 64 columns, 8 x 8 results per invocation: GPUs, for few columns or few tiles.
+    Tiles64,
+    /// Tiles of 32 rows and columns, 4 x 4 results per invocation: GPUs, for products that are too small to fill them otherwise.
+    Tiles32,
     /// Workgroup-memory tiles or plain kernels: any adapter.
     Portable,
+}
+
+impl Family {
+    /// Every family, in the order in which kernels name them.
+    pub const ALL: [Self; 5] = [Self::Subgroup8, Self::Tiles128, Self::Tiles64, Self::Tiles32, Self::Portable];
+
+    /// Most bytes of workgroup memory that a kernel of this family may use: the 16 KiB that every adapter has, less what
+    /// drivers keep, or half of the 32 KiB and more of GPUs and somewhat above.
+    pub fn workgroup_memory(self) -> u32 {
+        match self {
+            Self::Tiles128 => 20 << 10,
+            _ => 16_352,
+        }
+    }
 }
 
 /// One WGSL implementation of a kernel.
@@ -33,6 +53,8 @@ pub struct Variant {
     /// Workgroups to dispatch, from the bytes of the parameters and from what the WGSL says of itself: its workgroup size
     /// and its constants.
     pub grid: fn(&[u8], &Interface) -> [u32; 3],
+    /// Whether it is a good choice for these parameters; it is right for all. What the WGSL says of itself is the second argument.
+    pub suits: fn(&[u8], &Interface) -> bool,
 }
 
 impl Variant {
@@ -42,6 +64,14 @@ impl Variant {
     /// The WGSL cannot be read.
     pub fn workgroups(&self, params: &[u8]) -> Result<[u32; 3]> {
         Ok((self.grid)(params, &*interface(self)?))
+    }
+
+    /// Whether it is a good choice for these parameters, as far as their sizes tell.
+    ///
+    /// # Panics
+    /// If the WGSL cannot be read.
+    pub fn suits(&self, params: &[u8]) -> bool {
+        (self.suits)(params, &interface(self).expect("the kernels' files are valid: tests/all/shaders.rs"))
     }
 }
 
@@ -63,7 +93,7 @@ pub struct Kernel {
     pub name: &'static str,
     /// Fields of its parameter struct, in order, as WGSL names them.
     pub params: &'static [Field],
-    /// WGSL implementations, the most specialised first; the last one runs everywhere.
+    /// WGSL implementations, the most specialised first; the last one runs everywhere and suits all sizes.
     pub variants: &'static [Variant],
     /// Rust implementation.
     pub twin: Twin,
@@ -165,6 +195,21 @@ macro_rules! grid {
     };
 }
 
+/// Whether a variant suits its typed parameters; without a function it suits all.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! suits {
+    ($params:ty) => {
+        |_, _| true
+    };
+    ($params:ty, $suits:path) => {
+        |bytes: &[u8], w: &$crate::plan::reflect::Interface| -> bool {
+            let p: $params = bytemuck::pod_read_unaligned(bytes);
+            $suits(&p, w)
+        }
+    };
+}
+
 /// The text of a shader file followed by the library files it uses: errors keep the kernel's line numbers.
 #[macro_export]
 #[doc(hidden)]
@@ -194,7 +239,9 @@ macro_rules! shader {
 ///
 /// `wide` before the name makes it a [`Wide`](super::Wide), one text for one float at a time and for four: `index.wgsl` and
 /// `lanes1.wgsl` or `lanes4.wgsl` are joined to it. In place of one text there may be one for each family, the portable one last:
-/// `{ Subgroup8: [..], Portable: [..] }`; they share the grid, which finds the size of their tiles in their constants.
+/// `{ Subgroup8: [..], Portable: [..] }`; they share the grid, which finds the size of their tiles in their constants. A family is
+/// passed over for sizes that it does not suit: `{ Tiles64 if fills: [..], Portable: [..] }` with a function of the parameters and
+/// the [`Interface`].
 #[macro_export]
 #[doc(hidden)]
 macro_rules! kernel {
@@ -214,7 +261,7 @@ macro_rules! kernel {
         $crate::kernel!($name, { Portable: [$file $(, $lib)*] }, $params, |$p, $w| $grid, $($twin)+)
     };
     (
-        $name:literal, { $($family:ident: [$file:literal $(, $lib:literal)*]),+ $(,)? }, $params:ty,
+        $name:literal, { $($family:ident $(if $suits:path)?: [$file:literal $(, $lib:literal)*]),+ $(,)? }, $params:ty,
         |$p:ident, $w:ident| $grid:expr, $($twin:tt)+
     ) => {
         $crate::plan::Kernel {
@@ -227,6 +274,7 @@ macro_rules! kernel {
                 source: $crate::shader!($file $(, $lib)*),
                 entry: $name,
                 grid: $crate::grid!($params, |$p, $w| $grid),
+                suits: $crate::suits!($params $(, $suits)?),
             }),+],
             twin: $crate::twin!($($twin)+),
         }

@@ -80,8 +80,8 @@ impl Interface {
 /// The naga capabilities that a variant may use: nothing beyond default limits, plus what its family is for.
 pub fn capabilities(family: Family) -> Capabilities {
     match family {
-        Family::Portable => Capabilities::empty(),
         Family::Subgroup8 => Capabilities::SUBGROUP,
+        Family::Tiles128 | Family::Tiles64 | Family::Tiles32 | Family::Portable => Capabilities::empty(),
     }
 }
 

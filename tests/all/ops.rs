@@ -1,7 +1,7 @@
 //! Every op, every case: GPU against the f64 reference, backward against central differences, and the harness's traps:
 //! NaN-filled outputs, guard zones, exact integer runs, equal bits on repetition, accumulation on and off.
 
-use crate::support::{Content, fill, gpus, integers, normals, relative_error, rng};
+use crate::support::{Content, fill, gpus_of_every_family, integers, is_worth_testing, normals, relative_error, rng};
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
@@ -87,13 +87,13 @@ fn name(bench: &Bench, buf: Buf) -> &str {
 
 #[test]
 fn every_kernel_agrees_with_the_f64_reference_and_stays_inside_its_buffers() {
-    let gpus = gpus();
+    let gpus = gpus_of_every_family();
     for_every_case("agreement", |bench, content, dy, _| {
         let mut reference = oracle(&bench.case.plan);
         bench.write(&mut reference, content, dy);
         reference.run_all().unwrap();
         let mut devices: Vec<(String, Box<dyn Executor>)> = Vec::new();
-        for gpu in &gpus {
+        for gpu in gpus.iter().filter(|gpu| is_worth_testing(gpu, &bench.case.plan)) {
             let executor =
                 GpuExecutor::new(gpu, bench.case.plan.clone(), &Options::checked()).map_err(|e| e.to_string())?;
             devices.push((format!("{:?}", gpu.info().family()), Box::new(executor)));
@@ -159,14 +159,14 @@ fn every_gradient_agrees_with_central_differences_of_the_f64_forward() {
 
 #[test]
 fn every_backward_kernel_adds_when_it_is_told_to() {
-    let gpus = gpus();
+    let gpus = gpus_of_every_family();
     for_every_case("accumulation", |bench, content, dy, _| {
         let plan = bench.accumulating();
         let mut reference = oracle(&bench.case.plan);
         bench.write(&mut reference, content, dy);
         reference.run_all().unwrap();
         let mut devices: Vec<Box<dyn Executor>> = vec![Box::new(oracle(&plan))];
-        for gpu in &gpus {
+        for gpu in gpus.iter().filter(|gpu| is_worth_testing(gpu, &bench.case.plan)) {
             devices
                 .push(Box::new(GpuExecutor::new(gpu, plan.clone(), &Options::checked()).map_err(|e| e.to_string())?));
         }
@@ -191,7 +191,7 @@ fn every_backward_kernel_adds_when_it_is_told_to() {
 
 #[test]
 fn sums_of_small_integers_are_exact_on_every_device() {
-    let gpus = gpus();
+    let gpus = gpus_of_every_family();
     for_every_case("integers", |bench, content, dy, exact| {
         if !exact {
             return Ok(());
@@ -199,7 +199,7 @@ fn sums_of_small_integers_are_exact_on_every_device() {
         let mut reference = oracle(&bench.case.plan);
         bench.write(&mut reference, content, dy);
         reference.run_all().unwrap();
-        for gpu in &gpus {
+        for gpu in gpus.iter().filter(|gpu| is_worth_testing(gpu, &bench.case.plan)) {
             let mut executor =
                 GpuExecutor::new(gpu, bench.case.plan.clone(), &Options::checked()).map_err(|e| e.to_string())?;
             bench.write(&mut executor, content, dy);
@@ -218,9 +218,9 @@ fn sums_of_small_integers_are_exact_on_every_device() {
 
 #[test]
 fn the_same_run_gives_the_same_bits() {
-    let gpus = gpus();
+    let gpus = gpus_of_every_family();
     for_every_case("repetition", |bench, content, dy, _| {
-        for gpu in &gpus {
+        for gpu in gpus.iter().filter(|gpu| is_worth_testing(gpu, &bench.case.plan)) {
             let mut runs: Vec<Vec<Vec<u32>>> = Vec::new();
             for options in [Options::checked(), Options::default()] {
                 let mut executor =
@@ -244,10 +244,10 @@ fn the_same_run_gives_the_same_bits() {
 
 #[test]
 fn a_nan_never_disappears_inside_an_op() {
-    let gpus = gpus();
+    let gpus = gpus_of_every_family();
     for_every_case("nan", |bench, content, dy, _| {
         let mut devices: Vec<Box<dyn Executor>> = vec![Box::new(oracle(&bench.case.plan))];
-        for gpu in &gpus {
+        for gpu in gpus.iter().filter(|gpu| is_worth_testing(gpu, &bench.case.plan)) {
             let executor = GpuExecutor::new(gpu, bench.case.plan.clone(), &Options::checked());
             devices.push(Box::new(executor.map_err(|e| e.to_string())?));
         }
@@ -271,7 +271,7 @@ const NAN_MAY_SPREAD: [&str; 1] = ["conv2d"];
 
 #[test]
 fn every_device_finds_nans_in_the_same_places_of_a_gradient() {
-    let gpus = gpus();
+    let gpus = gpus_of_every_family();
     for_every_case("nan in backward", |bench, content, dy, _| {
         let case = &bench.case;
         let mut rng = rng(&bench.label);
@@ -296,7 +296,7 @@ fn every_device_finds_nans_in_the_same_places_of_a_gradient() {
             };
             let expected = places(&mut oracle(&case.plan))?;
             let mut devices: Vec<(String, Box<dyn Executor>)> = Vec::new();
-            for gpu in &gpus {
+            for gpu in gpus.iter().filter(|gpu| is_worth_testing(gpu, &bench.case.plan)) {
                 let executor = GpuExecutor::new(gpu, case.plan.clone(), &Options::checked());
                 devices.push((format!("{:?}", gpu.info().family()), Box::new(executor.map_err(|e| e.to_string())?)));
             }

@@ -14,9 +14,8 @@ use facenet_gpu::train::{Config, LossKind, OptimiserKind, Trainer};
 use facenet_gpu::wgpu::naga;
 use facenet_gpu::{Model, net, optim};
 
-/// Limits that every adapter has (WebGPU's defaults, less what drivers keep of workgroup memory).
+/// Limits that every adapter has (WebGPU's defaults).
 const MAX_INVOCATIONS: u32 = 256;
-const MAX_WORKGROUP_MEMORY: u32 = 16_352;
 const MAX_STORAGE_BINDINGS: usize = 8;
 
 fn kernels() -> Vec<&'static Kernel> {
@@ -165,7 +164,7 @@ fn specialise(variant: &Variant, overrides: &[(&str, f64)]) -> Result<(), String
         .filter(|(h, g)| g.space == naga::AddressSpace::WorkGroup && !uses[*h].is_empty())
         .map(|(_, g)| module.types[g.ty].inner.size(module.to_ctx()))
         .sum();
-    if memory > MAX_WORKGROUP_MEMORY {
+    if memory > variant.family.workgroup_memory() {
         return Err(format!("{memory} bytes of workgroup memory"));
     }
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities(variant.family));

@@ -23,46 +23,93 @@ fn tiles(rows: u32, cols: u32, tile: Tile) -> u32 {
     rows.div_ceil(tile[0]) * cols.div_ceil(tile[1])
 }
 
-fn forward_tiles(p: &Conv2dParams, tile: Tile) -> [u32; 3] {
-    grid::fold(tiles(p.n * p.h_out * p.w_out, p.c_out, tile))
+/// Products of so many rows and columns each.
+struct Size {
+    products: u32,
+    rows: u32,
+    cols: u32,
 }
 
-fn dx_tiles(p: &Conv2dParams, tile: Tile) -> [u32; 3] {
-    let per_phase = p.n * p.h_in.div_ceil(p.stride) * p.w_in.div_ceil(p.stride);
-    grid::fold(p.stride * p.stride * tiles(per_phase, p.c_in, tile))
+impl Size {
+    fn forward(p: &Conv2dParams) -> Self {
+        Self { products: 1, rows: p.n * p.h_out * p.w_out, cols: p.c_out }
+    }
+
+    fn dx(p: &Conv2dParams) -> Self {
+        let rows = p.n * p.h_in.div_ceil(p.stride) * p.w_in.div_ceil(p.stride);
+        Self { products: p.stride * p.stride, rows, cols: p.c_in }
+    }
+
+    fn dw(p: &Conv2dParams) -> Self {
+        Self { products: p.splits, rows: p.k_h * p.k_w * p.c_in, cols: p.c_out }
+    }
+
+    fn grid(&self, w: &Interface) -> [u32; 3] {
+        grid::fold(self.products * tiles(self.rows, self.cols, tile(w)))
+    }
+
+    /// Whether the tiles of this kernel are enough to fill a GPU, one for each multiprocessor of a large one, and lie on the
+    /// product by two thirds at least.
+    fn fills(&self, w: &Interface) -> bool {
+        const GROUPS: u32 = 128;
+        let tile = tile(w);
+        let tiles = tiles(self.rows, self.cols, tile);
+        let covered = u64::from(tiles) * u64::from(tile[0]) * u64::from(tile[1]);
+        self.products * tiles >= GROUPS && 3 * u64::from(self.rows) * u64::from(self.cols) >= 2 * covered
+    }
 }
 
-fn dw_tiles(p: &Conv2dParams, tile: Tile) -> [u32; 3] {
-    grid::fold(p.splits * tiles(p.k_h * p.k_w * p.c_in, p.c_out, tile))
+fn forward_fills(p: &Conv2dParams, w: &Interface) -> bool {
+    Size::forward(p).fills(w)
 }
 
-/// A kernel that is a matrix product, in three forms with one name. They differ only in how the subgroup variant loads
-/// and stores.
+fn dx_fills(p: &Conv2dParams, w: &Interface) -> bool {
+    Size::dx(p).fills(w)
+}
+
+fn dw_fills(p: &Conv2dParams, w: &Interface) -> bool {
+    Size::dw(p).fills(w)
+}
+
+/// A kernel that is a matrix product, in three forms with one name. They differ only in how all variants but the portable
+/// one load and store.
 pub(super) struct Product {
     pub(super) vec4: Kernel,
     pub(super) right4: Kernel,
     pub(super) any: Kernel,
 }
 
-/// The subgroup kernels load and store four floats at a time where the channels allow it: on both sides, on the right
-/// side and the result only (images have three channels), or not at all.
+/// The kernels but for the portable one load and store four floats at a time where the channels allow it: on both sides, on
+/// the right side and the result only (images have three channels), or not at all.
 macro_rules! product {
-    ($entry:literal, $tiles:path, ($($twin:tt)+)) => {
+    ($entry:literal, $size:path, $fills:path, ($($twin:tt)+)) => {
         Product {
-            vec4: product!($entry, $tiles, ($($twin)+), "conv2d_left_vec4.wgsl", "conv2d_right_vec4.wgsl"),
-            right4: product!($entry, $tiles, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_vec4.wgsl"),
-            any: product!($entry, $tiles, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_any.wgsl"),
+            vec4: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_vec4.wgsl", "conv2d_right_vec4.wgsl"),
+            right4: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_vec4.wgsl"),
+            any: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_any.wgsl"),
         }
     };
-    ($entry:literal, $tiles:path, ($($twin:tt)+), $left:literal, $right:literal) => {
+    ($entry:literal, $size:path, $fills:path, ($($twin:tt)+), $left:literal, $right:literal) => {
         kernel!(
             $entry,
             {
                 Subgroup8: ["conv2d_subgroup.wgsl", $left, $right, "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"],
+                Tiles128 if $fills: [
+                    "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", $left, $right,
+                    "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+                ],
+                Tiles64 if $fills: [
+                    "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", $left, $right,
+                    "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+                ],
+                Tiles32: [
+                    "conv2d_tiles.wgsl", "conv2d_tile32.wgsl", $left, $right,
+                    "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+                ],
                 Portable: ["conv2d.wgsl", "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"],
             },
             Conv2dParams,
-            |p, w| $tiles(&p, tile(w)),
+            |p, w| $size(&p).grid(w),
             $($twin)+
         )
     };
@@ -81,15 +128,19 @@ impl Product {
 
 /// Forward: buffers `x`, `w`, `y`, `b`; override `RELU`.
 pub(super) static CONV2D: Product =
-    product!("conv2d", forward_tiles, (ways &ways::FORWARD, prefer ways::best_forward, conv2d));
+    product!("conv2d", Size::forward, forward_fills, (ways &ways::FORWARD, prefer ways::best_forward, conv2d));
 /// Forward without a bias: buffers `x`, `w`, `y`; override `RELU`.
-pub(super) static CONV2D_NOBIAS: Product =
-    product!("conv2d_nobias", forward_tiles, (ways &ways::FORWARD, prefer ways::best_forward, conv2d_nobias));
+pub(super) static CONV2D_NOBIAS: Product = product!(
+    "conv2d_nobias",
+    Size::forward,
+    forward_fills,
+    (ways &ways::FORWARD, prefer ways::best_forward, conv2d_nobias)
+);
 /// Buffers `dy`, `flipped`, `dx`.
 pub(super) static CONV2D_DX: Product =
-    product!("conv2d_dx", dx_tiles, (ways &ways::DX, prefer ways::best_dx, conv2d_dx));
+    product!("conv2d_dx", Size::dx, dx_fills, (ways &ways::DX, prefer ways::best_dx, conv2d_dx));
 /// Buffers `x`, `dy`, `part`.
-pub(super) static CONV2D_DW: Product = product!("conv2d_dw", dw_tiles, (conv2d_dw));
+pub(super) static CONV2D_DW: Product = product!("conv2d_dw", Size::dw, dw_fills, (conv2d_dw));
 
 /// Buffers `w`, `flipped`.
 pub(super) static CONV2D_FLIP: Kernel = kernel!(

@@ -7,7 +7,7 @@ pub mod triplets;
 
 use facenet_gpu::gpu::{AdapterChoice, Gpu};
 use facenet_gpu::op::{CaseInput, Values};
-use facenet_gpu::plan::Family;
+use facenet_gpu::plan::{Family, Plan};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -23,8 +23,21 @@ pub fn gpus() -> Vec<Gpu> {
     if gpu.info().family() == Family::Portable {
         return vec![gpu];
     }
-    let portable = gpu.with_portable_kernels();
+    let portable = gpu.with_family(Family::Portable);
     vec![gpu, portable]
+}
+
+/// The adapter, held to each family that it can run.
+pub fn gpus_of_every_family() -> Vec<Gpu> {
+    let Some(gpu) = gpus().into_iter().next() else { return Vec::new() };
+    let families = Family::ALL.into_iter().filter(|&family| gpu.info().can_run(family));
+    families.map(|family| gpu.with_family(family)).collect()
+}
+
+/// Whether a plan has kernels of the family to which the adapter is held; the portable ones stand for all others.
+pub fn is_worth_testing(gpu: &Gpu, plan: &Plan) -> bool {
+    let family = gpu.info().family();
+    plan.steps.iter().flat_map(|s| s.kernel.variants).any(|v| v.family == family)
 }
 
 /// A random generator for the test `name`.
