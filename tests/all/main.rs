@@ -43,3 +43,4 @@ mod state;
 mod support;
 mod tidy;
 mod triplet;
+mod tune;
