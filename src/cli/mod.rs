@@ -203,6 +203,11 @@ impl DeviceFlag {
         self.device.clone().unwrap_or(DeviceChoice::Auto)
     }
 
+    /// The same flags with another device.
+    fn with(&self, choice: DeviceChoice) -> Self {
+        Self { device: Some(choice), threads: self.threads, no_tune: self.no_tune }
+    }
+
     /// Opens the device, whose kernels are chosen by measurement unless a flag forbids it, and says why it was this one.
     fn open(&self) -> Result<(Engine, String)> {
         let (engine, reason) = self.open_untuned()?;

@@ -8,6 +8,7 @@ mod batch_norm;
 mod chunks;
 mod classes;
 mod cli;
+mod cli_bench;
 mod cli_cluster;
 mod cli_data;
 mod cli_embed;
