@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::cpu::{CpuExecutor, available_memory};
 use crate::executor::{Executor, Options};
 use crate::gpu::{AdapterChoice, DeviceKind, Gpu, adapters};
 use crate::plan::{Plan, assign_slots_except};
 use crate::text::counted;
+use crate::tune::{Choice, Device, Tuner, Tuning};
 use crate::{Error, Result};
 
 /// Which device to use: `auto`, `gpu`, `gpu:NUMBER`, `gpu:NAME`, `cpu` or `cpu-f64`.
@@ -85,6 +87,22 @@ pub enum Engine {
     Cpu,
     /// The same in `f64`: slow, and the reference for all others.
     CpuF64,
+    /// One of the others, whose kernels are chosen by measurement: what [`with_tuning`](Self::with_tuning) makes.
+    Tuned(Tuned),
+}
+
+/// A device with the choices of its kernels. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Tuned {
+    engine: Box<Engine>,
+    tuner: Arc<Tuner>,
+}
+
+impl Tuned {
+    /// What names the kernels of plans.
+    pub(crate) fn tuner(&self) -> &Arc<Tuner> {
+        &self.tuner
+    }
 }
 
 impl Engine {
@@ -134,6 +152,48 @@ impl Engine {
         (Self::Cpu, reasons.join("; "))
     }
 
+    /// The same device, whose kernels are chosen by measurement: all that is put on it (a [`Session`](crate::Session), a
+    /// detector, a search, training) computes each shape in the way that was the fastest when it was first met. That takes
+    /// at most ten seconds altogether, and choices are kept for the next time. Without it, kernels are chosen by rules that
+    /// know nothing of the device. Choices change speed and the last digits of results.
+    ///
+    /// The device in `f64` has nothing to choose, and stays as it is.
+    ///
+    /// ```no_run
+    /// use facenet_gpu::{DeviceChoice, Engine, tune::Tuning};
+    ///
+    /// # fn main() -> facenet_gpu::Result<()> {
+    /// let engine = Engine::open(&DeviceChoice::Auto)?.with_tuning(Tuning::default());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        let device = match &self {
+            Self::Gpu(gpu) => Device::Gpu(gpu.clone()),
+            Self::Cpu => Device::Cpu,
+            Self::CpuF64 => return self,
+            Self::Tuned(tuned) => return tuned.engine.as_ref().clone().with_tuning(tuning),
+        };
+        Self::Tuned(Tuned { engine: Box::new(self), tuner: Arc::new(Tuner::new(device, tuning)) })
+    }
+
+    /// The device alone: `Gpu`, `Cpu` or `CpuF64`.
+    pub fn device(&self) -> &Self {
+        match self {
+            Self::Tuned(tuned) => tuned.engine.device(),
+            device => device,
+        }
+    }
+
+    /// The choices of kernels that plans have met so far, by shape; none without [`with_tuning`](Self::with_tuning).
+    pub fn choices(&self) -> Vec<Choice> {
+        match self {
+            Self::Tuned(tuned) => tuned.tuner.choices(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The device in words, for banners and reports.
     pub fn describe(&self) -> String {
         let threads = || counted(rayon::current_num_threads(), "thread");
@@ -141,6 +201,7 @@ impl Engine {
             Self::Gpu(gpu) => gpu.info().describe(),
             Self::Cpu => format!("CPU ({}, {})", threads(), crate::cpu::instruction_set()),
             Self::CpuF64 => format!("CPU in f64 ({})", threads()),
+            Self::Tuned(tuned) => tuned.engine.describe(),
         }
     }
 
@@ -156,19 +217,24 @@ impl Engine {
             }
             Self::Cpu => MemoryBudget { largest: u64::MAX, total: Some(half) },
             Self::CpuF64 => MemoryBudget { largest: u64::MAX, total: Some(half / 2) },
+            Self::Tuned(tuned) => tuned.engine.memory_budget(),
         }
     }
 
     /// Puts a plan on the device.
     ///
     /// # Errors
-    /// A tensor does not fit, or a kernel does not compile.
+    /// A tensor does not fit, a kernel does not compile, or the device is lost.
     #[doc(hidden)]
-    pub fn executor(&self, plan: Plan, options: &Options) -> Result<Box<dyn Executor>> {
+    pub fn executor(&self, mut plan: Plan, options: &Options) -> Result<Box<dyn Executor>> {
         Ok(match self {
             Self::Gpu(gpu) => Box::new(crate::gpu::GpuExecutor::new(gpu, plan, options)?),
             Self::Cpu => Box::new(CpuExecutor::<f32>::new(plan, options)?),
             Self::CpuF64 => Box::new(CpuExecutor::<f64>::new(plan, options)?),
+            Self::Tuned(tuned) => {
+                tuned.tuner.choose(&mut plan)?;
+                tuned.engine.executor(plan, options)?
+            }
         })
     }
 }

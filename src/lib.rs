@@ -59,6 +59,7 @@ mod session;
 pub mod store;
 mod text;
 pub mod train;
+pub mod tune;
 pub mod weights;
 
 pub use embeddings::{Embeddings, squared_distance};

@@ -8,6 +8,7 @@ use crate::cpu::{self, CpuShelf};
 use crate::executor::{Executor, Options, Pending};
 use crate::gpu::{self, Gpu, GpuShelf};
 use crate::plan::{BufferSpec, Plan, Role};
+use crate::tune::Tuner;
 use crate::{Engine, Error, Result};
 
 /// Named tensors of floats on a device. Cheap to clone; clones are the same store.
@@ -15,7 +16,11 @@ use crate::{Engine, Error, Result};
 /// A plan that writes to a store has it for itself while it runs, so that a store must not be trained and read from two
 /// threads of one `rayon` pool at a time.
 #[derive(Debug, Clone)]
-pub struct Store(Memory);
+pub struct Store {
+    memory: Memory,
+    /// What names the kernels of plans that are bound to it.
+    tuner: Option<Arc<Tuner>>,
+}
 
 #[derive(Debug, Clone)]
 enum Memory {
@@ -36,11 +41,15 @@ pub struct NamedTensor {
 impl Store {
     /// An empty store on a device.
     pub fn new(engine: &Engine) -> Self {
-        Self(match engine {
+        let memory = match engine {
             Engine::Gpu(gpu) => Memory::Gpu(gpu.clone(), Arc::default()),
             Engine::Cpu => Memory::Cpu(Arc::default()),
             Engine::CpuF64 => Memory::CpuF64(Arc::default()),
-        })
+            Engine::Tuned(tuned) => {
+                return Self { tuner: Some(tuned.tuner().clone()), ..Self::new(engine.device()) };
+            }
+        };
+        Self { memory, tuner: None }
     }
 
     /// Adds those of `specs` that are not there yet, all zero.
@@ -49,7 +58,7 @@ impl Store {
     /// The device lacks memory, or a tensor of that name has other sizes.
     pub fn add(&self, specs: impl IntoIterator<Item = BufferSpec>) -> Result<()> {
         let specs: Vec<BufferSpec> = specs.into_iter().collect();
-        match &self.0 {
+        match &self.memory {
             Memory::Gpu(gpu, shelf) => gpu::add(gpu, shelf, specs),
             Memory::Cpu(shelf) => cpu::add(shelf, specs),
             Memory::CpuF64(shelf) => cpu::add(shelf, specs),
@@ -66,7 +75,7 @@ impl Store {
 
     /// Every tensor, in the order in which they were added.
     pub fn specs(&self) -> Vec<BufferSpec> {
-        match &self.0 {
+        match &self.memory {
             Memory::Gpu(_, shelf) => shelf.read().specs().to_vec(),
             Memory::Cpu(shelf) => shelf.read().specs().to_vec(),
             Memory::CpuF64(shelf) => shelf.read().specs().to_vec(),
@@ -75,13 +84,13 @@ impl Store {
 
     /// Bytes of all tensors on the device.
     pub fn bytes(&self) -> u64 {
-        let width = if matches!(self.0, Memory::CpuF64(_)) { 2 } else { 1 };
+        let width = if matches!(self.memory, Memory::CpuF64(_)) { 2 } else { 1 };
         self.specs().iter().map(BufferSpec::bytes).sum::<u64>() * width
     }
 
     /// A number that grows with every change of any tensor.
     pub fn version(&self) -> u64 {
-        match &self.0 {
+        match &self.memory {
             Memory::Gpu(_, shelf) => shelf.version(),
             Memory::Cpu(shelf) => shelf.version(),
             Memory::CpuF64(shelf) => shelf.version(),
@@ -89,7 +98,7 @@ impl Store {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        match &self.0 {
+        match &self.memory {
             Memory::Gpu(_, shelf) => shelf.read().position(name),
             Memory::Cpu(shelf) => shelf.read().position(name),
             Memory::CpuF64(shelf) => shelf.read().position(name),
@@ -107,7 +116,7 @@ impl Store {
             let message = format!("holds {} ({} floats), not {}", spec.shape, spec.shape.len(), data.len());
             return Err(Error::shape(name, message));
         }
-        match &self.0 {
+        match &self.memory {
             Memory::Gpu(gpu, shelf) => gpu::upload(gpu, shelf, at, data),
             Memory::Cpu(shelf) => {
                 cpu::upload(shelf, at, data);
@@ -148,7 +157,7 @@ impl Store {
         let specs = self.specs();
         let at: Vec<usize> = (0..specs.len()).filter(|&at| wanted(&specs[at])).collect();
         let wanted: Vec<BufferSpec> = at.iter().map(|&at| specs[at].clone()).collect();
-        let values = match &self.0 {
+        let values = match &self.memory {
             Memory::Gpu(gpu, shelf) => gpu::download(gpu, shelf, &at)?,
             Memory::Cpu(shelf) => Pending::ready(cpu::download(shelf, &at)),
             Memory::CpuF64(shelf) => Pending::ready(cpu::download(shelf, &at)),
@@ -167,19 +176,22 @@ impl Store {
     ///
     /// # Panics
     /// If there is no store, or they are on different kinds of devices.
-    pub fn executor(stores: &[&Self], plan: Plan, options: &Options) -> Result<Box<dyn Executor>> {
+    pub fn executor(stores: &[&Self], mut plan: Plan, options: &Options) -> Result<Box<dyn Executor>> {
         macro_rules! shelves {
             ($pattern:pat => $shelf:expr) => {
                 stores
                     .iter()
-                    .map(|store| match &store.0 {
+                    .map(|store| match &store.memory {
                         $pattern => $shelf.clone(),
                         _ => panic!("the stores of a plan are on one device"),
                     })
                     .collect()
             };
         }
-        Ok(match &stores[0].0 {
+        if let Some(tuner) = stores.iter().find_map(|store| store.tuner.as_ref()) {
+            tuner.choose(&mut plan)?;
+        }
+        Ok(match &stores[0].memory {
             Memory::Gpu(gpu, _) => {
                 let shelves = shelves!(Memory::Gpu(_, shelf) => shelf);
                 Box::new(gpu::GpuExecutor::bound(gpu, plan, options, shelves)?)

@@ -4,6 +4,7 @@ use crate::Result;
 use crate::executor::Executor;
 use crate::op::Values;
 use crate::plan::{Buf, Role, Type};
+use crate::tune::ordinary;
 
 /// Fills a buffer with numbers that keep every kernel busy: nothing denormal, nothing constant.
 pub(super) fn fill(executor: &mut dyn Executor, buf: Buf, values: Values) -> Result<()> {
@@ -19,11 +20,7 @@ pub(super) fn fill(executor: &mut dyn Executor, buf: Buf, values: Values) -> Res
         Values::Around(centre) => (centre, 1.0),
         _ => (0.0, 0.1),
     };
-    // A multiplicative hash: cheap, and without the patterns that a ramp has.
-    let hash = |i: u32| i.wrapping_mul(2_654_435_761) >> 8;
-    let share = |i: u32| hash(i) as f32 / f32::from(1u16 << 15) / 256.0 - 1.0;
-    let data: Vec<f32> = (0..len).map(|i| centre + scale * share(i)).collect();
-    executor.write(buf, &data)
+    executor.write(buf, &ordinary(len as usize, centre, scale))
 }
 
 /// Fills everything that a step reads without having written it: inputs, parameters, running statistics.

@@ -48,7 +48,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 impl Diff {
     pub(super) fn run(self) -> Result<ExitCode> {
         let model = net::find(&self.network)?.model()?;
-        let ((left, _), right) = (self.device.open()?, Engine::open(&self.against)?);
+        let ((left, _), right) = (self.device.open_untuned()?, Engine::open(&self.against)?);
         say!("{} against {}", left.describe(), right.describe());
         let mut a = training_step(&left, &model, self.people)?;
         let mut b = training_step(&right, &model, self.people)?;

@@ -25,7 +25,7 @@ impl Info {
             say!("\nadapters: none");
         }
         say!();
-        let (engine, reason) = self.device.open()?;
+        let (engine, reason) = self.device.open_untuned()?;
         let asked = match self.device.choice() {
             DeviceChoice::Auto => "auto takes".to_string(),
             other => format!("--device {other} takes"),

@@ -25,6 +25,7 @@ mod synth;
 mod table;
 mod threshold;
 mod train;
+mod tuning;
 mod verify;
 mod view;
 mod weights;
@@ -35,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::tune::Tuning;
 use crate::{DeviceChoice, Engine, Error, Result};
 
 /// FaceNet on any GPU: train and run face embeddings with hand-written compute shaders.
@@ -186,6 +188,10 @@ struct DeviceFlag {
     #[arg(long, value_name = "N", help_heading = "Device", hide_short_help = true,
           value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
     threads: Option<u16>,
+
+    /// Choose kernels by rules alone, in place of timing them once when this device first meets their sizes
+    #[arg(long, help_heading = "Device", hide_short_help = true)]
+    no_tune: bool,
 }
 
 /// More threads than any processor has cores only get in each other's way.
@@ -197,8 +203,20 @@ impl DeviceFlag {
         self.device.clone().unwrap_or(DeviceChoice::Auto)
     }
 
-    /// Opens the device and says why it was this one.
+    /// The same flags with another device.
+    fn with(&self, choice: DeviceChoice) -> Self {
+        Self { device: Some(choice), threads: self.threads, no_tune: self.no_tune }
+    }
+
+    /// Opens the device, whose kernels are chosen by measurement unless a flag forbids it, and says why it was this one.
     fn open(&self) -> Result<(Engine, String)> {
+        let (engine, reason) = self.open_untuned()?;
+        let tuned = |engine: Engine| engine.with_tuning(tuning::shown(Tuning::default()));
+        Ok((if self.no_tune { engine } else { tuned(engine) }, reason))
+    }
+
+    /// Opens the device, whose kernels are chosen by rules alone, and says why it was this one.
+    fn open_untuned(&self) -> Result<(Engine, String)> {
         // Those of a settings file; those of a flag run already.
         self.threads.map_or(Ok(()), start_threads)?;
         let (engine, reason) = Engine::open_explained(&self.choice())?;

@@ -55,7 +55,7 @@ impl Stage {
         for spec in store.specs().iter().filter(|spec| WEIGHTS.contains(&spec.role)) {
             store.write(&spec.name, weights.values(name, &spec.name))?;
         }
-        let Sizes { pixels, plans } = if matches!(engine, Engine::Gpu(_)) { GPU } else { CPU };
+        let Sizes { pixels, plans } = if matches!(engine.device(), Engine::Gpu(_)) { GPU } else { CPU };
         let plans = Plans::new(PLANS, plans);
         Ok(Self { engine: engine.clone(), model, store, plans, pixels, time: Time::default() })
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::support::program::*;
 use facenet_gpu::data::preprocess::Preprocess;
 use predicates::prelude::*;
-use tempfile::{TempDir, tempdir};
+use tempfile::tempdir;
 /// Writes `people` with `images` each into `dir/faces`.
 fn faces(dir: &Path, people: u32, images: u32) {
     run(dir, &format!("synth --out faces --people {people} --images {images} --size 32")).success();
@@ -473,16 +473,4 @@ fn weights_that_cannot_be_exchanged_are_refused_and_nothing_is_written() {
     }
     assert_eq!(names(dir.path()), ["call.pt", "w.safetensors", "zip.pt"]);
     good_weights(&dir.path().join("w.safetensors"));
-}
-
-#[test]
-fn bench_writes_a_table_and_compares_with_it() {
-    let dir: TempDir = tempdir().unwrap();
-    run(dir.path(), "bench --device cpu --filter l2_normalize --json table.json").success();
-    let said = run(dir.path(), "bench --device cpu --filter l2_normalize --compare table.json").success();
-    said.stdout(predicate::str::contains("compared with").and(predicate::str::contains("x of ")));
-    fs::write(dir.path().join("other.json"), "{}").unwrap();
-    refused(run(dir.path(), "bench --compare other.json"), 1, &["other.json is not a table", "bench --json"]);
-    refused(run(dir.path(), "bench --device cpu --json no/such.json"), 1, &["cannot write into no", "check the path"]);
-    refused(run(dir.path(), "bench --device cpu --filter nothing"), 2, &["nothing matches", "ops: add"]);
 }

@@ -79,7 +79,7 @@ fn only_one_file_waits_for_a_gpu() {
 }
 
 /// Layers from the bottom up; a layer may use those before it.
-const LAYERS: [&str; 29] = [
+const LAYERS: [&str; 30] = [
     "error",
     "text",
     "digest",
@@ -88,6 +88,7 @@ const LAYERS: [&str; 29] = [
     "executor",
     "cpu",
     "gpu",
+    "tune",
     "engine",
     "store",
     "data",

@@ -17,6 +17,9 @@ pub(super) struct Arguments {
     pub(super) device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) threads: Option<u16>,
+    /// Kernels were chosen by measurement.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) tune: bool,
     #[serde(flatten)]
     pub(super) source: Source,
     #[serde(flatten)]
@@ -32,6 +35,8 @@ struct Beside {
     device: Option<String>,
     #[serde(default)]
     threads: Option<u16>,
+    #[serde(default)]
+    tune: bool,
     #[serde(flatten)]
     source: Source,
 }
@@ -45,9 +50,9 @@ impl Arguments {
         let config = Config::load(path)?;
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let fail = |e: toml::de::Error| Error::Data(format!("{}: {}", path.display(), e.message()));
-        let Beside { version, device, threads, source } = toml::from_str(&text).map_err(fail)?;
+        let Beside { version, device, threads, tune, source } = toml::from_str(&text).map_err(fail)?;
         let device = device.unwrap_or_else(|| DeviceChoice::Auto.to_string());
-        Ok(Self { version, device, threads, source, config })
+        Ok(Self { version, device, threads, tune, source, config })
     }
 
     /// The device that it names.

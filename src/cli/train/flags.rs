@@ -84,6 +84,11 @@ pub(in crate::cli) struct Train {
     #[command(flatten)]
     pub(super) device: DeviceFlag,
 
+    /// Choose kernels by timing them, and keep the choices in the run's choices.json: faster steps, and the same bytes again
+    /// only with the same choices
+    #[arg(long, help_heading = "Device", hide_short_help = true, conflicts_with = "no_tune")]
+    pub(super) tune: bool,
+
     #[command(flatten)]
     pub(super) settings: Settings,
 

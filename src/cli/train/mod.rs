@@ -19,7 +19,7 @@ pub(super) use self::flags::Train;
 use self::source::Source;
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
-use super::{INTERRUPTED, models, weights};
+use super::{INTERRUPTED, models, tuning, weights};
 use crate::align::Alignment;
 use crate::data::faces::FaceSet;
 use crate::data::preprocess::{Normalise, Preprocess};
@@ -28,6 +28,7 @@ use crate::net;
 use crate::plan::Role;
 use crate::text::count;
 use crate::train::{Config, OptimiserKind, ReportFacts, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
+use crate::tune::Tuning;
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
 
@@ -135,6 +136,12 @@ impl Train {
                  device can; a new run can start from the weights of this one"
             )));
         }
+        if self.tune && !file.tune {
+            return Err(Error::setting(
+                "`tune` cannot be switched on in a run that goes on: the kernels that it began with go on with it; a new run can \
+                 start from the weights of this one",
+            ));
+        }
         let config = self.settings.config(Some(&file.config))?;
         config.check()?;
         if self.draws() {
@@ -187,12 +194,13 @@ impl Train {
             self.device.device = Some(file.device()?);
         }
         self.device.threads = self.device.threads.or(file.threads);
+        self.tune |= file.tune && !self.device.no_tune;
         Ok(())
     }
 
     /// Opens the device and reads the images.
     fn job(&self, config: Config, source: Source, model: Model) -> Result<Job> {
-        let (engine, reason) = self.device.open()?;
+        let (engine, reason) = self.device.open_untuned()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
         check_memory(&engine, &model, &config, &source)?;
@@ -202,15 +210,20 @@ impl Train {
         let preprocess = Preprocess { height, width, normalise, crop: config.crop, alignment };
         let set = Arc::new(source.load(&engine, &preprocess, &config)?);
         let (version, device) = (env!("CARGO_PKG_VERSION").to_string(), self.device.choice().to_string());
-        let threads = self.device.threads;
-        let arguments = Arguments { version, device, threads, source: source.absolute(), config };
+        let (threads, tune) = (self.device.threads, self.tune);
+        let arguments = Arguments { version, device, threads, tune, source: source.absolute(), config };
         Ok(Job { arguments, model, engine, set })
     }
 }
 
 impl Job {
     /// Trains into `folder`, from the state on that it has, if there is one.
-    fn execute(self, mut folder: RunFolder, new: bool) -> Result<ExitCode> {
+    fn execute(mut self, mut folder: RunFolder, new: bool) -> Result<ExitCode> {
+        if self.arguments.tune {
+            let choices = folder.path().join("choices.json");
+            let tuning = if new { Tuning::default() } else { Tuning::of_record(&choices) };
+            self.engine = self.engine.with_tuning(tuning::shown(tuning.recorded_in(choices)));
+        }
         let summary = match self.train(&mut folder, new) {
             Ok(summary) if summary.steps == 0 => {
                 Err(Error::Interrupted("stopped before the first step; nothing was written".into()))

@@ -40,7 +40,7 @@ impl<'a> ByteSearcher<'a> {
             let message = "expected embeddings to select from and at least one wanted, got none";
             return Err(Error::shape("nearest", message));
         }
-        let device = match engine {
+        let device = match engine.device() {
             Engine::Gpu(_) => {
                 let dim = u32::try_from(gallery.dim()).expect("dimensions are few");
                 let question = Question { k, farthest: false, pairs: Pairs::Any };

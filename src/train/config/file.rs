@@ -11,8 +11,19 @@ use super::{Augment, Config, Offline};
 use crate::{Error, Result};
 
 /// What `args.toml` says of the run beside its settings.
-const OF_THE_RUN: [&str; 10] =
-    ["version", "device", "threads", "data", "val", "synth_people", "synth_images", "detector", "alignment", "no_face"];
+const OF_THE_RUN: [&str; 11] = [
+    "version",
+    "device",
+    "threads",
+    "tune",
+    "data",
+    "val",
+    "synth_people",
+    "synth_images",
+    "detector",
+    "alignment",
+    "no_face",
+];
 
 impl Config {
     /// Settings from text as `args.toml` holds it. A setting that is missing has its default; what else a

@@ -35,10 +35,11 @@ use crate::weights::{Weights, check_writable, remove_stale, write_whole};
 use crate::{Error, Result};
 
 /// Names of the files that tell of the run, as far as there are any.
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "report.html",
     "args.toml",
     "env.json",
+    "choices.json",
     "metrics.csv",
     "metrics.jsonl",
     "selections.csv",

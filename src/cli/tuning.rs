@@ -1,0 +1,44 @@
+//! Kernels chosen by measurement, as the program shows it.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressFinish};
+
+use super::train::bar;
+use crate::text::counted;
+use crate::tune::{Event, Tuning};
+
+/// Less time than this is not worth a line.
+const SHORT: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// `tuning` with its progress on a terminal, and its warnings.
+pub(super) fn shown(tuning: Tuning) -> Tuning {
+    let shown: Mutex<Option<ProgressBar>> = Mutex::default();
+    tuning.tell(move |event| {
+        let Ok(mut shown) = shown.lock() else { return };
+        match event {
+            Event::Shape { done, of, kernel } => {
+                let new = || bar(of, "choosing kernels, once for this device: {pos} of {len} shapes, {msg}");
+                let shown = shown.get_or_insert_with(|| new().with_finish(ProgressFinish::AndClear));
+                shown.set_position(done as u64);
+                shown.set_message(kernel.to_string());
+            }
+            Event::Done { timed, left, time } => {
+                shown.take().iter().for_each(ProgressBar::finish_and_clear);
+                if time >= SHORT && std::io::stderr().is_terminal() {
+                    let left = match left {
+                        0 => String::new(),
+                        left => format!(
+                            "; the time is over, and {} more are computed in the usual way",
+                            counted(left, "shape")
+                        ),
+                    };
+                    let (shapes, seconds) = (counted(timed, "shape"), time.as_secs_f64());
+                    hint!("kernels chosen for {shapes} in {seconds:.1} s, and kept for the next time{left}");
+                }
+            }
+            Event::Warning(message) => hint!("warning: {message}"),
+        }
+    })
+}

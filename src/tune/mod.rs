@@ -1,0 +1,340 @@
+//! Kernels chosen by measurement. A kernel has several ways of being computed, and which is the fastest depends on the
+//! device and the sizes: the first time that a shape meets a device, those that suit it are timed, and the choice is kept in
+//! a file. Choices change speed and rounding, never what is computed.
+
+mod kept;
+mod measure;
+mod shapes;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use self::kept::{Entry, File};
+pub(crate) use self::measure::ordinary;
+use self::shapes::{ShapeOf, by_shape, shape_of};
+use crate::gpu::Gpu;
+use crate::plan::Plan;
+use crate::{Error, Result};
+
+/// How long all measuring of one engine may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Part of the static choice's time that another way must stay below to take its place: less is noise.
+const WINS: f64 = 0.97;
+
+/// What happens while kernels are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A shape is about to be timed.
+    Shape {
+        /// Shapes of this plan that are done.
+        done: usize,
+        /// Shapes of this plan that have to be timed.
+        of: usize,
+        /// The kernel.
+        kernel: &'a str,
+    },
+    /// The shapes of a plan are through.
+    Done {
+        /// Shapes that were timed.
+        timed: usize,
+        /// Shapes that the time did not suffice for: they take the static choice.
+        left: usize,
+        /// Time that it took.
+        time: Duration,
+    },
+    /// Something is wrong, and the work goes on without it: a file of choices cannot be read or written, a kernel does not
+    /// run.
+    Warning(&'a str),
+}
+
+type Tell = Box<dyn Fn(Event<'_>) + Send + Sync>;
+
+/// How an [`Engine`](crate::Engine) chooses kernels by measurement: see
+/// [`Engine::with_tuning`](crate::Engine::with_tuning).
+pub struct Tuning {
+    folder: Option<PathBuf>,
+    record: Option<PathBuf>,
+    choices: BTreeMap<String, Entry>,
+    limit: Duration,
+    trouble: Option<String>,
+    tell: Tell,
+}
+
+impl fmt::Debug for Tuning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { folder, record, limit, .. } = self;
+        f.debug_struct("Tuning").field("folder", folder).field("record", record).field("limit", limit).finish()
+    }
+}
+
+impl Default for Tuning {
+    /// Keeps choices in [`cache_folder`] and measures for 10 seconds at most.
+    fn default() -> Self {
+        Self { folder: cache_folder(), ..Self::in_memory() }
+    }
+}
+
+impl Tuning {
+    /// Keeps choices for as long as the engine lives.
+    pub fn in_memory() -> Self {
+        Self {
+            folder: None,
+            record: None,
+            choices: BTreeMap::new(),
+            limit: LIMIT,
+            trouble: None,
+            tell: Box::new(|_| ()),
+        }
+    }
+
+    /// Takes the choices that [`recorded_in`](Self::recorded_in) has left in a file and measures nothing: what the file does
+    /// not name takes the static choice, and so does everything if it cannot be read.
+    pub fn of_record(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let read = File::read(path).map_err(|message| {
+            format!(
+                "the choices of kernels in {} cannot be read ({message}): results may differ in their last digits",
+                path.display()
+            )
+        });
+        let (file, trouble) = read.map_or_else(|e| (None, Some(e)), |file| (file, None));
+        let choices = file.map(|file| file.choices).unwrap_or_default();
+        Self { choices, trouble, limit: Duration::ZERO, ..Self::in_memory() }
+    }
+
+    /// Keeps choices in another folder, a file for each device.
+    #[must_use]
+    pub fn kept_in(self, folder: impl Into<PathBuf>) -> Self {
+        Self { folder: Some(folder.into()), ..self }
+    }
+
+    /// Also writes every choice that plans have met to this file, for [`of_record`](Self::of_record).
+    #[must_use]
+    pub fn recorded_in(self, path: impl Into<PathBuf>) -> Self {
+        Self { record: Some(path.into()), ..self }
+    }
+
+    /// Measures no longer than this, all plans of the engine together.
+    #[must_use]
+    pub fn limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Tells what happens.
+    #[must_use]
+    pub fn tell(self, tell: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
+        Self { tell: Box::new(tell), ..self }
+    }
+}
+
+/// Where choices are kept: the folder that `FACENET_GPU_CACHE` names, else `facenet-gpu` in the user's cache folder
+/// (`XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows). `None` if there is neither.
+pub fn cache_folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = |below: &str| std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(below));
+    let users = || match std::env::consts::OS {
+        "windows" => set("LOCALAPPDATA"),
+        "macos" => home("Library/Caches"),
+        _ => set("XDG_CACHE_HOME").filter(|path| path.is_absolute()).or_else(|| home(".cache")),
+    };
+    set("FACENET_GPU_CACHE").or_else(|| Some(users()?.join("facenet-gpu")))
+}
+
+/// A choice that plans of an engine have met.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The kernel, its parameters and its overrides.
+    pub shape: String,
+    /// Name of the chosen way.
+    pub chosen: String,
+    /// The ways that suit the shape, the static choice first, with their times in milliseconds; `None` where nothing was
+    /// measured.
+    pub candidates: Vec<(String, Option<f64>)>,
+}
+
+/// The device whose kernels are chosen.
+#[derive(Debug, Clone)]
+pub(crate) enum Device {
+    /// A GPU or a software adapter.
+    Gpu(Gpu),
+    /// The CPU device in `f32`.
+    Cpu,
+}
+
+/// Chooses the kernels of an engine's plans.
+pub(crate) struct Tuner {
+    device: Device,
+    tuning: Tuning,
+    /// The device as its file names it.
+    identity: String,
+    state: Mutex<State>,
+}
+
+/// What a tuner knows so far.
+#[derive(Debug, Default)]
+struct State {
+    kept: BTreeMap<String, Entry>,
+    /// Shapes that plans have met, with the names of their candidates.
+    met: BTreeMap<String, Vec<&'static str>>,
+    spent: Duration,
+    /// A file could not be written: that was told once, and is not tried again.
+    broken: bool,
+}
+
+impl fmt::Debug for Tuner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tuner").field("identity", &self.identity).field("tuning", &self.tuning).finish()
+    }
+}
+
+impl Tuner {
+    pub(crate) fn new(device: Device, mut tuning: Tuning) -> Self {
+        let identity = device.identity();
+        let mut kept = std::mem::take(&mut tuning.choices);
+        if let Some(trouble) = tuning.trouble.take() {
+            (tuning.tell)(Event::Warning(&trouble));
+        }
+        if let Some(path) = tuning.folder.as_deref().map(|folder| kept::file_of(folder, &identity)) {
+            match File::read(&path) {
+                Ok(file) => {
+                    kept.extend(file.filter(|file| file.is_of(&identity)).map(|f| f.choices).unwrap_or_default());
+                }
+                Err(message) => (tuning.tell)(Event::Warning(&format!(
+                    "the choices of kernels in {} are ignored: {message}",
+                    path.display()
+                ))),
+            }
+        }
+        Self { device, tuning, identity, state: Mutex::new(State { kept, ..State::default() }) }
+    }
+
+    /// Names the way of every step of a plan that is about to be put on the device. What has no choice yet is timed, as far
+    /// as the time goes.
+    ///
+    /// # Errors
+    /// The device is lost.
+    pub(crate) fn choose(&self, plan: &mut Plan) -> Result<()> {
+        let shapes = by_shape(&self.device, plan);
+        if shapes.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state();
+        let met = state.met.len();
+        let mut open: Vec<&ShapeOf<'_>> = Vec::new();
+        for shape in &shapes {
+            state.met.insert(shape.key.clone(), shape.candidates.clone());
+            if !state.kept.get(&shape.key).is_some_and(|entry| entry.is_of(&shape.candidates)) {
+                open.push(shape);
+            }
+        }
+        if !open.is_empty() {
+            open.sort_by_key(|shape| std::cmp::Reverse(shape.weight));
+            self.time(plan, &open, &mut state)?;
+        }
+        if state.met.len() > met {
+            self.record(&mut state);
+        }
+        let names: Vec<Option<&'static str>> = (0..plan.steps.len())
+            .map(|at| {
+                let shape = shape_of(&shapes, at)?;
+                let chosen = &state.kept.get(&shape.key).filter(|entry| entry.is_of(&shape.candidates))?.choice;
+                shape.candidates.iter().copied().find(|name| name == chosen)
+            })
+            .collect();
+        plan.steps.iter_mut().zip(names).for_each(|(step, name)| step.choice = name);
+        Ok(())
+    }
+
+    /// What the plans so far have met.
+    pub(crate) fn choices(&self) -> Vec<Choice> {
+        let state = self.state();
+        let choice = |(key, candidates): (&String, &Vec<&'static str>)| {
+            let entry = state.kept.get(key).filter(|entry| entry.is_of(candidates));
+            let time = |name: &&'static str| ((*name).to_string(), entry.and_then(|e| e.times_ms.get(*name).copied()));
+            Choice {
+                shape: key.clone(),
+                chosen: entry.map_or_else(|| candidates[0].to_string(), |entry| entry.choice.clone()),
+                candidates: candidates.iter().map(time).collect(),
+            }
+        };
+        state.met.iter().map(choice).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Times shapes in this order until the time is over.
+    fn time(&self, plan: &Plan, open: &[&ShapeOf<'_>], state: &mut State) -> Result<()> {
+        let begin = Instant::now();
+        let deadline = begin + self.tuning.limit.saturating_sub(state.spent);
+        let tell = &self.tuning.tell;
+        let (mut timed, mut slowest_start) = (0, Duration::ZERO);
+        for (done, shape) in open.iter().enumerate() {
+            // A driver that compiles cannot be stopped.
+            if Instant::now() + slowest_start >= deadline {
+                break;
+            }
+            tell(Event::Shape { done, of: open.len(), kernel: plan.steps[shape.steps[0]].kernel.name });
+            let measured = match measure::measure(&self.device, plan, shape, deadline) {
+                Ok(measured) => measured,
+                Err(Error::Memory(_)) => continue,
+                Err(Error::Kernel { kernel, message }) => {
+                    tell(Event::Warning(&format!("kernel {kernel} is left out: {message}")));
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            slowest_start = slowest_start.max(measured.start);
+            let Some(seconds) = measured.seconds else { continue };
+            let choice = fastest(&seconds);
+            let times_ms = shape.candidates.iter().zip(&seconds).map(|(name, s)| ((*name).to_string(), s * 1e3));
+            let entry = Entry { choice: shape.candidates[choice].to_string(), times_ms: times_ms.collect() };
+            let entry = self.keep(shape, entry, state);
+            state.kept.insert(shape.key.clone(), entry);
+            timed += 1;
+        }
+        state.spent += begin.elapsed();
+        tell(Event::Done { timed, left: open.len() - timed, time: begin.elapsed() });
+        Ok(())
+    }
+
+    /// Writes a choice to the device's file at once: what was measured is not lost when the program is ended. Gives the
+    /// choice that counts.
+    fn keep(&self, shape: &ShapeOf<'_>, entry: Entry, state: &mut State) -> Entry {
+        let Some(folder) = self.tuning.folder.as_deref().filter(|_| !state.broken) else { return entry };
+        match kept::add(folder, &self.identity, &shape.key, &shape.candidates, &entry) {
+            Ok(kept) => kept,
+            Err(e) => {
+                state.broken = true;
+                let message = format!("choices of kernels cannot be kept, so they are measured again next time: {e}");
+                (self.tuning.tell)(Event::Warning(&message));
+                entry
+            }
+        }
+    }
+
+    /// Writes all that plans have met to the file of the run.
+    fn record(&self, state: &mut State) {
+        let Some(path) = &self.tuning.record else { return };
+        let entry = |(key, candidates): (&String, &Vec<&'static str>)| {
+            let kept = state.kept.get(key).filter(|entry| entry.is_of(candidates)).cloned();
+            (key.clone(), kept.unwrap_or_else(|| Entry::of_static(candidates)))
+        };
+        let choices = state.met.iter().map(entry).collect();
+        if let Err(e) = File::new(&self.identity, choices).write(path) {
+            (self.tuning.tell)(Event::Warning(&format!("the run does not keep its choices of kernels: {e}")));
+        }
+    }
+}
+
+/// The place of the fastest: the first, unless another one wins clearly.
+fn fastest(seconds: &[f64]) -> usize {
+    let best = (0..seconds.len()).min_by(|&a, &b| seconds[a].total_cmp(&seconds[b])).unwrap_or(0);
+    if seconds[best] < WINS * seconds[0] { best } else { 0 }
+}

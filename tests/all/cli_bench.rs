@@ -1,0 +1,119 @@
+//! What `bench` measures and prints.
+
+use std::fs;
+use std::path::Path;
+
+use facenet_gpu::bench::{Row, Table};
+use predicates::prelude::{PredicateBooleanExt as _, predicate};
+use tempfile::tempdir;
+
+use crate::support::program::{program, refused, run};
+
+/// A network that takes no time.
+const SMALL: &str = "bench --net zf64 --input 24x24";
+
+fn said(dir: &Path, arguments: &str) -> String {
+    String::from_utf8(run(dir, arguments).success().get_output().stdout.clone()).unwrap()
+}
+
+fn rows(path: &Path) -> Vec<Row> {
+    serde_json::from_slice::<Table>(&fs::read(path).unwrap()).unwrap().rows
+}
+
+#[test]
+fn a_network_is_measured_in_a_few_lines() {
+    let dir = tempdir().unwrap();
+    let text = said(dir.path(), &format!("{SMALL} --batch 1,3 --devices cpu,cpu-f64 --filter inference --json t.json"));
+    for (part, count) in
+        [("images/s", 2), ("zf64 inference, batch 1 ", 2), ("zf64 inference, batch 3 ", 2), ("CPU in f64", 1)]
+    {
+        assert_eq!(text.matches(part).count(), count, "{part} in: {text}");
+    }
+    assert!(!text.contains("training step") && !text.contains("conv2d"), "{text}");
+    assert!(text.lines().count() < 20, "{text}");
+    let rows = rows(&dir.path().join("t.json"));
+    assert_eq!(rows.len(), 4);
+    for row in &rows {
+        assert!(row.images_per_second.unwrap() > 0.0 && row.p95_ms >= row.median_ms, "{row:?}");
+    }
+    assert!(rows[1].memory > rows[0].memory, "three images take more than one");
+
+    let text = said(dir.path(), &format!("{SMALL} --batch 2 --device cpu"));
+    assert!(text.contains("zf64 training step, batch 64") && text.contains("--kernels times"), "{text}");
+    assert!(!text.contains("GFLOP/s"), "{text}");
+}
+
+#[test]
+fn a_filter_matches_what_the_table_prints() {
+    let dir = tempdir().unwrap();
+    let text = said(dir.path(), "bench --device cpu --filter relu_dx --json t.json");
+    for row in rows(&dir.path().join("t.json")) {
+        assert!(row.kernel.contains("relu_dx"), "{row:?}");
+        assert!(row.share > 0.0 && row.share <= 1.0 && !row.ceiling.is_empty(), "{row:?}");
+        assert!(text.contains(&row.ceiling), "{} in: {text}", row.ceiling);
+    }
+    // Unfamiliar names are explained, once.
+    assert_eq!(text.matches("gradient of relu").count(), 1, "{text}");
+    let text = said(dir.path(), &format!("{SMALL} --batch 1 --device cpu --kernels --filter zf64 --json t.json"));
+    assert!(text.contains("conv2d") && text.contains("zf64 training step"), "{text}");
+    let rows = rows(&dir.path().join("t.json"));
+    assert!(rows.iter().all(|row| row.case.starts_with("zf64 ")));
+    assert!(rows.iter().any(|row| row.kernel == "all") && rows.iter().any(|row| row.kernel == "conv2d_dw"), "{rows:?}");
+}
+
+#[test]
+fn tables_are_compared_in_words() {
+    let dir = tempdir().unwrap();
+    let table = dir.path().join("t.json");
+    said(dir.path(), "bench --device cpu --filter l2_normalize --json t.json");
+    let mut old: Table = serde_json::from_slice(&fs::read(&table).unwrap()).unwrap();
+    old.rows.iter_mut().for_each(|row| row.median_ms *= 100.0);
+    fs::write(&table, serde_json::to_vec(&old).unwrap()).unwrap();
+    let text = said(dir.path(), "bench --device cpu --filter l2_normalize --compare t.json");
+    assert!(text.contains("compared with") && text.contains("x faster"), "{text}");
+    assert!(!text.contains("slower"), "{text}");
+    fs::write(dir.path().join("other.json"), "{}").unwrap();
+    refused(run(dir.path(), "bench --compare other.json"), 1, &["other.json is not a table", "bench --json"]);
+    refused(run(dir.path(), "bench --device cpu --json no/such.json"), 1, &["cannot write into no", "check the path"]);
+}
+
+#[test]
+fn wrong_flags_are_explained() {
+    let dir = tempdir().unwrap();
+    refused(run(dir.path(), "bench --device cpu --filter nothing"), 2, &["nothing matches", "ops: add"]);
+    refused(
+        run(dir.path(), "bench --device cpu --net inception-resnet-v1 --input 40x40"),
+        2,
+        &["inception-resnet-v1 cannot take images of 40x40", "give at least"],
+    );
+    for (flags, part) in [
+        ("--batch 0", "0 is not in 1..=65536"),
+        ("--batch 1,many", "invalid value 'many'"),
+        ("--devices cpu,tpu", "unknown device \"tpu\""),
+        ("--input 0x9", "give height and width"),
+        ("--devices cpu --device cpu", "cannot be used with"),
+        ("--choices --no-tune", "cannot be used with"),
+    ] {
+        let assert = run(dir.path(), &format!("bench {flags}")).code(2);
+        let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(text.contains(part), "{flags}: {text}");
+    }
+    refused(
+        run(dir.path(), "bench --devices cpu,gpu:none-such --batch 1 --input 24x24 --filter inference"),
+        1,
+        &["none-such"],
+    );
+}
+
+#[test]
+fn choices_are_shown_with_their_candidates() {
+    let dir = tempdir().unwrap();
+    let bench = |flags: &str| {
+        let arguments = format!("{SMALL} --batch 2 --device cpu --filter inference {flags}");
+        program(dir.path(), &arguments).env("FACENET_GPU_CACHE", dir.path().join("cache")).assert().success()
+    };
+    let shown = predicate::str::contains("conv2d").and(predicate::str::contains("* is the static choice"));
+    bench("--choices").stdout(shown.and(predicate::str::contains("not timed").not()));
+    assert!(dir.path().join("cache").is_dir());
+    bench("").stdout(predicate::str::contains("static choice").not());
+}
