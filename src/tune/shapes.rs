@@ -48,7 +48,7 @@ pub(super) fn shape_of<'s, 'p>(shapes: &'s [ShapeOf<'p>], step: usize) -> Option
 
 fn candidates(device: &Device, step: &Step, asked: &Asked<'_>) -> Vec<&'static str> {
     match device {
-        Device::Gpu(gpu) => gpu.candidates(step.kernel).iter().map(|variant| variant.name).collect(),
+        Device::Gpu(gpu) => gpu.candidates(step).iter().map(|variant| variant.name).collect(),
         Device::Cpu => step.kernel.ways(asked).iter().map(|way| way.name).collect(),
     }
 }
