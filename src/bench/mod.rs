@@ -4,6 +4,7 @@
 mod ceilings;
 mod fill;
 mod side_by_side;
+mod start;
 mod task;
 mod timing;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ceilings::{Ceilings, Gauge};
 pub use side_by_side::{StepDifference, side_by_side, training_step};
+pub use start::start;
 pub use task::{Ready, Task, network, op_cases, searches};
 
 /// One line of the table.

@@ -46,14 +46,14 @@ fn a_network_is_measured_in_a_few_lines() {
 #[test]
 fn a_filter_matches_what_the_table_prints() {
     let dir = tempdir().unwrap();
-    let text = said(dir.path(), "bench --device cpu --filter relu_dx --json t.json");
+    let text = said(dir.path(), "bench --device cpu --filter l2_normalize_dx --json t.json");
     for row in rows(&dir.path().join("t.json")) {
-        assert!(row.kernel.contains("relu_dx"), "{row:?}");
+        assert!(row.kernel.contains("l2_normalize_dx"), "{row:?}");
         assert!(row.share > 0.0 && row.share <= 1.0 && !row.ceiling.is_empty(), "{row:?}");
         assert!(text.contains(&row.ceiling), "{} in: {text}", row.ceiling);
     }
     // Unfamiliar names are explained, once.
-    assert_eq!(text.matches("gradient of relu").count(), 1, "{text}");
+    assert_eq!(text.matches("gradient of l2_normalize").count(), 1, "{text}");
     let text = said(dir.path(), &format!("{SMALL} --batch 1 --device cpu --kernels --filter zf64 --json t.json"));
     assert!(text.contains("conv2d") && text.contains("zf64 training step"), "{text}");
     let rows = rows(&dir.path().join("t.json"));
@@ -116,4 +116,18 @@ fn choices_are_shown_with_their_candidates() {
     bench("--choices").stdout(shown.and(predicate::str::contains("not timed").not()));
     assert!(dir.path().join("cache").is_dir());
     bench("").stdout(predicate::str::contains("static choice").not());
+}
+
+#[test]
+fn a_start_is_shown_in_its_parts() {
+    let dir = tempdir().unwrap();
+    let text = said(dir.path(), "bench --net zf64 --input 24x24 --devices cpu --start");
+    for part in
+        ["device is opened", "weights go to the device", "first image", "second image", "first step", "second step"]
+    {
+        let lines: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with(part)).collect();
+        let [line] = &lines[..] else { panic!("{part} in: {text}") };
+        assert!(line.split_whitespace().last().unwrap().parse::<f64>().is_ok(), "{line}");
+    }
+    assert!(!text.contains("images/s"), "{text}");
 }

@@ -4,7 +4,7 @@ mod printer;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,6 +51,10 @@ pub(super) struct Bench {
     #[arg(long, conflicts_with = "no_tune")]
     choices: bool,
 
+    /// Show where the time goes from the start to the first image and the first training step, in place of the table
+    #[arg(long, conflicts_with_all = ["kernels", "filter", "choices", "json", "compare", "batch"])]
+    start: bool,
+
     /// Also write the table as JSON
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
@@ -83,6 +87,9 @@ impl Bench {
         if let Some(path) = &self.json {
             check_writable(path.parent().unwrap_or(Path::new("")))?;
         }
+        if self.start {
+            return self.time_start(&model);
+        }
         if self.shown(&model)?.is_empty() {
             let names: Vec<_> = ENTRIES.iter().map(|e| e.name).chain(["nearest"]).collect();
             let text = self.filter.unwrap_or_default();
@@ -91,8 +98,7 @@ impl Bench {
         say!("facenet-gpu {}", env!("CARGO_PKG_VERSION"));
         let mut printer = Printer::new(old.as_ref());
         let mut devices = Vec::new();
-        let wanted = if self.devices.is_empty() { vec![self.device.choice()] } else { self.devices.clone() };
-        for choice in wanted {
+        for choice in self.wanted() {
             let (engine, reason) = self.device.with(choice).open()?;
             devices.push(engine.describe());
             printer.device(&engine.describe(), &reason);
@@ -108,6 +114,26 @@ impl Bench {
             let json = serde_json::to_vec_pretty(&table).expect("a table is plain data");
             write_whole(path, &json)?;
             say!("\nwritten to {}", path.display());
+        }
+        Ok(())
+    }
+
+    /// The devices to time.
+    fn wanted(&self) -> Vec<DeviceChoice> {
+        if self.devices.is_empty() { vec![self.device.choice()] } else { self.devices.clone() }
+    }
+
+    /// Times the parts of a start, on each device from opening it.
+    fn time_start(&self, model: &Model) -> Result<()> {
+        let part = |part: &str, seconds: f64| say!("  {part:<52} {:>10.1}", seconds * 1e3);
+        for choice in self.wanted() {
+            let begin = Instant::now();
+            let (engine, reason) = self.device.with(choice).open()?;
+            let opened = begin.elapsed().as_secs_f64();
+            say!("{}: {reason}", engine.describe());
+            say!("  {:<52} {:>10}", "", "ms");
+            part("device is opened", opened);
+            bench::start(&engine, model, &config_of(model), &mut |name, seconds| part(name, seconds))?;
         }
         Ok(())
     }
@@ -146,10 +172,8 @@ impl Bench {
 
     /// What the flags ask for: the network's tasks, and the cases of ops where kernels are asked for or named.
     fn shown(&self, model: &Model) -> Result<Vec<Shown>> {
-        // The step with the optimiser that the network is trained with.
-        let config = Config::default().with(|c| c.network = model.name().to_string()).with_recipe();
         let mut all = Vec::new();
-        for task in bench::network(model, &self.batch, &config)? {
+        for task in bench::network(model, &self.batch, &config_of(model))? {
             all.extend(self.lines(task, true, self.kernels));
         }
         if self.kernels || self.filter.is_some() {
@@ -169,6 +193,11 @@ impl Bench {
         let whole = whole && case;
         (whole || !kernels.is_empty()).then_some(Shown { task, whole, kernels })
     }
+}
+
+/// The settings that a network is trained with, its optimiser among them.
+fn config_of(model: &Model) -> Config {
+    Config::default().with(|c| c.network = model.name().to_string()).with_recipe()
 }
 
 fn read_table(path: &Path) -> Result<Table> {
