@@ -21,7 +21,7 @@ use crate::weights::write_whole;
 use crate::{Error, Result};
 
 /// The file that says how the faces of a folder were made.
-const ABOUT: &str = "alignment.json";
+pub(crate) const ABOUT: &str = "alignment.json";
 /// The report of images that gave no face.
 const SKIPPED: &str = "skipped.csv";
 /// Quality of JPEG pictures, of 100: what networks see must not be blocks.
@@ -142,20 +142,23 @@ impl Aligned {
 
 /// Makes `output`, or checks that it holds faces that were made in the same way.
 fn prepare(finder: &FaceFinder, input: &Path, output: &Path, format: PictureFormat) -> Result<()> {
-    fs::create_dir_all(output).map_err(Error::io("create", output))?;
+    // Of a folder that is not there yet, what is there of the way to it decides.
+    let there = output.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let there = there.into_iter().find(|path| path.exists()).unwrap_or(output);
     let real = |path: &Path| path.canonicalize().map_err(Error::io("read", path));
-    if real(output)?.starts_with(real(input)?) {
+    if real(there)?.starts_with(real(input)?) {
         let (input, output) = (input.display(), output.display());
         return Err(Error::setting(format!(
             "the folder {output} lies in {input}, whose images are read; give one outside of it"
         )));
     }
+    fs::create_dir_all(output).map_err(Error::io("create", output))?;
     let (about, file) = (about(finder, format), output.join(ABOUT));
     if !file.exists() {
         let mut entries = fs::read_dir(output).map_err(Error::io("read", output))?;
         if entries.next().is_some() {
             let output = output.display();
-            return Err(Error::setting(format!("the folder {output} holds other files; give an empty or a new one")));
+            return Err(Error::Data(format!("the folder {output} holds other files; give an empty or a new one")));
         }
         return write_whole(&file, &serde_json::to_vec_pretty(&about).expect("it is plain data"));
     }
@@ -165,7 +168,7 @@ fn prepare(finder: &FaceFinder, input: &Path, output: &Path, format: PictureForm
     let keys = about.as_object().expect("it is an object").keys();
     match keys.clone().find(differs) {
         None => Ok(()),
-        Some(key) => Err(Error::setting(format!(
+        Some(key) => Err(Error::Data(format!(
             "the faces in {} were made with another {} ({}); give another folder",
             output.display(),
             key,

@@ -9,10 +9,11 @@ use image::{RgbImage, imageops};
 use serde_json::json;
 
 use super::detector::DetectorFlags;
+use super::files::{check_new, check_outside};
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
 use super::{DeviceFlag, INTERRUPTED, table};
-use crate::align::folder::{Aligned, PictureFormat, align_folder};
+use crate::align::folder::{ABOUT, Aligned, PictureFormat, align_folder};
 use crate::align::{Alignment, FaceFinder, NoFace};
 use crate::data::contact_sheet::contact_sheet;
 use crate::detect::Choice;
@@ -89,6 +90,13 @@ impl Align {
             && sheet.extension().is_none_or(|x| x != "png")
         {
             return Err(Error::setting(format!("`sheet` {} does not end in .png; name such a file", sheet.display())));
+        }
+        if let Some(sheet) = self.sheet.as_deref() {
+            check_outside(sheet, "sheet", &self.input)?;
+            // The same command goes on where it was cut off, and has written one then.
+            if !self.output.join(ABOUT).exists() {
+                check_new(sheet, "sheet")?;
+            }
         }
         if !self.input.is_dir() {
             let input = self.input.display();

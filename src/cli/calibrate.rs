@@ -88,8 +88,8 @@ impl Calibrate {
         if let Some(out) = self.out.as_deref().filter(|out| out.exists()) {
             let same = Weights::load(out).is_ok_and(|other| other.model_id() == weights.model_id());
             if !same {
-                return Err(Error::setting(format!(
-                    "{} exists and holds something other than these weights; give another `out`",
+                return Err(Error::Data(format!(
+                    "{} exists already and holds something other than these weights; give another `out`",
                     out.display()
                 )));
             }

@@ -14,6 +14,7 @@ use serde_json::json;
 use self::rows::{Rows, RowsFormat};
 use super::detector::DetectorFlags;
 use super::embed::inputs_of;
+use super::files::{check_apart, make_folder};
 use super::output::{self, Audience};
 use super::signals::stop_on_signals;
 use super::{DeviceFlag, INTERRUPTED, table};
@@ -40,7 +41,7 @@ pub(super) struct Detect {
     #[arg(long, requires = "out")]
     overwrite: bool,
 
-    /// Folder for pictures with the faces marked
+    /// Folder for pictures with the faces marked, new or empty
     #[arg(long, value_name = "FOLDER")]
     draw: Option<PathBuf>,
 
@@ -92,13 +93,15 @@ impl Detect {
             _ => Audience::People,
         });
         let inputs = inputs_of(&self.inputs, &self.list)?;
+        let read: Vec<&Path> = self.list.iter().chain(&self.inputs).map(PathBuf::as_path).collect();
+        check_apart(&[self.out.as_deref()], &read)?;
+        if let Some(folder) = &self.draw {
+            make_folder(folder, "draw")?;
+        }
         let mut file = match &self.out {
             Some(out) => Some(Rows::open(out, self.overwrite)?),
             None => None,
         };
-        if let Some(folder) = &self.draw {
-            std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        }
         let (engine, reason) = self.device.open()?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
@@ -163,7 +166,7 @@ impl Detect {
             table::count(images as u64),
             counted(all, "image"),
             table::duration(seconds),
-            images as f64 / seconds
+            (images - failed) as f64 / seconds
         );
         say!("faces     {}; {} without a face", counted(faces, "face"), counted(without, "image"));
         let [p, r, o] = timings.networks.map(|time| time.as_secs_f64());

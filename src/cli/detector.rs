@@ -1,22 +1,18 @@
 //! The flags of a face detector.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
+use super::models;
 use crate::detect::{Detector, DetectorSettings};
 use crate::{Engine, Error, Result};
-
-/// The file that is looked for where none is named.
-const NAME: &str = "mtcnn.safetensors";
-/// The variable that names the folder in which it is looked for; without it that is `models`.
-const FOLDER: &str = "FACENET_GPU_MODELS";
 
 /// What a detector is and what it looks for.
 #[derive(Debug, Args)]
 pub(super) struct DetectorFlags {
-    /// Face detector, which `import pnet.pt rnet.pt onet.pt` makes [default: mtcnn.safetensors in the folder
-    /// `$FACENET_GPU_MODELS`, or in models]
+    /// Face detector, by its file or its name in the folder of models [default: the one in that folder, which is
+    /// `$FACENET_GPU_MODELS`, or models]
     #[arg(long, value_name = "FILE", help_heading = "Detector")]
     detector: Option<PathBuf>,
 
@@ -44,22 +40,9 @@ impl DetectorFlags {
     /// The detector's file.
     ///
     /// # Errors
-    /// None is named, and none lies where one is looked for.
+    /// None is named and the folder of models holds none, or none of the name that was given.
     pub(super) fn file(&self) -> Result<PathBuf> {
-        if let Some(file) = &self.detector {
-            return Ok(file.clone());
-        }
-        let folder = std::env::var_os(FOLDER).map_or_else(|| Path::new("models").to_path_buf(), PathBuf::from);
-        let file = folder.join(NAME);
-        if file.is_file() {
-            return Ok(file);
-        }
-        Err(Error::setting(format!(
-            "there is no face detector: {} does not exist; name one with `detector`, or make one with `facenet-gpu import \
-             pnet.pt rnet.pt onet.pt --out {}`",
-            file.display(),
-            file.display()
-        )))
+        self.detector.as_deref().map_or_else(models::the_detector, models::file_of)
     }
 
     fn settings(&self) -> Result<DetectorSettings> {

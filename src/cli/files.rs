@@ -44,7 +44,48 @@ pub(super) fn check_replaceable(file: &Path, begins: &str, name: &str) -> Result
         return crate::weights::check_writable(file.parent().unwrap_or(Path::new("")));
     }
     let file = file.display();
-    Err(Error::setting(format!("{file} exists and was not written by this command; give `{name}` another name")))
+    Err(Error::Data(format!("{file} exists already and was not written by this command; give `{name}` another name")))
+}
+
+/// Refuses to write over a file: it may be a photograph. Finds out before the work that its folder can be written.
+///
+/// # Errors
+/// There is something of that name, or the folder cannot be written; the message calls the output `name`.
+pub(super) fn check_new(file: &Path, name: &str) -> Result<()> {
+    if file.symlink_metadata().is_ok() {
+        return Err(Error::Data(format!("{} exists already; give `{name}` another name", file.display())));
+    }
+    crate::weights::check_writable(file.parent().unwrap_or(Path::new("")))
+}
+
+/// Refuses an output among the images of a folder that is read.
+///
+/// # Errors
+/// It lies there; the message calls it `name`.
+pub(super) fn check_outside(file: &Path, name: &str, input: &Path) -> Result<()> {
+    match real(file).starts_with(real(input)) {
+        true => Err(Error::setting(format!(
+            "{} lies in {}, whose images are read; give `{name}` a place outside of it",
+            file.display(),
+            input.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a folder for pictures that holds something already: pictures there might be written over.
+///
+/// # Errors
+/// It is no empty folder, or cannot be made; the message calls the output `name`.
+pub(super) fn make_folder(folder: &Path, name: &str) -> Result<()> {
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::Data(format!(
+            "the folder {} exists already and holds files; give `{name}` an empty or a new one",
+            folder.display()
+        )));
+    }
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    crate::weights::check_writable(folder)
 }
 
 /// The path with all links resolved, also of a file that is not there yet.

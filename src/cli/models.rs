@@ -1,6 +1,6 @@
 //! Models that are found by name: files in the folder `models`, or in the one that `FACENET_GPU_MODELS` names.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::text::listed;
 use crate::weights::{Kind, kind_of};
@@ -17,6 +17,12 @@ const EXTENSIONS: [&str; 6] = ["safetensors", "pt", "pth", "t7", "bin", "dat"];
 /// that is neither there nor a file.
 pub(super) fn split(arguments: &[PathBuf]) -> Result<(PathBuf, &[PathBuf])> {
     match arguments.split_first() {
+        // Alone it is what is to be looked at.
+        Some((first, [])) if is_also_folder(first) => {
+            let model = file_in_folder(first);
+            hint!("hint: {0} is taken as the folder; the model of that name is {1}", first.display(), model.display());
+            Ok((the_weights()?, arguments))
+        }
         Some((first, others)) if is_weights(first) => Ok((named(first)?, others)),
         _ => Ok((the_weights()?, arguments)),
     }
@@ -47,8 +53,11 @@ pub(super) fn file_of(model: &Path) -> Result<PathBuf> {
     if !is_name(model) {
         return Ok(model.to_path_buf());
     }
-    let file = folder().join(model).with_extension("safetensors");
+    let file = file_in_folder(model);
     if file.is_file() {
+        if model.exists() {
+            hint!("hint: {0} is taken as the model of that name; ./{0} is the folder", model.display());
+        }
         return Ok(file);
     }
     let there = [Kind::Weights, Kind::Detector].map(|kind| of_kind(&folder(), kind)).concat();
@@ -66,16 +75,32 @@ fn told(weights: PathBuf) -> PathBuf {
     weights
 }
 
-/// Whether an argument is a name, and no file.
+/// Where a model of that name would lie.
+fn file_in_folder(name: &Path) -> PathBuf {
+    folder().join(name).with_extension("safetensors")
+}
+
+/// Whether an argument is a name, and no file. A folder of that name does not hide the model.
 fn is_name(argument: &Path) -> bool {
-    argument.components().count() == 1 && argument.extension().is_none() && !argument.exists()
+    let alone = argument.components().count() == 1 && argument.extension().is_none();
+    alone && (!argument.exists() || is_also_folder(argument))
+}
+
+/// Whether an argument is a model's name and that of a folder, which is not the folder of a run.
+fn is_also_folder(argument: &Path) -> bool {
+    let alone = matches!(argument.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
+    alone && argument.is_dir() && !is_run(argument) && file_in_folder(argument).is_file()
+}
+
+/// Whether a folder is that of a run.
+fn is_run(folder: &Path) -> bool {
+    ["best", "last"].iter().any(|name| folder.join(format!("weights/{name}.safetensors")).is_file())
 }
 
 /// Whether an argument is meant as weights, also where it is of another program or the folder of a run.
 fn is_weights(argument: &Path) -> bool {
     let extension = argument.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let is_run = || ["best", "last"].iter().any(|name| argument.join(format!("weights/{name}.safetensors")).is_file());
-    EXTENSIONS.contains(&&*extension) || is_name(argument) || is_run()
+    EXTENSIONS.contains(&&*extension) || is_name(argument) || is_run(argument)
 }
 
 /// The names of files in the folder of models.
@@ -101,6 +126,22 @@ pub(super) fn detector_beside(weights: &Path) -> Option<PathBuf> {
     let beside = weights.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let found = beside.and_then(|beside| of_kind(beside, Kind::Detector).into_iter().next());
     found.or_else(|| of_kind(&folder(), Kind::Detector).into_iter().next())
+}
+
+/// The face detector of the folder of models.
+///
+/// # Errors
+/// There is none.
+pub(super) fn the_detector() -> Result<PathBuf> {
+    of_kind(&folder(), Kind::Detector).into_iter().next().ok_or_else(|| {
+        let folder = folder();
+        Error::setting(format!(
+            "there is no face detector: {} holds none; name one with `detector`, or bring one with scripts/get-models, or make one \
+             with `facenet-gpu import pnet.pt rnet.pt onet.pt --out {}`",
+            folder.display(),
+            folder.join("mtcnn.safetensors").display()
+        ))
+    })
 }
 
 /// The only weights in the folder of models.

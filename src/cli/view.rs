@@ -52,6 +52,14 @@ impl View {
         Self { crop: model.crop, alignment: model.alignment.clone(), finding: finding.clone() }
     }
 
+    /// A flag that was given and changes what of an image is seen.
+    pub(super) fn changed(&self) -> Option<&'static str> {
+        let Finding { detector, no_face, .. } = &self.finding;
+        let given =
+            [("crop", self.crop.is_some()), ("alignment", self.alignment.is_some()), ("detector", detector.is_some())];
+        given.into_iter().chain([("no_face", no_face.is_some())]).find_map(|(name, given)| given.then_some(name))
+    }
+
     /// That of images that were prepared in this way before.
     pub(super) fn taken(preprocess: &Preprocess) -> Self {
         let finding = Finding { aligned: true, ..Finding::default() };

@@ -167,6 +167,7 @@ fn explain(path: &Path, error: redb::Error) -> Error {
         redb::Error::TableDoesNotExist(_) | redb::Error::TableTypeMismatch { .. } => {
             format!("{path_text} is a database of another program and no gallery")
         }
-        e => format!("{path_text} is damaged ({e}); restore it from a copy"),
+        // What the database says of its pages helps nobody.
+        _ => format!("{path_text} is damaged; restore it from a copy"),
     })
 }

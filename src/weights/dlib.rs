@@ -94,7 +94,8 @@ impl Reader<'_> {
                 "fc" => {
                     let [outputs, inputs] = [self.size()?, self.size()?];
                     let values = self.tensor()?;
-                    self.expect(&values, inputs * outputs, "fc")?;
+                    let count = inputs.checked_mul(outputs).ok_or_else(|| damaged("odd sizes of fc"))?;
+                    self.expect(&values, count, "fc")?;
                     entries.insert("fc.weights".to_owned(), Entry::floats(vec![inputs, outputs], values.start as u64));
                 }
                 _ => {}

@@ -216,4 +216,6 @@ fn list(names: &[String]) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

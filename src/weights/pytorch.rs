@@ -43,18 +43,19 @@ pub(super) fn read(path: &Path) -> Result<(BTreeMap<String, Entry>, Met)> {
     for (name, tensor) in tensors::tensors(&pickle) {
         let storage = &tensor.storage;
         let lost = |why: &str| fail(damaged(&format!("the tensor {} {why}", shown(&name))));
-        let place = places.storages.get(&storage.key).ok_or_else(|| lost("has no values"))?;
+        let place = places.storages.get(&*storage.key).ok_or_else(|| lost("has no values"))?;
         let size = width(storage.dtype);
-        let bytes = span(&tensor.shape, &tensor.strides).and_then(|values| {
-            if values == 0 { Some(0) } else { values.checked_add(storage.offset)?.checked_mul(size) }
-        });
+        let values = span(&tensor.shape, &tensor.strides);
+        // An empty tensor may lie anywhere.
+        let offset = if values == Some(0) { 0 } else { storage.offset };
+        let bytes = values.and_then(|values| values.checked_add(offset)?.checked_mul(size));
         if bytes.is_none_or(|bytes| bytes as u64 > place.length) {
             return Err(lost("lies outside of its values"));
         }
         let entry = Entry {
             shape: tensor.shape.clone(),
             dtype: storage.dtype.to_owned(),
-            begin: place.begin + (storage.offset * size) as u64,
+            begin: place.begin + (offset * size) as u64,
             strides: tensor.strides.clone(),
             big_endian: places.big_endian,
             meaning: Meaning::Values,

@@ -95,7 +95,7 @@ fn clusters_become_a_table_folders_and_a_page_that_agree() {
     // Nothing that is there is touched.
     refused(
         run(dir.path(), &format!("{CLUSTER} --threshold 1 --out sorted")),
-        2,
+        1,
         &["sorted exists already", "--out a new folder"],
     );
     assert_eq!(names(&dir.path().join("sorted")).len(), folders.len());
@@ -138,6 +138,7 @@ fn a_table_gives_the_clusters_of_its_images_and_both_methods_agree() {
     refused(run(dir.path(), other), 1, &["t.npy holds embeddings of other weights"]);
     refused(run(dir.path(), "cluster t.npy"), 2, &["a table has no threshold; give --threshold"]);
     refused(run(dir.path(), "cluster t.npy --threshold 1 --crop center:20"), 2, &["made already", "--crop"]);
+    refused(run(dir.path(), "cluster t.npy --threshold 1 --detector d"), 2, &["made already", "--detector"]);
     // Folders need the images, wherever the table is.
     fs::rename(dir.path().join("faces"), dir.path().join("moved")).unwrap();
     refused(run(dir.path(), "cluster t.npy --threshold 1 --out o"), 1, &["none of the 24 images is there, such as "]);

@@ -82,7 +82,11 @@ fn every_image_has_a_row_whatever_is_in_it() {
     stdout(dir.path(), &format!("{detect} --out rows.jsonl"));
     let file = json_lines(&fs::read_to_string(dir.path().join("rows.jsonl")).unwrap());
     assert_eq!(file, rows[..6]);
-    refused(run(dir.path(), &format!("{detect} --out rows.jsonl")), 2, &["exists already", "--overwrite"]);
+    refused(run(dir.path(), &format!("{detect} --out rows.jsonl")), 1, &["exists already", "--overwrite"]);
+    fs::write(dir.path().join("list.csv"), "photos/ann/1.png\n").unwrap();
+    let same = run(dir.path(), "detect --list list.csv --out list.csv --overwrite --detector mtcnn.safetensors");
+    refused(same, 2, &["list.csv is to be read and to be written"]);
+    assert_eq!(fs::read_to_string(dir.path().join("list.csv")).unwrap(), "photos/ann/1.png\n");
     refused(run(dir.path(), &format!("{detect} --out rows.txt")), 2, &["neither .csv nor .jsonl"]);
     // Text is for people.
     let text = stdout(dir.path(), &detect);
@@ -100,6 +104,7 @@ fn one_face_is_chosen_where_one_is_wanted_and_pictures_show_what_was_found() {
     let all = count(&stdout(dir.path(), &detect));
     assert!(all.iter().any(|&faces| faces > 1), "{all:?}");
     for flag in ["--largest", "--central"] {
+        let _ = fs::remove_dir_all(dir.path().join("drawn"));
         let one = count(&stdout(dir.path(), &format!("{detect} {flag} --draw drawn")));
         assert_eq!(one, all.iter().map(|&faces| faces.min(1)).collect::<Vec<_>>(), "{flag}");
     }
@@ -110,13 +115,45 @@ fn one_face_is_chosen_where_one_is_wanted_and_pictures_show_what_was_found() {
 }
 
 #[test]
+fn photographs_are_not_written_over_by_pictures_of_them() {
+    let dir = folder();
+    let photograph = dir.path().join("photos/ann/3.jpg");
+    write(&photograph, &mtcnn::picture(7, 90, 70));
+    let before = fs::read(&photograph).unwrap();
+    let detect = |draw: &str| {
+        run(dir.path(), &format!("detect photos/ann --draw {draw} --detector mtcnn.safetensors --device cpu"))
+    };
+    refused(detect("photos/ann"), 1, &["photos/ann exists already and holds files", "--draw"]);
+    detect("marked/new").success();
+    refused(detect("marked/new"), 1, &["holds files"]);
+    let align = |rest: &str| run(dir.path(), &format!("align {rest} --detector mtcnn.safetensors --device cpu"));
+    refused(align("photos faces --sheet photos/ann/1.png"), 2, &["lies in photos, whose images are read", "--sheet"]);
+    fs::write(dir.path().join("own.png"), "mine").unwrap();
+    refused(align("photos faces --sheet own.png"), 1, &["own.png exists already", "--sheet"]);
+    // A run that goes on writes its sheet again.
+    align("photos faces --sheet sheet.png").success();
+    align("photos faces --sheet sheet.png").success();
+    assert_eq!(
+        (fs::read(photograph).unwrap(), fs::read(dir.path().join("own.png")).unwrap()),
+        (before, b"mine".to_vec())
+    );
+}
+
+#[test]
 fn a_missing_detector_and_other_files_are_refused_with_the_way_out() {
     let dir = folder();
     let none = program(dir.path(), "detect photos --device cpu").env_remove("FACENET_GPU_MODELS").assert();
     refused(none, 2, &["there is no face detector", "--detector", "import pnet.pt rnet.pt onet.pt"]);
     fs::create_dir(dir.path().join("models")).unwrap();
     fs::copy(dir.path().join("mtcnn.safetensors"), dir.path().join("models/mtcnn.safetensors")).unwrap();
-    program(dir.path(), "detect photos --device cpu").env_remove("FACENET_GPU_MODELS").assert().success();
+    for detector in ["", "--detector mtcnn"] {
+        let detect = format!("detect photos --device cpu {detector}");
+        program(dir.path(), &detect).env_remove("FACENET_GPU_MODELS").assert().success();
+        // An empty variable is none.
+        program(dir.path(), &detect).env("FACENET_GPU_MODELS", "").assert().success();
+    }
+    let unknown = program(dir.path(), "align photos other --detector mtcn").env_remove("FACENET_GPU_MODELS").assert();
+    refused(unknown, 2, &["no model of that name in models, which holds mtcnn"]);
     let detect = |file: &str| run(dir.path(), &format!("detect photos --detector {file} --device cpu"));
     refused(detect("photos/ann/1.png"), 1, &["1.png: ", "safetensors"]);
     refused(detect("pnet.safetensors"), 1, &["is no face detector's file"]);
@@ -163,11 +200,12 @@ fn align_refuses_folders_that_would_mix_things_and_templates_that_are_none() {
     let dir = folder();
     let align = |rest: &str| run(dir.path(), &format!("align {rest} --detector mtcnn.safetensors --device cpu {SOME}"));
     align("photos faces").success();
-    refused(align("photos faces --alignment dlib"), 2, &["were made with another alignment"]);
+    refused(align("photos faces --alignment dlib"), 1, &["were made with another alignment"]);
     refused(align("photos photos/faces"), 2, &["whose images are read"]);
+    assert!(!dir.path().join("photos/faces").exists(), "nothing is left behind");
     fs::create_dir(dir.path().join("full")).unwrap();
     fs::write(dir.path().join("full/notes.txt"), "").unwrap();
-    refused(align("photos full"), 2, &["holds other files"]);
+    refused(align("photos full"), 1, &["holds other files"]);
     refused(align("photos/ann/1.png faces"), 2, &["is no folder"]);
     refused(align("photos other --alignment nothing"), 2, &["there is no alignment nothing", "arcface"]);
     refused(align("photos other --no-face guess"), 2, &["skip or crop"]);

@@ -43,6 +43,21 @@ fn weights_are_found_in_the_folder_of_models_and_by_name() {
         let device = if verb.starts_with("gallery create") { "" } else { " --device cpu" };
         run(d, &format!("{verb}{device}")).success();
     }
+    // A folder does not hide the model of its name, and alone it is what is looked at.
+    fs::create_dir(d.join("small")).unwrap();
+    fs::copy(d.join(a), d.join("small/1.png")).unwrap();
+    fs::copy(d.join(b), d.join("small/2.png")).unwrap();
+    run(d, &format!("verify small {a} {b} --device cpu"))
+        .success()
+        .stdout(told)
+        .stderr(predicate::str::contains("small is taken as the model of that name; ./small is the folder"));
+    for (images, hint) in
+        [("small", "small is taken as the folder"), ("small ./small", "taken as the model"), ("./small", "")]
+    {
+        let said = run(d, &format!("embed {images} --device cpu")).success();
+        said.stdout(predicate::str::contains("small/1.png").and(predicate::str::contains("small/2.png")))
+            .stderr(predicate::str::contains(hint));
+    }
     // The folder may have another place; of several the user chooses.
     let elsewhere = tempdir().unwrap();
     let mut command = program(elsewhere.path(), "eval folder --device cpu");

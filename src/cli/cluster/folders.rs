@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// There is something already, or the folder above it is not there or cannot be written.
 pub(super) fn check_new(out: &Path) -> Result<()> {
     if out.symlink_metadata().is_ok() && !is_empty_folder(out) {
-        return Err(Error::setting(format!(
+        return Err(Error::Data(format!(
             "{} exists already and is kept as it is; give `out` a new folder",
             out.display()
         )));

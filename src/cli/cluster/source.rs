@@ -72,10 +72,10 @@ impl Source {
         };
         let mut loaded = given.weights.as_ref().map(|weights| verb.view.weights(weights)).transpose()?;
         let mut engine = None;
-        if table.is_some() && verb.view.crop.is_some() {
-            return Err(Error::setting(
-                "the embeddings of a table are made already; `crop` belongs to `facenet-gpu embed`",
-            ));
+        if let (Some(_), Some(flag)) = (table, verb.view.changed()) {
+            return Err(Error::setting(format!(
+                "the embeddings of a table are made already; `{flag}` belongs to `facenet-gpu embed`"
+            )));
         }
         match &loaded {
             // A threshold that is missing is missed before the work.

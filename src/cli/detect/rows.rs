@@ -140,7 +140,7 @@ impl Rows {
         };
         if !overwrite && path.exists() {
             let path = path.display();
-            return Err(Error::setting(format!(
+            return Err(Error::Data(format!(
                 "{path} exists already; give another `out`, or `overwrite` to replace it"
             )));
         }

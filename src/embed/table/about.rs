@@ -82,8 +82,13 @@ impl About {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read", path)(e)),
         };
-        let broken = |e| Error::Data(format!("{} is damaged ({e}); remove it", path.display()));
-        serde_json::from_slice(&text).map(Some).map_err(broken)
+        // What a parser says of it helps nobody who did not write it.
+        serde_json::from_slice(&text).map(Some).map_err(|_| {
+            let path = path.display();
+            Error::Data(format!(
+                "{path} is damaged, and says what made the rows of the table beside it; make the table again"
+            ))
+        })
     }
 
     pub(super) fn save(&self, path: &Path) -> Result<()> {

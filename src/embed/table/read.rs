@@ -68,7 +68,7 @@ impl EmbeddingTable {
 
 fn csv_rows(bytes: &[u8]) -> Result<Rows, String> {
     let mut reader = csv::Reader::from_reader(bytes);
-    let names = reader.headers().map_err(|e| e.to_string())?.clone();
+    let names = reader.headers().map_err(|_| "is no text in UTF-8, and so no CSV; make it again".to_string())?.clone();
     let column = |name: &str| names.iter().position(|other| other == name);
     let numbers: Vec<usize> = (0..).map_while(|d| column(&format!("d{d}"))).collect();
     if numbers.is_empty() {
@@ -119,7 +119,8 @@ fn matrix((rows, dim, values): (usize, usize, Vec<f32>), path: &Path) -> Result<
         Err(e) => return Err(Error::io("read", &list)(e)),
         Ok(text) => {
             let records = csv::Reader::from_reader(&text[..]).into_deserialize().collect::<Result<Vec<_>, _>>();
-            records.map_err(|e| Error::Data(format!("{}: {e}", list.display())))?
+            let broken = |_| format!("{} is damaged, and names the rows of {}", list.display(), path.display());
+            records.map_err(|e| Error::Data(format!("{}; make the table again", broken(e))))?
         }
     };
     if named.len() != rows {

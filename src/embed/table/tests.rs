@@ -160,3 +160,25 @@ fn tables_of_other_programs_are_read_and_what_is_none_is_refused() {
         assert!(text.contains(said), "{name}: {text}");
     }
 }
+
+#[test]
+fn what_lies_beside_a_table_and_is_damaged_is_named_without_a_parsers_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, names) = (dir.path().join("t.npy"), names(5));
+    let mut writer = TableWriter::open(&path, Format::Npy, about(5), false).unwrap();
+    writer.add(&rows(&names)).unwrap();
+    writer.finish(1).unwrap();
+    for (file, text) in [("t.npy.json", "{\"network\": 1"), ("t.npy.rows.csv", "path,reason\na,b,c\n")] {
+        let file = dir.path().join(file);
+        let whole = fs::read(&file).unwrap();
+        fs::write(&file, text).unwrap();
+        let said = EmbeddingTable::read(&path).unwrap_err().to_string();
+        assert!(
+            said.starts_with(&format!("{} is damaged", file.display())) && said.ends_with("make the table again"),
+            "{said}"
+        );
+        assert!(!["line", "column", "CSV", "expected"].iter().any(|word| said.contains(word)), "{said}");
+        fs::write(&file, whole).unwrap();
+    }
+    EmbeddingTable::read(&path).unwrap();
+}

@@ -12,7 +12,7 @@ use crate::data::preprocess::Normalise;
 /// What PyTorch's `Call` in `tests/import/make_files.py` leaves behind if it is run.
 const MARKER: &str = "facenet-gpu-ran-pickled-code";
 
-fn file(name: &str) -> PathBuf {
+pub(super) fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/import").join(name)
 }
 
@@ -28,7 +28,7 @@ const TENSORS: [(&str, &str, &[u32]); 8] = [
     ("embedding/w", "last_linear.weight", &[2, 3]),
 ];
 
-fn network(embedding: u32) -> Result<Vec<(String, Shape)>> {
+pub(super) fn network(embedding: u32) -> Result<Vec<(String, Shape)>> {
     let mut list = Vec::new();
     for (name, _, dims) in TENSORS {
         let dims = if name == "embedding/w" { &[2, embedding][..] } else { dims };
@@ -44,7 +44,7 @@ fn read_file(path: &Path) -> Result<(u32, Tensors, usize)> {
 }
 
 /// The tensors of the file, by our formula for theirs.
-fn expected() -> Tensors {
+pub(super) fn expected() -> Tensors {
     let mut tensors = Vec::new();
     for (k, (name, shape)) in (0u8..).zip(network(3).unwrap()) {
         let values = (0..shape.len()).map(|i| f32::from(k) + i as f32 / 64.0).collect::<Vec<_>>();

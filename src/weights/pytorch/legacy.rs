@@ -61,7 +61,7 @@ pub(super) fn read(mut file: BufReader<File>) -> Read {
 /// The type of the values of each storage.
 fn dtypes(pickle: &Pickle) -> HashMap<&str, &'static str> {
     let storages = pickle.objects.iter().filter_map(|object| match object {
-        Object::Storage(storage) => Some((storage.key.as_str(), storage.dtype)),
+        Object::Storage(storage) => Some((&*storage.key, storage.dtype)),
         _ => None,
     });
     storages.collect()

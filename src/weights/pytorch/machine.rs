@@ -4,7 +4,6 @@
 
 mod calls;
 
-use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 
 use super::super::entry::damaged;
@@ -13,10 +12,13 @@ use super::object::{Made, Met, Object, Pickle, Value};
 
 /// Longest text that is kept; names of tensors are shorter.
 const MAX_TEXT: u64 = 1 << 14;
-/// Most objects, and most values on the stack.
+/// Most objects, values on the stack, marks on it, and objects that can be recalled.
 const MAX_OBJECTS: usize = 1 << 22;
 /// Most values that objects hold.
 const MAX_HELD: usize = 1 << 23;
+/// Longest name that is looked up, and all of them together, bytes: two texts that stand in the file once may make many.
+const MAX_NAME: usize = 1 << 10;
+const MAX_NAMES: usize = 1 << 24;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -30,9 +32,10 @@ pub(super) fn load(input: &mut impl BufRead, script: bool) -> Result<Pickle> {
         script,
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: HashMap::new(),
+        memo: Vec::new(),
         objects: Vec::new(),
         held: 0,
+        named: 0,
         met: Met::default(),
     };
     let root = machine.run()?;
@@ -45,9 +48,11 @@ struct Machine<'a, R> {
     stack: Vec<Value>,
     /// Heights of the stack.
     marks: Vec<usize>,
-    memo: HashMap<u64, Value>,
+    memo: Vec<Option<Value>>,
     objects: Vec<Object>,
     held: usize,
+    /// Bytes of all names.
+    named: usize,
     met: Met,
 }
 
@@ -65,7 +70,7 @@ impl<R: BufRead> Machine<'_, R> {
             let op = self.bytes::<1>()?[0];
             match op {
                 b'.' => return self.pop(),
-                b'(' => self.marks.push(self.stack.len()),
+                b'(' => self.mark()?,
                 b'0' => self.drop_top()?,
                 b'1' => drop(self.pop_mark()?),
                 b'2' => self.push(*self.stack.last().ok_or_else(|| broken("copies nothing"))?)?,
@@ -241,6 +246,11 @@ impl<R: BufRead> Machine<'_, R> {
         if self.stack.len() > MAX_OBJECTS { Err(Self::too_much()) } else { Ok(()) }
     }
 
+    fn mark(&mut self) -> Result<()> {
+        self.marks.push(self.stack.len());
+        if self.marks.len() > MAX_OBJECTS { Err(Self::too_much()) } else { Ok(()) }
+    }
+
     fn push_int(&mut self, n: u64) -> Result<()> {
         self.push(i64::try_from(n).map_or(Value::Plain, Value::Int))
     }
@@ -320,17 +330,29 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn remember(&mut self, at: u64) -> Result<()> {
         let top = *self.stack.last().ok_or_else(|| broken("remembers nothing"))?;
-        self.memo.insert(at, top);
+        let at = usize::try_from(at).ok().filter(|&at| at < MAX_OBJECTS).ok_or_else(Self::too_much)?;
+        if at >= self.memo.len() {
+            self.memo.resize(at + 1, None);
+        }
+        self.memo[at] = Some(top);
         Ok(())
     }
 
     fn recall(&mut self, at: u64) -> Result<()> {
-        let value = *self.memo.get(&at).ok_or_else(|| broken("recalls what it did not make"))?;
+        let value = usize::try_from(at).ok().and_then(|at| *self.memo.get(at)?);
+        let value = value.ok_or_else(|| broken("recalls what it did not make"))?;
         self.push(value)
     }
 
     /// A name, which is not looked up.
     fn name(&mut self, name: String) -> Result<()> {
+        if name.len() > MAX_NAME {
+            return Err(broken("looks up what is no name"));
+        }
+        self.named += name.len();
+        if self.named > MAX_NAMES {
+            return Err(Self::too_much());
+        }
         match known(&name) {
             Some(Known::Data) => drop(self.met.passed.insert(name.clone())),
             Some(_) => {}

@@ -1,6 +1,7 @@
 //! What a pickle makes, as far as a state dict needs it.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// A value on the machine's stack. Objects lie in a list of their own, so that values are small, and objects that contain
 /// themselves do no harm.
@@ -30,7 +31,7 @@ pub(super) enum Object {
     /// Where the values of tensors lie.
     Storage(Storage),
     /// A tensor.
-    Tensor(Tensor),
+    Tensor(Box<Tensor>),
     /// What a call would have made.
     Made(Made),
 }
@@ -39,7 +40,7 @@ pub(super) enum Object {
 #[derive(Debug, Clone)]
 pub(super) struct Storage {
     /// Its name in the file.
-    pub(super) key: String,
+    pub(super) key: Rc<str>,
     /// The type of its values.
     pub(super) dtype: &'static str,
     /// Its first value within the storage of that key.

@@ -6,8 +6,8 @@ use super::object::{Made, Object, Pickle, Tensor, Value};
 
 /// Deepest nesting in which tensors are looked for.
 const DEEPEST: usize = 64;
-/// Most values that are looked at: shared objects are met once for each of their names.
-const MOST: usize = 1 << 23;
+/// Most bytes of names, and as many values, that are looked at: shared objects are met once for each of their names.
+const MOST: usize = 1 << 26;
 
 /// What a module of PyTorch keeps its tensors and its parts in.
 const OF_MODULE: [&str; 3] = ["_parameters", "_buffers", "_modules"];
@@ -27,27 +27,37 @@ struct Walk<'p> {
 
 impl<'p> Walk<'p> {
     fn value(&mut self, value: Value, name: &str, depth: usize) {
+        self.spend(1 + name.len());
         let Some(object) = self.pickle.object(value).filter(|_| depth < DEEPEST && self.left > 0) else { return };
-        self.left -= 1;
         match object {
             Object::Tensor(tensor) => drop(self.found.entry(name.to_owned()).or_insert(tensor)),
             Object::Dict(pairs) => self.pairs(pairs, name, depth),
-            Object::List(_, items) => {
-                items.iter().for_each(|&(i, item)| self.value(item, &join(name, &i.to_string()), depth + 1));
-            }
-            Object::Tuple(items) => {
-                items
-                    .iter()
-                    .enumerate()
-                    .for_each(|(i, &item)| self.value(item, &join(name, &i.to_string()), depth + 1));
-            }
+            Object::List(_, items) => self.items(items.iter().copied(), name, depth),
+            Object::Tuple(items) => self.items(items.iter().copied().enumerate(), name, depth),
             Object::Made(made) => self.made(made, name, depth),
             Object::Text(_) | Object::Name(_) | Object::Storage(_) => {}
         }
     }
 
+    /// Counts what was looked at.
+    fn spend(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    fn items(&mut self, items: impl Iterator<Item = (usize, Value)>, name: &str, depth: usize) {
+        for (i, item) in items {
+            if self.left == 0 {
+                return;
+            }
+            self.value(item, &join(name, &i.to_string()), depth + 1);
+        }
+    }
+
     fn pairs(&mut self, pairs: &[(Value, Value)], name: &str, depth: usize) {
         for &(key, value) in pairs {
+            if self.left == 0 {
+                return;
+            }
             if let Some(key) = self.key(key) {
                 self.value(value, &join(name, &key), depth + 1);
             }
@@ -74,7 +84,8 @@ impl<'p> Walk<'p> {
         };
         for &state in states {
             let Some(Object::Dict(attributes)) = self.pickle.object(state) else { continue };
-            let named = |pair: &&(Value, Value)| self.key(pair.0).is_some_and(|key| OF_MODULE.contains(&key.as_str()));
+            self.spend(attributes.len());
+            let named = |pair: &&(Value, Value)| matches!(self.pickle.object(pair.0), Some(Object::Text(text)) if OF_MODULE.contains(&text.as_str()));
             let of_module: Vec<Value> = attributes.iter().filter(named).map(|&(_, value)| value).collect();
             if of_module.is_empty() {
                 self.pairs(attributes, name, depth);

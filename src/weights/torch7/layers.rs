@@ -16,6 +16,10 @@ const MODULES: [&[&str]; 3] = [
 
 /// Deepest nesting of containers.
 const DEEPEST: usize = 4;
+/// Most parts of a container, and most that are looked through for the branches of a module: containers may share their parts, and
+/// hold each other.
+const MOST_PARTS: usize = 128;
+const MOST_LOOKED_AT: usize = 1024;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -64,7 +68,7 @@ pub(super) fn entries(objects: &Objects) -> Result<BTreeMap<String, Entry>> {
         ));
     };
     for (module, name) in inceptions.into_iter().zip(*names) {
-        let branches = concat(objects, module, DEEPEST).map(|concat| modules(objects, concat));
+        let branches = concat(objects, module, DEEPEST, &mut 0).map(|concat| modules(objects, concat));
         for (b, branch) in branches.unwrap_or_default().into_iter().enumerate() {
             for (i, layer) in modules(objects, branch).into_iter().enumerate() {
                 tensors(objects, layer, &format!("incept{name}.branches.{b}.{i}"), &mut found)?;
@@ -74,18 +78,22 @@ pub(super) fn entries(objects: &Objects) -> Result<BTreeMap<String, Entry>> {
     Ok(found)
 }
 
-/// What a container holds, in order.
+/// What a container holds, in order; nothing if that is more than a network has.
 fn modules<'o>(objects: &'o Objects, container: &'o Value) -> Vec<&'o Value> {
-    objects.field(container, "modules").map(|list| objects.list(list)).unwrap_or_default()
+    objects.field(container, "modules").and_then(|list| objects.list(list, MOST_PARTS)).unwrap_or_default()
 }
 
 /// What has the branches of an inception module, which may lie in a decorator or in a sequence.
-fn concat<'o>(objects: &'o Objects, module: &'o Value, deepest: usize) -> Option<&'o Value> {
-    if deepest == 0 || kind(objects, module) == "DepthConcat" {
-        return (deepest > 0).then_some(module);
+fn concat<'o>(objects: &'o Objects, module: &'o Value, deepest: usize, looked: &mut usize) -> Option<&'o Value> {
+    *looked += 1;
+    if deepest == 0 || *looked > MOST_LOOKED_AT {
+        return None;
+    }
+    if kind(objects, module) == "DepthConcat" {
+        return Some(module);
     }
     let inside = objects.field(module, "module").into_iter().chain(modules(objects, module));
-    inside.into_iter().find_map(|inside| concat(objects, inside, deepest - 1))
+    inside.into_iter().find_map(|inside| concat(objects, inside, deepest - 1, looked))
 }
 
 /// The class of a layer without its package, which is `nn` or `cudnn`.

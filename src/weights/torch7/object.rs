@@ -7,6 +7,8 @@ use crate::text::shown;
 
 /// Deepest nesting of objects; a network needs some ten.
 const DEEPEST: usize = 100;
+/// Most fields of an object. A larger table may be met by many names, and each look at it would take long.
+const MOST_FIELDS: usize = 1024;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -53,10 +55,10 @@ impl Objects {
         }
     }
 
-    /// The field of that name.
+    /// The field of that name, if it is among the first ones.
     pub(super) fn field(&self, value: &Value, name: &str) -> Option<&Value> {
         let named = |key: &Value| matches!(key, Value::Text(text) if text == name);
-        self.table(value)?.1.iter().find(|(key, _)| named(key)).map(|(_, value)| value)
+        self.table(value)?.1.iter().take(MOST_FIELDS).find(|(key, _)| named(key)).map(|(_, value)| value)
     }
 
     /// The field of that name, if it is a number.
@@ -78,16 +80,17 @@ impl Objects {
         }
     }
 
-    /// The items of a list, in order.
-    pub(super) fn list(&self, value: &Value) -> Vec<&Value> {
+    /// The items of a list, in order; `None` if they are more than `most`.
+    pub(super) fn list(&self, value: &Value, most: usize) -> Option<Vec<&Value>> {
+        let (_, pairs) = self.table(value).filter(|(_, pairs)| pairs.len() <= most)?;
         let mut items: Vec<(f64, &Value)> = Vec::new();
-        for (key, item) in self.table(value).map_or(&[][..], |(_, pairs)| pairs) {
+        for (key, item) in pairs {
             if let Value::Number(place) = key {
                 items.push((*place, item));
             }
         }
         items.sort_by(|a, b| a.0.total_cmp(&b.0));
-        items.into_iter().map(|(_, item)| item).collect()
+        Some(items.into_iter().map(|(_, item)| item).collect())
     }
 }
 

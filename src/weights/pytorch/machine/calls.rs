@@ -6,6 +6,11 @@ use super::super::names::Known;
 use super::super::object::{Made, Object, Storage, Tensor, Value};
 use super::{Machine, Result, broken, ended};
 
+/// Most axes of a tensor, as in PyTorch.
+const MAX_AXES: usize = 64;
+/// Longest name of a storage; PyTorch numbers them.
+const MAX_KEY: usize = 256;
+
 impl<R: BufRead> Machine<'_, R> {
     pub(super) fn reduce(&mut self) -> Result<()> {
         let [callee, with] = self.top(2)?[..] else { return Err(ended()) };
@@ -17,14 +22,16 @@ impl<R: BufRead> Machine<'_, R> {
         let first = self.items(with).first().copied();
         match (self.known(callee), first) {
             (Some(Known::Dict), first) => {
+                // A few bytes may copy a large dict, or look through a long list.
+                self.hold(first.map_or(0, |from| self.len(from)))?;
                 let pairs = first.map(|from| self.pairs(from)).unwrap_or_default();
-                self.hold(pairs.len())?;
                 self.make(Object::Dict(pairs))
             }
             (Some(Known::Tensor), Some(storage)) => match self.object(storage) {
                 Some(Object::Storage(storage)) => {
                     let tensor = self.tensor(storage.clone(), with)?;
-                    self.make(Object::Tensor(tensor))
+                    self.hold(tensor.shape.len() + tensor.strides.len())?;
+                    self.make(Object::Tensor(Box::new(tensor)))
                 }
                 _ => self.made(with),
             },
@@ -39,6 +46,15 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn made(&mut self, with: Value) -> Result<()> {
         self.make(Object::Made(Made { with, state: Value::Plain, items: Vec::new() }))
+    }
+
+    /// How much [`pairs`](Self::pairs) looks at.
+    fn len(&self, from: Value) -> usize {
+        match self.object(from) {
+            Some(Object::Dict(pairs)) => pairs.len(),
+            Some(Object::List(_, items)) => items.len(),
+            _ => 0,
+        }
     }
 
     /// The pairs of a dict, or of a list of pairs, whose values are objects.
@@ -72,7 +88,7 @@ impl<R: BufRead> Machine<'_, R> {
                 Object::Made(made) => self.items(*self.items(made.with).first()?),
                 _ => return None,
             };
-            items.iter().map(size).collect()
+            (items.len() <= MAX_AXES).then(|| items.iter().map(size).collect())?
         };
         let with = self.items(with);
         let (offset, shape, strides) = (with.get(1).and_then(size), sizes(with.get(2)), sizes(with.get(3)));
@@ -108,7 +124,7 @@ impl<R: BufRead> Machine<'_, R> {
                 let Some(Known::Storage(dtype)) = self.known(class) else { return Err(odd()) };
                 let key = match key {
                     Value::Int(n) => n.to_string(),
-                    key => self.str(key).ok_or_else(odd)?.to_owned(),
+                    key => self.str(key).filter(|key| key.len() <= MAX_KEY).ok_or_else(odd)?.to_owned(),
                 };
                 // The older format's views: key, offset, length.
                 let view = view.first().and_then(|&view| self.items(view).get(1));
@@ -116,7 +132,7 @@ impl<R: BufRead> Machine<'_, R> {
                     Some(&Value::Int(offset)) => usize::try_from(offset).map_err(|_| odd())?,
                     _ => 0,
                 };
-                self.make(Object::Storage(Storage { key, dtype, offset }))
+                self.make(Object::Storage(Storage { key: key.into(), dtype, offset }))
             }
             (Some("module"), &[_, class, ..]) => self.push(class),
             _ => Err(odd()),
