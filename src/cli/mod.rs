@@ -212,7 +212,7 @@ impl DeviceFlag {
     fn open(&self) -> Result<(Engine, String)> {
         let (engine, reason) = self.open_untuned()?;
         let tuned = |engine: Engine| engine.with_tuning(tuning::shown(Tuning::default()));
-        Ok((if self.no_tune { engine } else { tuned(engine) }, reason))
+        Ok((if self.no_tune || tuning::forbidden() { engine } else { tuned(engine) }, reason))
     }
 
     /// Opens the device, whose kernels are chosen by rules alone, and says why it was this one.

@@ -42,3 +42,8 @@ pub(super) fn shown(tuning: Tuning) -> Tuning {
         }
     })
 }
+
+/// Whether the environment switches the timing of kernels off, as `--no-tune` does.
+pub(super) fn forbidden() -> bool {
+    std::env::var_os("FACENET_GPU_NO_TUNE").is_some_and(|value| !value.is_empty())
+}

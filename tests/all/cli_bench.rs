@@ -7,7 +7,7 @@ use facenet_gpu::bench::{Row, Table};
 use predicates::prelude::{PredicateBooleanExt as _, predicate};
 use tempfile::tempdir;
 
-use crate::support::program::{program, refused, run};
+use crate::support::program::{refused, run, tuning};
 
 /// A network that takes no time.
 const SMALL: &str = "bench --net zf64 --input 24x24";
@@ -110,7 +110,7 @@ fn choices_are_shown_with_their_candidates() {
     let dir = tempdir().unwrap();
     let bench = |flags: &str| {
         let arguments = format!("{SMALL} --batch 2 --device cpu --filter inference {flags}");
-        program(dir.path(), &arguments).env("FACENET_GPU_CACHE", dir.path().join("cache")).assert().success()
+        tuning(dir.path(), &arguments, &dir.path().join("cache")).assert().success()
     };
     let shown = predicate::str::contains("conv2d").and(predicate::str::contains("* is the static choice"));
     bench("--choices").stdout(shown.and(predicate::str::contains("not timed").not()));

@@ -107,7 +107,7 @@ fn a_killed_addition_keeps_what_it_said_it_added_and_the_same_command_adds_the_r
     let d = dir.path();
     let mut writer = Command::new(env!("CARGO_BIN_EXE_facenet-gpu"))
         .args(["gallery", "add", "g", "w.safetensors", "faces", "--json", "--device", "cpu"])
-        .env(CACHE.0, CACHE.1)
+        .env(NO_TUNE.0, NO_TUNE.1)
         .current_dir(d)
         .stdout(Stdio::piped())
         .spawn()

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::program::{CACHE, TINY, refused, run};
+use crate::support::program::{NO_TUNE, TINY, refused, run};
 use facenet_gpu::weights::Weights;
 use tempfile::tempdir;
 
@@ -14,7 +14,7 @@ fn with_memory(dir: &Path, kib: u32, arguments: &str) -> Output {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("ulimit -v {kib}; exec {program} {arguments}")]).current_dir(dir);
     // Otherwise glibc reserves 64 MiB of addresses for each thread.
-    shell.env(CACHE.0, CACHE.1).env("MALLOC_ARENA_MAX", "1").output().unwrap()
+    shell.env(NO_TUNE.0, NO_TUNE.1).env("MALLOC_ARENA_MAX", "1").output().unwrap()
 }
 
 fn crc(bytes: &[u8]) -> u32 {

@@ -11,7 +11,7 @@ use facenet_gpu::{Engine, Model, Session, initial_weights, net};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::program::{TINY, names, program, run};
+use crate::support::program::{TINY, names, run, tuning};
 use crate::support::{gpus, relative_error};
 
 /// What a tuner told.
@@ -238,7 +238,7 @@ fn the_program_tunes_what_embeds_and_leaves_it_with_no_tune() {
     let weights = "runs/train/run/weights/last.safetensors";
     let embed = |out: &str, flags: &str| {
         let arguments = format!("embed {weights} faces --device cpu --out {out} {flags}");
-        program(d, &arguments).env("FACENET_GPU_CACHE", d.join("cache")).assert().success();
+        tuning(d, &arguments, &d.join("cache")).assert().success();
     };
     embed("a.csv", "--no-tune");
     assert!(!d.join("cache").exists(), "nothing is timed");
@@ -246,14 +246,11 @@ fn the_program_tunes_what_embeds_and_leaves_it_with_no_tune() {
     assert_eq!(files(&d.join("cache")).len(), 1);
     // A damaged file and a folder that cannot be written are no reason to fail.
     fs::write(&files(&d.join("cache"))[0], "{").unwrap();
-    let said = program(d, &format!("embed {weights} faces --device cpu --out c.csv"))
-        .env("FACENET_GPU_CACHE", d.join("cache"))
-        .assert()
-        .success();
+    let said =
+        tuning(d, &format!("embed {weights} faces --device cpu --out c.csv"), &d.join("cache")).assert().success();
     let said = String::from_utf8_lossy(&said.get_output().stderr).into_owned();
     assert_eq!(said.matches("warning: the choices of kernels in").count(), 1, "{said}");
-    let said = program(d, &format!("embed {weights} faces --device cpu --out d.csv"))
-        .env("FACENET_GPU_CACHE", d.join("a.csv/cache"))
+    let said = tuning(d, &format!("embed {weights} faces --device cpu --out d.csv"), &d.join("a.csv/cache"))
         .assert()
         .success();
     let said = String::from_utf8_lossy(&said.get_output().stderr).into_owned();
@@ -266,7 +263,7 @@ fn a_run_keeps_its_choices_and_goes_on_with_them() {
     let d = dir.path();
     let weights = |run: &str| fs::read(d.join("runs/train").join(run).join("weights/last.safetensors")).unwrap();
     let train = |flags: &str| {
-        program(d, &format!("{TINY} {flags}")).env("FACENET_GPU_CACHE", d.join("cache")).assert().success();
+        tuning(d, &format!("{TINY} {flags}"), &d.join("cache")).assert().success();
     };
     train("--name plain");
     assert!(
@@ -281,7 +278,7 @@ fn a_run_keeps_its_choices_and_goes_on_with_them() {
     // What other runs choose meanwhile is nothing to it.
     fs::remove_dir_all(d.join("cache")).unwrap();
     let resume = "train --resume part --epochs 2 --device cpu";
-    program(d, resume).env("FACENET_GPU_CACHE", d.join("cache")).assert().success();
+    tuning(d, resume, &d.join("cache")).assert().success();
     assert!(weights("part") == weights("whole"));
     assert!(!d.join("cache").exists(), "a run that goes on measures nothing");
     let refused = run(d, "train --resume plain --tune --epochs 2");

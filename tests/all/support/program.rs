@@ -13,13 +13,24 @@ pub const TINY: &str = "train --synth-people 6 --synth-images 3 --epochs 1 -P 2 
 /// The same on a folder.
 pub const ON_FOLDER: &str = "train --data faces --epochs 1 -P 2 -K 2 --device cpu";
 
-/// Where the program keeps its choices of kernels in tests, in place of the user's cache folder.
-pub const CACHE: (&str, &str) = ("FACENET_GPU_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
+/// What keeps the program from timing kernels, but in tests of just that: what it chooses depends on what else a machine does.
+pub const NO_TUNE: (&str, &str) = ("FACENET_GPU_NO_TUNE", "1");
 
 /// The program with these arguments, separated by blanks, in `dir`.
 pub fn program(dir: &Path, arguments: &str) -> Command {
     let mut command = Command::cargo_bin("facenet-gpu").unwrap();
-    command.env(CACHE.0, CACHE.1).current_dir(dir).args(arguments.split_whitespace()).timeout(Duration::from_secs(120));
+    command
+        .env(NO_TUNE.0, NO_TUNE.1)
+        .current_dir(dir)
+        .args(arguments.split_whitespace())
+        .timeout(Duration::from_secs(120));
+    command
+}
+
+/// The same, with kernels chosen by measurement and kept in `cache` in place of the user's cache folder.
+pub fn tuning(dir: &Path, arguments: &str, cache: &Path) -> Command {
+    let mut command = program(dir, arguments);
+    command.env_remove(NO_TUNE.0).env("FACENET_GPU_CACHE", cache);
     command
 }
 
