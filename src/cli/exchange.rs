@@ -8,7 +8,7 @@ use super::{table, weights as files};
 use crate::data::preprocess::Normalise;
 use crate::net;
 use crate::text::{listed, printable, shown};
-use crate::weights::{Origin, Weights, check_writable, export, guess_network, import, import_detector};
+use crate::weights::{Origin, Weights, check_writable, export, guess_network, holds_detector, import, import_detector};
 use crate::{Error, Result};
 
 /// Turn weights of facenet-pytorch, OpenFace or dlib into a weights file
@@ -72,7 +72,9 @@ impl Import {
     /// # Errors
     /// The network is unknown, the file does not hold it, or the output cannot be written.
     pub(super) fn run(self) -> Result<()> {
-        if !self.more.is_empty() {
+        // One file may hold a whole detector.
+        let alone = || self.network.is_none() && self.key.is_none() && holds_detector(&self.file).unwrap_or(false);
+        if !self.more.is_empty() || alone() {
             return self.run_detector();
         }
         let network = self.network.as_deref().map(net::find).transpose()?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-pub use import::import_detector;
+pub use import::{holds_detector, import_detector};
 
 use super::container::tensors;
 use super::{FORMAT, Floats, OLDER_FORMAT, Origin, check_digest, check_fields, info, save, unusable};

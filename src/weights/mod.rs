@@ -36,7 +36,7 @@ use crate::{Error, Result};
 pub use calibration::{Calibration, CurvePoint, Far};
 pub(crate) use container::{Floats, check_digest, check_fields, explain, info, save};
 pub(crate) use detector::STAGES;
-pub use detector::{DetectorWeights, import_detector};
+pub use detector::{DetectorWeights, holds_detector, import_detector};
 pub use export::{Exported, export};
 #[cfg(feature = "program")]
 pub(crate) use file::{check_writable, remove_stale, write_whole};

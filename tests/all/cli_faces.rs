@@ -48,6 +48,12 @@ fn the_three_files_of_a_detector_become_one() {
     assert!(text.contains("50 tensors") && text.contains("MIT") && text.contains("--detector"), "{text}");
     let text = stdout(dir.path(), &format!("detect photos --detector own.safetensors --device cpu --json {SOME}"));
     assert!(json_lines(&text)[0]["faces"].as_array().is_some_and(|faces| !faces.is_empty()), "{text}");
+    // One file may hold all of it, as a whole MTCNN has it; one of the three alone does not.
+    mtcnn::write_together(&dir.path().join("whole.safetensors"));
+    let text = stdout(dir.path(), "import whole.safetensors --out together.safetensors");
+    assert!(text.contains("MTCNN's three networks"), "{text}");
+    let import = run(dir.path(), "import rnet.safetensors --out other.safetensors");
+    refused(import, 1, &["no pnet among the files", "give facenet-pytorch's pnet.pt, rnet.pt and onet.pt"]);
     let import = run(dir.path(), "import pnet.safetensors rnet.safetensors --out other.safetensors");
     refused(import, 1, &["no onet among the files"]);
     let import = run(dir.path(), "import pnet.safetensors rnet.safetensors onet.safetensors --out onet.safetensors");

@@ -141,6 +141,20 @@ pub(crate) fn weights(dir: &Path) -> DetectorWeights {
     import_detector(&[&files[2], &files[0], &files[1]], Origin::default()).unwrap()
 }
 
+/// Writes the three networks as one state dict.
+pub(crate) fn write_together(path: &Path) {
+    let of = |(network, layers): (&'static str, Layers)| {
+        state_dict(network, layers)
+            .into_iter()
+            .map(move |(name, shape, values)| (format!("{network}.{name}"), shape, values))
+    };
+    let tensors: Tensors = NETWORKS.into_iter().flat_map(of).collect();
+    let views = tensors.iter().map(|(name, shape, values)| {
+        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values)).unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
 /// `image` of the script.
 pub(crate) fn picture(number: u64, height: u32, width: u32) -> RgbImage {
     let hashed = |k: u64| mixed(k.wrapping_mul(0x9E37_79B9_7F4A_7C15)) >> 56;

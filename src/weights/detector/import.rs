@@ -63,6 +63,16 @@ pub fn import_detector<P: AsRef<Path>>(files: &[P], origin: Origin) -> Result<De
     DetectorWeights::new(tensors, Origin { provenance, ..origin })
 }
 
+/// Whether a file of another program holds networks of MTCNN, one or more of them.
+///
+/// # Errors
+/// It cannot be read or is damaged.
+pub fn holds_detector(file: &Path) -> Result<bool> {
+    let dict = StateDict::open(file, None)?;
+    // Several of one name say so, too.
+    Ok(STAGE_HAS.iter().any(|(has, _)| dict.prefix(has).map_or(true, |prefix| prefix.is_some())))
+}
+
 /// The state dict that holds a stage, and what its names begin with.
 fn find<'d>(dicts: &'d [StateDict], stage: &str, has: &str) -> Result<(&'d StateDict, &'d str)> {
     let mut found = Vec::new();

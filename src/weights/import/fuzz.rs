@@ -254,58 +254,89 @@ fn mutants_of_dlibs_files_do_no_harm() {
     hold("dlib", 5, &[dlib()]);
 }
 
+/// Pickles of the older format, and the pieces that hostile ones are made of.
+mod bomb {
+    pub(super) fn text(letter: u8, len: u16) -> Vec<u8> {
+        [&[b'X'][..], &u32::from(len).to_le_bytes(), &vec![letter; len.into()]].concat()
+    }
+
+    /// A file with this data and one storage, `k`. Version and machine come before the data.
+    pub(super) fn pickle(parts: &[&[u8]]) -> Vec<u8> {
+        let begin = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02";
+        let keys = b".\x80\x02]X\x01\0\0\0ka.\x01\0\0\0\0\0\0\0\0\0\0\0";
+        [&begin[..], &parts.concat(), keys].concat()
+    }
+
+    /// A storage, in memory at 5; the function that makes tensors at 6; and a tensor at 16.
+    pub(super) fn tensor(key_len: u16) -> Vec<u8> {
+        let storage = b"ctorch\nFloatStorage\nq\x02X\x07\0\0\0storageq\x03";
+        let tensor =
+            b"q\x04(h\x03h\x02h\x04h\x04K\x01tQq\x05ctorch._utils\n_rebuild_tensor_v2\nq\x06(h\x05K\0))tRq\x10";
+        [&storage[..], &text(b'k', key_len), tensor].concat()
+    }
+
+    /// Dicts, each with the one before under two long names, and a tensor in the first.
+    pub(super) fn deep() -> Vec<u8> {
+        let dict = b"}(h\x20h\x10h\x21h\x10uq\x10".repeat(40);
+        [&tensor(1)[..], &text(b'a', 9000), b"q\x20", &text(b'b', 9000), b"q\x21", &dict].concat()
+    }
+
+    fn word(n: i32) -> [u8; 4] {
+        n.to_le_bytes()
+    }
+
+    fn table(number: i32, pairs: &[Vec<u8>]) -> Vec<u8> {
+        [&word(3)[..], &word(number), &word(i32::try_from(pairs.len()).unwrap()), &pairs.concat()].concat()
+    }
+
+    fn list(number: i32, count: u8, item: impl Fn(u8) -> Vec<u8>) -> Vec<u8> {
+        let pair = |i: u8| [&word(1)[..], &f64::from(i).to_le_bytes(), &item(i)].concat();
+        table(number, &(0..count).map(pair).collect::<Vec<_>>())
+    }
+
+    /// A container of Torch with this list of parts.
+    fn container(number: i32, class: &str, parts: &[u8]) -> Vec<u8> {
+        let text = |text: &str| [&word(i32::try_from(text.len()).unwrap())[..], text.as_bytes()].concat();
+        let fields = table(number + 1, &[[&word(2)[..], &text("modules"), parts].concat()]);
+        [&word(4)[..], &word(number), &text("V 1"), &text(class), &fields].concat()
+    }
+
+    /// A network of Torch whose modules hold a sequence 128 times, which holds itself as often.
+    pub(super) fn torch() -> Vec<u8> {
+        let sequence = || container(1000, "nn.Sequential", &[word(3), word(900)].concat());
+        let module = |i: u8| container(10 + 2 * i32::from(i), "nn.Inception", &list(900, 128, |_| sequence()));
+        container(1, "nn.Sequential", &list(3, 7, module))
+    }
+}
+
 #[test]
 fn small_files_that_were_made_to_take_much_do_not_get_it() {
+    use bomb::{pickle, tensor, text};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bomb");
-    let begin = files(&["legacy.pt"])[0][..15].to_vec();
-    let text = |letter: u8, len: u16| [&[b'X'][..], &u32::from(len).to_le_bytes(), &vec![letter; len.into()]].concat();
-    let pickle = |parts: &[&[u8]]| {
-        // Version and machine come before the data.
-        [&begin[..], b"\x80\x02M\xe9\x03.", b"\x80\x02}.", b"\x80\x02", &parts.concat()].concat()
-    };
-    let float = b"ctorch\nFloatStorage\nq\x02".to_vec();
-    let key = |len| [b"X\x07\0\0\0storageq\x03".to_vec(), text(b'k', len), b"q\x04".to_vec()].concat();
-    let tensor = b"ctorch._utils\n_rebuild_tensor_v2\nq\x06";
-    let deep = |begin: &[u8]| {
-        // 40 dicts, each with the one before under two long names.
-        let mut all = [begin, &text(b'a', 9000), b"q\x20", &text(b'b', 9000), b"q\x21"].concat();
-        for _ in 0..40 {
-            all.extend(b"}(h\x20h\x10h\x21h\x10uq\x10");
-        }
-        all.extend(b".");
-        all
-    };
-    let some = [&float[..], &key(1), b"(h\x03h\x02h\x04h\x04K\x01tQq\x05", tensor, b"(h\x05K\0))tRq\x10"].concat();
     let many = |op: &[u8]| op.repeat(200_000);
-    let modules = |inside: &[u8]| {
-        // A table that is its own parts a hundred times, in Torch.
-        let word = |n: i32| n.to_le_bytes().to_vec();
-        let named = |name: &str| [word(2), word(i32::try_from(name.len()).unwrap()), name.as_bytes().to_vec()].concat();
-        let list: Vec<u8> = (0..100_u8)
-            .flat_map(|i| [word(1), f64::from(i).to_le_bytes().to_vec(), inside.to_vec()].concat())
-            .collect();
-        [word(3), word(1), word(1), named("modules"), word(3), word(2), word(100), list].concat()
-    };
-    for (name, bytes) in [
-        (
-            "names of two texts",
-            pickle(&[&text(b'm', 16_000), b"q\x02", &text(b'n', 16_000), b"q\x03", &many(b"h\x02h\x03\x930")]),
-        ),
-        ("names of storages", pickle(&[&float, &key(16_000), &many(b"(h\x03h\x02h\x04h\x04K\x01tQ0")])),
-        ("sizes", pickle(&[&some, b"(", &b"K\x01".repeat(60_000), b"tq\x11", &many(b"h\x06(h\x05K\0h\x11h\x11tR0")])),
-        ("deep names", pickle(&[&deep(&some)])),
-        (
-            "a long list that is called",
-            pickle(&[b"](", &b")".repeat(60_000), b"eq\x01cbuiltins\ndict\nq\x02", &many(b"h\x02h\x01\x85R0")]),
-        ),
-        ("marks", pickle(&[&b"(".repeat(5_000_000)])),
-        ("memories", pickle(&[b"N", &b"\x94".repeat(5_000_000)])),
-        ("layers in themselves", modules(&[3_i32.to_le_bytes(), 1_i32.to_le_bytes()].concat())),
+    let name = [&text(b'm', 16_000)[..], b"q\x20", &text(b'n', 16_000), b"q\x21"].concat();
+    let sizes = [&tensor(1)[..], b"(", &b"K\x01".repeat(60_000), b"tq\x11"].concat();
+    let long = [&b"]("[..], &b")".repeat(60_000), b"eq\x01cbuiltins\ndict\nq\x02"].concat();
+    let much = "holds far more than a state dict";
+    for (name, said, bytes) in [
+        ("names of two texts", "looks up what is no name", pickle(&[&name, &many(b"h\x20h\x21\x930")])),
+        ("short names", much, pickle(&[&text(b'm', 900), b"q\x20", &many(b"h\x20h\x20\x930")])),
+        ("names of storages", "refers to something that is no storage", pickle(&[&tensor(16_000)])),
+        ("sizes", "has a tensor without sizes", pickle(&[&sizes, &many(b"h\x06(h\x05K\0h\x11h\x11tR0")])),
+        ("names within names", "lacks the tensor last_linear.weight", pickle(&[&bomb::deep()])),
+        ("a list that is called", much, pickle(&[&long, &many(b"h\x02h\x01\x85R0")])),
+        ("marks", much, pickle(&[&b"(".repeat(5_000_000)])),
+        ("memories", much, pickle(&[b"N", &b"\x94".repeat(5_000_000)])),
+        ("layers in themselves", "lacks the tensor last_linear.weight", bomb::torch()),
     ] {
         std::fs::write(&path, &bytes).unwrap();
         let begin = Instant::now();
-        let memory = measured(|| read_all(&path));
+        let memory = measured(|| {
+            let open = StateDict::open(&path, None);
+            let text = open.and_then(|dict| read(&dict, Family::FacenetPytorch, &network)).unwrap_err().to_string();
+            assert!(text.contains(said), "{name}: {text}");
+        });
         let time = begin.elapsed();
         println!("{name}: {} bytes, {time:?}, {memory} bytes of memory", bytes.len());
         assert!(memory < (256 << 20) && time < LONGEST, "{name}: {} bytes, {time:?}, {memory}", bytes.len());
