@@ -190,6 +190,9 @@ fn bench_cases() -> Vec<Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Graph, Init, Recording};
+    use crate::op::{BatchNorm, Conv2d};
+    use crate::plan::{Phase, Plan};
 
     #[test]
     fn inputs_that_do_not_fit_side_by_side_are_refused_in_words() {
@@ -209,5 +212,45 @@ mod tests {
         assert!(error(&[&[2, 3], &[2, 5], &[3, 3]]).contains("got [2, 3] and [3, 3]"));
         assert!(error(&[&[2, 3], &[2, 3, 1]]).contains("got [2, 3] and [2, 3, 1]"));
         assert_eq!(shape(&[&[2, 7, 5, 3], &[2, 7, 5, 4]]).unwrap().dims(), [2, 7, 5, 7]);
+    }
+
+    /// Two branches, each a convolution with batch normalisation, side by side, and a convolution of both.
+    fn plan() -> Plan {
+        let mut graph = Graph::new();
+        let mut x = graph.input("x", Shape::new(&[2, 6, 6, 4]).unwrap());
+        let vector = Shape::vector(4);
+        for round in 0..2 {
+            let mut branch = |name: &str, x| {
+                let name = format!("{name}{round}");
+                let shape = Shape::new(&[3, 3, graph.shape(x).channels(), 4]).unwrap();
+                let w = graph.param(format!("{name}/w"), shape, Init::Zeros, true);
+                let y = graph.op(format!("{name}/conv"), Conv2d::same(3), &[x, w]).unwrap();
+                let [gamma, beta] =
+                    ["gamma", "beta"].map(|part| graph.param(format!("{name}/{part}"), vector, Init::Zeros, true));
+                let [mean, var] =
+                    ["mean", "var"].map(|part| graph.statistic(format!("{name}/{part}"), vector, Init::Zeros));
+                graph.op(&name, BatchNorm::new(1e-3).with_relu(), &[y, gamma, beta, mean, var]).unwrap()
+            };
+            let branches = [branch("a", x), branch("b", x)];
+            x = graph.op(format!("concat{round}"), Concat, &branches).unwrap();
+        }
+        let mut recording = Recording::forward(&graph, &[x]);
+        recording.backward(x, &[]);
+        recording.finish()
+    }
+
+    #[test]
+    fn outputs_of_batch_normalisation_and_concatenation_are_made_again_for_backward_and_kept_by_nobody() {
+        let plan = plan();
+        let backward = plan.phase(Phase::Backward).unwrap();
+        let used = |name: &str| {
+            let buf = plan.find(name).unwrap();
+            plan.steps[backward.clone()].iter().any(|step| step.buffers.contains(&buf))
+        };
+        assert!(["a0", "b0", "concat0"].iter().all(|name| !used(name)), "{plan}");
+        assert!(used("a0 again") && used("concat0 again") && used("a0/conv"), "{plan}");
+        assert!(plan.find("a0/conv again").is_none(), "a convolution is kept");
+        let made = plan.steps[backward].iter().filter(|step| step.kernel.name == "concat").count();
+        assert_eq!(made, 2, "once, from both branches");
     }
 }

@@ -40,32 +40,73 @@ pub fn assign_slots_except(plan: &Plan, share: bool, elsewhere: impl Fn(Buf) -> 
     }
     let life = |b: usize| lives[b].expect("only buffers in use wait for a slot");
     slots.live = slots.bytes.iter().sum::<u64>() + most_alive(plan, waiting.iter().map(|&b| (b, life(b))));
-    // The largest first ("greedy by size for shared objects", Pisarchyk and Lee, 2020): no allocation grows later.
-    waiting.sort_by_key(|&b| (std::cmp::Reverse(plan.buffers[b].bytes()), life(b), b));
-    let mut shared: Vec<Shared> = Vec::new();
-    for b in waiting {
-        let (life, ty) = (life(b), plan.buffers[b].ty);
-        let fits = shared.iter_mut().filter(|slot| slot.ty == ty).filter_map(|slot| Some((slot.gap(life)?, slot)));
-        // Where it leaves the least time unused around it.
-        match fits.min_by_key(|(gap, slot)| (*gap, slot.number)) {
-            Some((_, slot)) => {
-                slot.tenants.insert(life.0, life.1);
-                slots.of[b] = Some(slot.number);
-            }
-            None => {
-                let number = slots.bytes.len();
-                slots.bytes.push(plan.buffers[b].bytes());
-                shared.push(Shared { number, ty, tenants: BTreeMap::from([life]) });
-                slots.of[b] = Some(number);
-            }
-        }
-    }
+    let [by_size, by_time] = [by_size(plan, &waiting, life), by_time(plan, &waiting, life)];
+    let total = |packed: &Packed| packed.bytes.iter().sum::<u64>();
+    let packed = if total(&by_size) <= total(&by_time) { by_size } else { by_time };
+    let first = slots.bytes.len();
+    packed.of.iter().for_each(|&(b, slot)| slots.of[b] = Some(first + slot));
+    slots.bytes.extend(packed.bytes);
     slots
+}
+
+/// Allocations of temporaries: for each its allocation, and their bytes.
+struct Packed {
+    of: Vec<(usize, usize)>,
+    bytes: Vec<u64>,
+}
+
+/// First and last step that uses a temporary.
+type Life = (usize, usize);
+
+/// The largest first ("greedy by size for shared objects", Pisarchyk and Lee, 2020), each where it leaves the least time
+/// unused around it: no allocation grows.
+fn by_size(plan: &Plan, waiting: &[usize], life: impl Fn(usize) -> Life) -> Packed {
+    let mut order = waiting.to_vec();
+    order.sort_by_key(|&b| (std::cmp::Reverse(plan.buffers[b].bytes()), life(b), b));
+    let mut packed = Packed { of: Vec::new(), bytes: Vec::new() };
+    let mut shared: Vec<Shared> = Vec::new();
+    for b in order {
+        let (life, ty) = (life(b), plan.buffers[b].ty);
+        let slots = shared.iter().enumerate().filter(|(_, slot)| slot.ty == ty);
+        let best = slots.filter_map(|(number, slot)| Some((slot.gap(life)?, number))).min();
+        let number = best.map_or(shared.len(), |(_, number)| number);
+        if number == shared.len() {
+            packed.bytes.push(plan.buffers[b].bytes());
+            shared.push(Shared { ty, tenants: BTreeMap::new() });
+        }
+        shared[number].tenants.insert(life.0, life.1);
+        packed.of.push((b, number));
+    }
+    packed
+}
+
+/// In order of first use: the smallest free allocation that is large enough, else the largest, which grows.
+fn by_time(plan: &Plan, waiting: &[usize], life: impl Fn(usize) -> Life) -> Packed {
+    let mut order = waiting.to_vec();
+    order.sort_by_key(|&b| life(b));
+    let mut packed = Packed { of: Vec::new(), bytes: Vec::new() };
+    let mut busy: Vec<(Type, usize)> = Vec::new(); // element type, last step that uses it
+    for b in order {
+        let ((first, last), need, ty) = (life(b), plan.buffers[b].bytes(), plan.buffers[b].ty);
+        let free = (0..busy.len()).filter(|&slot| busy[slot].0 == ty && busy[slot].1 < first);
+        let best = free.min_by_key(|&slot| {
+            let have = packed.bytes[slot];
+            if have >= need { (0, have - need) } else { (1, need - have) }
+        });
+        let slot = best.unwrap_or(busy.len());
+        if slot == busy.len() {
+            packed.bytes.push(0);
+            busy.push((ty, last));
+        }
+        busy[slot].1 = last;
+        packed.bytes[slot] = packed.bytes[slot].max(need);
+        packed.of.push((b, slot));
+    }
+    packed
 }
 
 /// An allocation that several temporaries hold in turn.
 struct Shared {
-    number: usize,
     ty: Type,
     /// First and last step of each tenant.
     tenants: BTreeMap<usize, usize>,
@@ -73,7 +114,7 @@ struct Shared {
 
 impl Shared {
     /// Steps between a life and its neighbours; `None` if it overlaps with one.
-    fn gap(&self, (first, last): (usize, usize)) -> Option<usize> {
+    fn gap(&self, (first, last): Life) -> Option<usize> {
         let before = self.tenants.range(..=last).next_back();
         if before.is_some_and(|(_, &end)| end >= first) {
             return None;
@@ -84,8 +125,8 @@ impl Shared {
 }
 
 /// First and last step that uses each buffer.
-fn lives(plan: &Plan) -> Vec<Option<(usize, usize)>> {
-    let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
+fn lives(plan: &Plan) -> Vec<Option<Life>> {
+    let mut lives: Vec<Option<Life>> = vec![None; plan.buffers.len()];
     for (at, step) in plan.steps.iter().enumerate() {
         let at = plan.time(at);
         for &Buf(b) in &step.buffers {
@@ -97,7 +138,7 @@ fn lives(plan: &Plan) -> Vec<Option<(usize, usize)>> {
 }
 
 /// Bytes that are in use at the worst step.
-fn most_alive(plan: &Plan, lives: impl Iterator<Item = (usize, (usize, usize))>) -> u64 {
+fn most_alive(plan: &Plan, lives: impl Iterator<Item = (usize, Life)>) -> u64 {
     let mut change = vec![0i128; plan.steps.len() + 1];
     for (b, (first, last)) in lives {
         let bytes = i128::from(plan.buffers[b].bytes());

@@ -58,6 +58,11 @@ impl Method {
 
     /// The method that should be the fastest, by a count of what it does.
     pub(super) fn choose(tiles: &Tiles, s: &Sizes) -> Self {
+        /// With fewer channels the transforms cost what they save.
+        const CHANNELS: usize = 24;
+        if s.channels.iter().any(|&c| c < CHANNELS) {
+            return Self::Direct;
+        }
         let direct = Self::Direct.cost(tiles, s);
         let rated = Self::of(s).map(|method| (method.cost(tiles, s), method));
         let (cost, best) = rated.min_by(|a, b| a.0.total_cmp(&b.0)).expect("one method suits all");
