@@ -227,8 +227,9 @@ impl Tuner {
         let met = state.met.len();
         let mut open: Vec<&ShapeOf<'_>> = Vec::new();
         for shape in &shapes {
-            state.met.insert(shape.key.clone(), shape.candidates.clone());
-            if !state.kept.get(&shape.key).is_some_and(|entry| entry.is_of(&shape.candidates)) {
+            // What an earlier plan left untimed stays so: one engine computes a shape in one way.
+            let first = state.met.insert(shape.key.clone(), shape.candidates.clone()).is_none();
+            if first && !state.kept.get(&shape.key).is_some_and(|entry| entry.is_of(&shape.candidates)) {
                 open.push(shape);
             }
         }

@@ -168,8 +168,10 @@ fn without_time_all_take_the_static_choice() {
         assert_eq!(choice.chosen, choice.candidates[0].0, "the first is the static choice");
         assert!(choice.candidates.iter().all(|(_, ms)| ms.is_none()));
     }
+    assert_eq!(told.lock().unwrap().left, choices.len());
+    embed(&engine, &model());
     let told = told.lock().unwrap();
-    assert_eq!((told.timed, told.left), (0, choices.len()));
+    assert_eq!((told.timed, told.left), (0, choices.len()), "a shape is settled for as long as the engine lives");
 }
 
 #[test]

@@ -346,3 +346,15 @@ fn small_files_that_were_made_to_take_much_do_not_get_it() {
         assert!(memory < (256 << 20) && time < LONGEST, "{name}: {} bytes, {time:?}, {memory}", bytes.len());
     }
 }
+
+#[test]
+fn a_memory_with_a_high_number_takes_no_more_than_one_with_a_low_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("high");
+    // The highest numbers that were ever accepted, and that the format has.
+    for number in [(1u32 << 22) - 1, u32::MAX] {
+        std::fs::write(&path, bomb::pickle(&[b"Nr", &number.to_le_bytes()])).unwrap();
+        let memory = measured(|| assert!(StateDict::open(&path, None).is_err()));
+        assert!(memory < 1 << 20, "{number}: {memory} bytes");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod calls;
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 
 use super::super::entry::damaged;
@@ -32,7 +33,7 @@ pub(super) fn load(input: &mut impl BufRead, script: bool) -> Result<Pickle> {
         script,
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: Vec::new(),
+        memo: BTreeMap::new(),
         objects: Vec::new(),
         held: 0,
         named: 0,
@@ -48,7 +49,8 @@ struct Machine<'a, R> {
     stack: Vec<Value>,
     /// Heights of the stack.
     marks: Vec<usize>,
-    memo: Vec<Option<Value>>,
+    /// By number. A map, because a file chooses the numbers: a large one must not take memory for those before it.
+    memo: BTreeMap<u64, Value>,
     objects: Vec<Object>,
     held: usize,
     /// Bytes of all names.
@@ -330,18 +332,13 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn remember(&mut self, at: u64) -> Result<()> {
         let top = *self.stack.last().ok_or_else(|| broken("remembers nothing"))?;
-        let at = usize::try_from(at).ok().filter(|&at| at < MAX_OBJECTS).ok_or_else(Self::too_much)?;
-        if at >= self.memo.len() {
-            self.memo.resize(at + 1, None);
-        }
-        self.memo[at] = Some(top);
-        Ok(())
+        self.memo.insert(at, top);
+        if self.memo.len() > MAX_OBJECTS { Err(Self::too_much()) } else { Ok(()) }
     }
 
     fn recall(&mut self, at: u64) -> Result<()> {
-        let value = usize::try_from(at).ok().and_then(|at| *self.memo.get(at)?);
-        let value = value.ok_or_else(|| broken("recalls what it did not make"))?;
-        self.push(value)
+        let value = self.memo.get(&at).ok_or_else(|| broken("recalls what it did not make"))?;
+        self.push(*value)
     }
 
     /// A name, which is not looked up.
