@@ -1,8 +1,8 @@
 //! Register tiles: the inner loops of every matrix product on the CPU device, for AVX-512, AVX2 and any other processor.
 //!
 //! A tile is a few rows by one or two vectors of sums that stay in registers while a product runs over its whole depth.
-//! Neither kernel wants the left factor packed: [`Tiles::rows`] takes its rows from anywhere, [`Tiles::cols`] its columns,
-//! which is what makes a convolution a product without an expanded matrix.
+//! [`Tiles::rows`] takes the rows of its left factor from anywhere, which is what makes a convolution a product without an expanded
+//! matrix. [`Tiles::cols`] wants the columns of its own packed: they are far apart, at distances that share few sets of the cache.
 
 mod jobs;
 
@@ -40,6 +40,7 @@ pub(crate) struct Tiles {
     pub(crate) transforms: &'static Transforms,
     rows: unsafe fn(&Rows<'_>, &[usize], *mut f32, &[usize]),
     cols: unsafe fn(&Cols<'_>, &mut [f32], &[usize]),
+    pack: unsafe fn(&[f32], &[usize], *mut f32),
     taps: unsafe fn(&Taps<'_>, &mut [f32]),
 }
 
@@ -74,6 +75,20 @@ impl Tiles {
             }
         }
         all
+    }
+
+    /// Packs columns of a left factor for [`cols`](Self::cols), a vector each: `len` floats that are `first` behind each of the places
+    /// `at`, which ascend.
+    pub(crate) fn pack(&self, a: &[f32], at: &[usize], first: usize, len: usize, to: &mut [f32]) {
+        assert_eq!(to.len(), at.len() * self.lanes, "a vector for each column");
+        // Whole vectors as far as there are so many floats.
+        let whole = at.partition_point(|at| at + first + self.lanes <= a.len());
+        assert!(at[..whole].is_sorted(), "places ascend");
+        // SAFETY: the instruction set was detected, and the lines above check the addresses.
+        unsafe { (self.pack)(&a[first.min(a.len())..], &at[..whole], to.as_mut_ptr()) }
+        for (&at, to) in at[whole..].iter().zip(to[whole * self.lanes..].chunks_exact_mut(self.lanes)) {
+            to[..len].copy_from_slice(&a[at + first..][..len]);
+        }
     }
 
     /// Floats of a full panel.
@@ -111,10 +126,10 @@ impl Tiles {
         let (width, height) = (job.width, to.len());
         assert!((1..=self.height).contains(&height), "rows of a tile");
         assert!(width == self.lanes || width == self.panel(), "the width of a panel");
-        assert_eq!(job.b.len(), job.at.len() * width, "a panel");
-        assert!(job.at.iter().all(|&at| at + job.first + height <= job.a.len()), "left columns in bounds");
+        assert_eq!(job.b.len() / width * self.lanes, job.a.len(), "a row of the panel for each column");
+        assert_eq!(job.b.len() % width, 0, "whole rows of the panel");
         assert!(to.iter().all(|&to| to + width <= out.len()), "output rows in bounds");
-        // SAFETY: as above; `at[t] + first + m` lies below `at[t] + first + height`.
+        // SAFETY: as above; a column has a vector of floats, at least `height`.
         unsafe { (self.cols)(job, out, to) }
     }
 
@@ -148,9 +163,10 @@ macro_rules! tiles {
                 transforms: &winograd::$name::TRANSFORMS,
                 rows: any_rows,
                 cols: any_cols,
+                pack,
                 taps: all_taps,
             };
-            const _: () = assert!(TILES.height <= HIGHEST);
+            const _: () = assert!(TILES.height <= HIGHEST && TILES.height <= $lanes);
 
             $(#[target_feature(enable = $feature)])?
             unsafe fn rows<const M: usize, const W: usize>(job: &Rows<'_>, at: &[usize], out: *mut f32, to: &[usize]) {
@@ -226,15 +242,12 @@ macro_rules! tiles {
                             }
                         }
                     }
-                    let a = job.a.as_ptr().add(job.first);
-                    let mut b = job.b.as_ptr();
-                    for &at in job.at {
-                        let column = a.add(at);
+                    for (column, b) in job.a.chunks_exact($lanes).zip(job.b.chunks_exact(W * $lanes)) {
+                        let (column, b) = (column.as_ptr(), b.as_ptr());
                         let mut row = [zero(); W];
                         for v in 0..W {
                             row[v] = load(b.add(v * $lanes));
                         }
-                        b = b.add(W * $lanes);
                         for m in 0..M {
                             let x = splat(*column.add(m));
                             for v in 0..W {
@@ -247,6 +260,14 @@ macro_rules! tiles {
                             store(out.add(*to.get_unchecked(m) + v * $lanes), sums[m][v]);
                         }
                     }
+                }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn pack(a: &[f32], at: &[usize], to: *mut f32) {
+                for (i, &at) in at.iter().enumerate() {
+                    // SAFETY: the caller checked all addresses.
+                    unsafe { store(to.add(i * $lanes), load(a.as_ptr().add(at))) }
                 }
             }
 

@@ -4,6 +4,9 @@
 //! One dimension at a time: `T` pixels become `T` values whose products with `T` values of the kernel give `M` pixels of the
 //! output. The values are a polynomial's at the points 0, `±a`, `±b`, .. and at infinity, so that pairs of points share
 //! their even and odd parts. Two dimensions are one after the other.
+//!
+//! Three taps with stride 2 are two taps on the even pixels and one on the odd: the even ones are transformed, with the values first,
+//! the odd ones stay as they are, and all of these have the same product with the middle tap.
 
 use std::ops::Range;
 
@@ -11,7 +14,7 @@ use std::ops::Range;
 /// third of that with the usual 1 and 2 (and with all of them an exact float, so are the coefficients).
 const fn pairs(t: usize) -> &'static [f32] {
     match t {
-        1 => &[],
+        1 | 5 | 7 => &[],
         4 => &[1.0],
         6 => &[0.75, 1.5],
         8 => &[1.0, 2.0, 0.5],
@@ -19,11 +22,28 @@ const fn pairs(t: usize) -> &'static [f32] {
     }
 }
 
+/// Values of `T` that have weights of their own; those behind the last have its weights, too.
+pub(crate) const fn distinct(t: usize) -> usize {
+    match t {
+        5 => 4,
+        7 => 5,
+        _ => t,
+    }
+}
+
 /// The matrix `G` with which `T` values are made of `taps` weights of a kernel, row-major.
 #[expect(clippy::cast_possible_truncation, reason = "computed in f64, used in f32")]
 pub(crate) fn kernel_transform(t: usize, taps: usize) -> Vec<f64> {
-    if t == 1 {
-        return vec![1.0];
+    match t {
+        1 => return vec![1.0],
+        3 => return vec![1.0, 0.0, 1.0, 1.0, 0.0, 1.0],
+        5 | 7 => {
+            let even = kernel_transform(t / 2 + 1, 2);
+            let mut g: Vec<f64> = even.chunks_exact(2).flat_map(|g| [g[0], 0.0, g[1]]).collect();
+            (0..t / 2).for_each(|_| g.extend([0.0, 1.0, 0.0]));
+            return g;
+        }
+        _ => {}
     }
     let points: Vec<f64> =
         std::iter::once(0.0).chain(pairs(t).iter().flat_map(|&p| [f64::from(p), -f64::from(p)])).collect();
@@ -40,7 +60,7 @@ pub(crate) fn kernel_transform(t: usize, taps: usize) -> Vec<f64> {
 /// Pixels that a transform takes and gives, in each direction: `[T, M]`.
 pub(crate) type Size = [[usize; 2]; 2];
 
-/// One tile of the input: `T` x `T` pixels of all channels.
+/// One tile of the input: `T` x `T` pixels of all channels; or of a gradient, `M` x `M` of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Input<'a> {
     /// The image and what follows it.
@@ -95,6 +115,7 @@ pub(crate) struct Output<'a> {
 pub(crate) struct Transforms {
     lanes: usize,
     input: unsafe fn(Size, &Input<'_>, *mut f32),
+    gradient: unsafe fn(Size, &Input<'_>, *mut f32),
     output: unsafe fn(Size, &Output<'_>, *mut f32),
 }
 
@@ -104,16 +125,31 @@ impl Transforms {
     /// # Safety
     /// These floats are the caller's alone.
     pub(crate) unsafe fn input(&self, size: Size, job: &Input<'_>, out: &super::Shared<'_>) {
-        let [[t_h, _], [t_w, _]] = size;
-        assert!(job.rows.end <= t_h && job.cols.end <= t_w, "pixels of a tile");
+        Self::check(size, size.map(|[t, _]| t), job, out);
+        // SAFETY: the instruction set was detected with the tiles', and `check` checks what is read and written.
+        unsafe { (self.input)(size, job, out.as_mut_ptr()) }
+    }
+
+    /// Transforms a tile of the output's gradient, as a kernel of `M` x `M` taps is, for a product with a tile of the input. The sums are
+    /// transformed by [`output`](Self::output) into the gradient of the kernel, with its taps in place of `M`.
+    ///
+    /// # Safety
+    /// As [`input`](Self::input).
+    pub(crate) unsafe fn gradient(&self, size: Size, job: &Input<'_>, out: &super::Shared<'_>) {
+        Self::check(size, size.map(|[_, m]| m), job, out);
+        // SAFETY: as above.
+        unsafe { (self.gradient)(size, job, out.as_mut_ptr()) }
+    }
+
+    /// Checks the addresses of a job that reads so many rows and columns.
+    fn check([[t_h, _], [t_w, _]]: Size, [rows, cols]: [usize; 2], job: &Input<'_>, out: &super::Shared<'_>) {
+        assert!(job.rows.end <= rows && job.cols.end <= cols, "pixels of a tile");
         if !job.rows.is_empty() && !job.cols.is_empty() {
             let at = |row: usize, col: usize| job.at + (row * job.pitch + col * job.channels).cast_signed();
             let last = at(job.rows.end - 1, job.cols.end - 1) + job.channels.cast_signed();
             assert!(at(job.rows.start, job.cols.start) >= 0 && last <= job.x.len().cast_signed(), "a tile in bounds");
         }
         assert!(job.to + (t_h * t_w - 1) * job.step + job.channels <= out.len(), "values in bounds");
-        // SAFETY: the instruction set was detected with the tiles', and the lines above check what is read and written.
-        unsafe { (self.input)(size, job, out.as_mut_ptr()) }
     }
 
     /// Transforms sums into a tile of the output.
@@ -139,7 +175,8 @@ macro_rules! transforms {
         pub(super) mod $name {
             use super::{Input, Output, Size, Transforms, pairs};
 
-            pub(crate) const TRANSFORMS: Transforms = Transforms { lanes: $lanes, input: any_input, output: any_output };
+            pub(crate) const TRANSFORMS: Transforms =
+                Transforms { lanes: $lanes, input: any_input, gradient: any_gradient, output: any_output };
 
             type V = $vector;
 
@@ -150,8 +187,20 @@ macro_rules! transforms {
                 if T == 1 {
                     return d;
                 }
-                let pairs = const { pairs(T) };
                 let mut r = [zero(); T];
+                if T == 5 {
+                    (r[0], r[1], r[2]) = (sub(d[0], d[2]), d[2], sub(d[4], d[2]));
+                    (r[3], r[4]) = (d[1], d[3]);
+                    return r;
+                }
+                if T == 7 {
+                    // SAFETY: the caller's.
+                    let even = unsafe { values::<4>([d[0], d[2], d[4], d[6]]) };
+                    r[..4].copy_from_slice(&even);
+                    (r[4], r[5], r[6]) = (d[1], d[3], d[5]);
+                    return r;
+                }
+                let pairs = const { pairs(T) };
                 // The product of (x² - p²) over all pairs but number `but`, by falling powers of x².
                 let product = |but: usize, from: usize| {
                     let squares = |i: usize| pairs[i] * pairs[i];
@@ -183,6 +232,41 @@ macro_rules! transforms {
                 r
             }
 
+            /// `T` values of `R` pixels of an input, or, if they are fewer, of as many taps of a kernel: the matrix `G`.
+            $(#[target_feature(enable = $feature)])?
+            #[inline]
+            unsafe fn values_of<const T: usize, const R: usize>(d: [V; R]) -> [V; T] {
+                let mut r = [zero(); T];
+                if T == R {
+                    r.copy_from_slice(&d);
+                    // SAFETY: the caller's.
+                    return unsafe { values::<T>(r) };
+                }
+                let pairs = const { pairs(T) };
+                let mut scale = 1.0;
+                for p in pairs {
+                    scale *= -p * p;
+                }
+                r[0] = mul_add(splat(1.0 / scale), d[0], zero());
+                for i in 0..pairs.len() {
+                    let p = pairs[i];
+                    let mut scale = 2.0 * p * p;
+                    for (j, q) in pairs.iter().enumerate() {
+                        scale *= if j == i { 1.0 } else { p * p - q * q };
+                    }
+                    let (mut even, mut odd) = (zero(), zero());
+                    let mut power = 1.0 / scale;
+                    for (k, &d) in d.iter().enumerate() {
+                        let sum = if k % 2 == 0 { &mut even } else { &mut odd };
+                        *sum = mul_add(splat(power), d, *sum);
+                        power *= p;
+                    }
+                    (r[1 + 2 * i], r[2 + 2 * i]) = (add(even, odd), sub(even, odd));
+                }
+                r[T - 1] = d[R - 1];
+                r
+            }
+
             /// `M` pixels of `T` sums: the matrix `A` transposed.
             $(#[target_feature(enable = $feature)])?
             #[inline]
@@ -190,6 +274,18 @@ macro_rules! transforms {
                 let mut y = [zero(); M];
                 if T == 1 {
                     y[0] = s[0];
+                    return y;
+                }
+                if T == 5 {
+                    (y[0], y[1]) = (add(add(s[0], s[1]), s[3]), add(add(s[1], s[2]), s[4]));
+                    return y;
+                }
+                if T == 7 {
+                    // SAFETY: the caller's.
+                    y = unsafe { pixels::<4, M>([s[0], s[1], s[2], s[3]]) };
+                    for m in 0..M {
+                        y[m] = add(y[m], s[4 + m]);
+                    }
                     return y;
                 }
                 let pairs = const { pairs(T) };
@@ -209,38 +305,59 @@ macro_rules! transforms {
             }
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn input<const H: usize, const W: usize>(job: &Input<'_>, out: *mut f32) {
+            unsafe fn input<const H: usize, const RH: usize, const W: usize, const RW: usize>(job: &Input<'_>, out: *mut f32) {
                 // SAFETY: the caller checked all addresses.
                 unsafe {
+                    let inside = job.rows == (0..RH) && job.cols == (0..RW);
                     let mut c = 0;
+                    if inside {
+                        while c + $lanes <= job.channels {
+                            input_at::<H, RH, W, RW, true>(job, c, out);
+                            c += $lanes;
+                        }
+                    }
                     while c < job.channels {
-                        let rest = job.channels - c;
-                        let mut rows = [[zero(); W]; H];
-                        for h in 0..H {
-                            if job.rows.contains(&h) {
-                                let mut row = [zero(); W];
-                                let line = job.at + (h * job.pitch + c).cast_signed();
-                                for w in 0..W {
-                                    if job.cols.contains(&w) {
-                                        let from = job.x.as_ptr().offset(line + (w * job.channels).cast_signed());
-                                        row[w] = if rest >= $lanes { load(from) } else { load_some(from, rest) };
-                                    }
-                                }
-                                rows[h] = values::<W>(row);
-                            }
-                        }
-                        for w in 0..W {
-                            let mut column = [zero(); H];
-                            for h in 0..H {
-                                column[h] = rows[h][w];
-                            }
-                            let column = values::<H>(column);
-                            for h in 0..H {
-                                let to = out.add(job.to + (h * W + w) * job.step + c);
-                                if rest >= $lanes { store(to, column[h]) } else { store_some(to, column[h], rest) }
-                            }
-                        }
+                        input_at::<H, RH, W, RW, false>(job, c, out);
                         c += $lanes;
+                    }
+                }
+            }
+
+            /// A vector of channels from `c` on; `WHOLE` if there are so many and the whole tile lies in the image.
+            $(#[target_feature(enable = $feature)])?
+            #[inline]
+            unsafe fn input_at<const H: usize, const RH: usize, const W: usize, const RW: usize, const WHOLE: bool>(
+                job: &Input<'_>,
+                c: usize,
+                out: *mut f32,
+            ) {
+                // SAFETY: the caller checked all addresses.
+                unsafe {
+                    let rest = job.channels - c;
+                    let mut rows = [[zero(); W]; RH];
+                    for h in 0..RH {
+                        if WHOLE || job.rows.contains(&h) {
+                            let mut row = [zero(); RW];
+                            let line = job.at + (h * job.pitch + c).cast_signed();
+                            for w in 0..RW {
+                                if WHOLE || job.cols.contains(&w) {
+                                    let from = job.x.as_ptr().offset(line + (w * job.channels).cast_signed());
+                                    row[w] = if WHOLE || rest >= $lanes { load(from) } else { load_some(from, rest) };
+                                }
+                            }
+                            rows[h] = values_of::<W, RW>(row);
+                        }
+                    }
+                    for w in 0..W {
+                        let mut column = [zero(); RH];
+                        for h in 0..RH {
+                            column[h] = rows[h][w];
+                        }
+                        let column = values_of::<H, RH>(column);
+                        for h in 0..H {
+                            let to = out.add(job.to + (h * W + w) * job.step + c);
+                            if WHOLE || rest >= $lanes { store(to, column[h]) } else { store_some(to, column[h], rest) }
+                        }
                     }
                 }
             }
@@ -249,43 +366,67 @@ macro_rules! transforms {
             unsafe fn output<const H: usize, const MH: usize, const W: usize, const MW: usize>(job: &Output<'_>, out: *mut f32) {
                 // SAFETY: the caller checked all addresses.
                 unsafe {
+                    let inside = job.pixels == [MH, MW] && !job.accumulate;
                     let mut c = 0;
+                    if inside {
+                        while c + $lanes <= job.channels {
+                            output_at::<H, MH, W, MW, true>(job, c, out);
+                            c += $lanes;
+                        }
+                    }
                     while c < job.channels {
-                        let rest = job.channels - c;
-                        let from = job.sums.as_ptr().add(job.at + c);
-                        let mut columns = [[zero(); W]; MH];
-                        for w in 0..W {
-                            let mut column = [zero(); H];
-                            for h in 0..H {
-                                column[h] = load(from.add((h * W + w) * job.step));
-                            }
-                            let column = pixels::<H, MH>(column);
-                            for h in 0..MH {
-                                columns[h][w] = column[h];
-                            }
-                        }
-                        let bias = job.bias.map(|bias| load(bias.as_ptr().add(c)));
-                        for h in 0..job.pixels[0] {
-                            let row = pixels::<W, MW>(columns[h]);
-                            for w in 0..MW {
-                                if w >= job.pixels[1] {
-                                    continue;
-                                }
-                                let to = out.add(job.to + h * job.pitch + w * job.pixel + c);
-                                let mut y = row[w];
-                                if let Some(bias) = bias {
-                                    y = add(y, bias);
-                                }
-                                if job.accumulate {
-                                    y = add(y, if rest >= $lanes { load(to) } else { load_some(to, rest) });
-                                }
-                                if job.relu {
-                                    y = max(zero(), y);
-                                }
-                                if rest >= $lanes { store(to, y) } else { store_some(to, y, rest) }
-                            }
-                        }
+                        output_at::<H, MH, W, MW, false>(job, c, out);
                         c += $lanes;
+                    }
+                }
+            }
+
+            /// A vector of channels from `c` on; `WHOLE` if there are so many, the output has the whole tile, and it is set.
+            $(#[target_feature(enable = $feature)])?
+            #[inline]
+            unsafe fn output_at<const H: usize, const MH: usize, const W: usize, const MW: usize, const WHOLE: bool>(
+                job: &Output<'_>,
+                c: usize,
+                out: *mut f32,
+            ) {
+                // SAFETY: the caller checked all addresses.
+                unsafe {
+                    let rest = job.channels - c;
+                    let from = job.sums.as_ptr().add(job.at + c);
+                    let mut columns = [[zero(); W]; MH];
+                    for w in 0..W {
+                        let mut column = [zero(); H];
+                        for h in 0..H {
+                            column[h] = load(from.add((h * W + w) * job.step));
+                        }
+                        let column = pixels::<H, MH>(column);
+                        for h in 0..MH {
+                            columns[h][w] = column[h];
+                        }
+                    }
+                    let bias = job.bias.map(|bias| load(bias.as_ptr().add(c)));
+                    for h in 0..MH {
+                        if !WHOLE && h >= job.pixels[0] {
+                            continue;
+                        }
+                        let row = pixels::<W, MW>(columns[h]);
+                        for w in 0..MW {
+                            if !WHOLE && w >= job.pixels[1] {
+                                continue;
+                            }
+                            let to = out.add(job.to + h * job.pitch + w * job.pixel + c);
+                            let mut y = row[w];
+                            if let Some(bias) = bias {
+                                y = add(y, bias);
+                            }
+                            if !WHOLE && job.accumulate {
+                                y = add(y, if rest >= $lanes { load(to) } else { load_some(to, rest) });
+                            }
+                            if job.relu {
+                                y = max(zero(), y);
+                            }
+                            if WHOLE || rest >= $lanes { store(to, y) } else { store_some(to, y, rest) }
+                        }
                     }
                 }
             }
@@ -317,10 +458,22 @@ macro_rules! transforms {
                 // SAFETY: the caller's.
                 unsafe {
                     match size.map(|[t, _]| t) {
-                        [4, 4] => input::<4, 4>(job, out),
-                        [6, 6] => input::<6, 6>(job, out),
-                        [1, 8] => input::<1, 8>(job, out),
-                        [8, 1] => input::<8, 1>(job, out),
+                        [4, 4] => input::<4, 4, 4, 4>(job, out),
+                        [6, 6] => input::<6, 6, 6, 6>(job, out),
+                        [5, 5] => input::<5, 5, 5, 5>(job, out),
+                        [7, 7] => input::<7, 7, 7, 7>(job, out),
+                        [1, 8] => input::<1, 1, 8, 8>(job, out),
+                        [8, 1] => input::<8, 8, 1, 1>(job, out),
+                        _ => unreachable!("no such transform"),
+                    }
+                }
+            }
+
+            unsafe fn any_gradient(size: Size, job: &Input<'_>, out: *mut f32) {
+                // SAFETY: the caller's.
+                unsafe {
+                    match size {
+                        [[6, 4], [6, 4]] => input::<6, 4, 6, 4>(job, out),
                         _ => unreachable!("no such transform"),
                     }
                 }
@@ -332,7 +485,10 @@ macro_rules! transforms {
                     match size {
                         [[4, 2], [4, 2]] => output::<4, 2, 4, 2>(job, out),
                         [[6, 4], [6, 4]] => output::<6, 4, 6, 4>(job, out),
+                        [[6, 3], [6, 3]] => output::<6, 3, 6, 3>(job, out),
                         [[6, 2], [6, 2]] => output::<6, 2, 6, 2>(job, out),
+                        [[5, 2], [5, 2]] => output::<5, 2, 5, 2>(job, out),
+                        [[7, 3], [7, 3]] => output::<7, 3, 7, 3>(job, out),
                         [[1, 1], [8, 2]] => output::<1, 1, 8, 2>(job, out),
                         [[8, 2], [1, 1]] => output::<8, 2, 1, 1>(job, out),
                         _ => unreachable!("no such transform"),

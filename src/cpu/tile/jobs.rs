@@ -38,15 +38,11 @@ pub(crate) fn part_of_next(next: &[f32], tile: usize, tiles: usize) -> Option<(&
     }
 }
 
-/// `sums[m] = init[m] + sum over t of a[at[t] + m] * b[t]` for rows `m`, each a panel wide.
+/// `sums[m] = init[m] + sum over t of a[t][m] * b[t]` for rows `m`, each a panel wide.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cols<'a> {
-    /// Where the left columns are.
+    /// The left columns one behind the other, a vector each, as [`pack`](super::Tiles::pack) has them.
     pub(crate) a: &'a [f32],
-    /// Where each column begins.
-    pub(crate) at: &'a [usize],
-    /// Added to every beginning: the first row.
-    pub(crate) first: usize,
     /// Floats of a row of the panel: one vector or two.
     pub(crate) width: usize,
     /// The panel: a row for each column.

@@ -140,7 +140,8 @@ pub(super) static CONV2D_NOBIAS: Product = product!(
 pub(super) static CONV2D_DX: Product =
     product!("conv2d_dx", Size::dx, dx_fills, (ways &ways::DX, prefer ways::best_dx, conv2d_dx));
 /// Buffers `x`, `dy`, `part`.
-pub(super) static CONV2D_DW: Product = product!("conv2d_dw", Size::dw, dw_fills, (conv2d_dw));
+pub(super) static CONV2D_DW: Product =
+    product!("conv2d_dw", Size::dw, dw_fills, (ways &ways::DW, prefer ways::best_dw, conv2d_dw));
 
 /// Buffers `w`, `flipped`.
 pub(super) static CONV2D_FLIP: Kernel = kernel!(
@@ -241,10 +242,10 @@ fn conv2d_dx(call: Call<'_, f64>) {
     direct::dx(&p, accumulate, dy.f(), flipped.f(), dx.f_mut());
 }
 
-fn conv2d_dw<T: Float>(call: Call<'_, T>) {
+fn conv2d_dw(call: Call<'_, f64>) {
     let (p, accumulate) = (call.params(), call.flag("ACCUMULATE"));
     let [x, dy, part] = call.args();
-    twins::dw(&p, accumulate, x.f(), dy.f(), part.f_mut());
+    direct::dw(&p, accumulate, x.f(), dy.f(), part.f_mut());
 }
 
 fn conv2d_db<T: Float>(call: Call<'_, T>) {

@@ -1,9 +1,10 @@
 //! Convolution on the CPU device: forward, the three gradients, and the weights' other order. `f32` runs on register
-//! tiles, window by window ([`fast`]) or in Winograd's way ([`winograd`]), `f64`, the oracle, on plain loops ([`direct`]) that share no code with them. Groups and dilation have
+//! tiles, window by window ([`fast`], [`dw`](mod@dw)) or in Winograd's way ([`winograd`]), `f64`, the oracle, on plain loops ([`direct`]) that share no code with them. Groups and dilation have
 //! functions of their own ([`grouped`], [`depthwise`]), and plain loops likewise ([`plain`]).
 
 pub(super) mod depthwise;
 pub(super) mod direct;
+mod dw;
 mod fast;
 pub(super) mod grouped;
 mod method;
@@ -14,6 +15,7 @@ mod product;
 mod tests;
 mod window;
 mod winograd;
+mod winograd_dw;
 
 use rayon::prelude::*;
 
@@ -52,17 +54,18 @@ pub(super) fn forward(
 
 /// The method for the forward pass that should be the fastest.
 pub(super) fn forward_method(p: &Conv2dParams) -> Method {
-    if p.stride == 1 { Method::choose(tile::tiles(), &forward_sizes(p)) } else { Method::Direct }
+    Method::choose(tile::tiles(), &forward_sizes(p))
 }
 
 /// Whether a method computes the forward pass.
 pub(super) fn suits_forward(method: Method, p: &Conv2dParams) -> bool {
-    method == Method::Direct || (p.stride == 1 && method.suits(&forward_sizes(p)))
+    method.suits(&forward_sizes(p))
 }
 
 fn forward_sizes(p: &Conv2dParams) -> Sizes {
-    let [h_out, w_out, k_h, k_w, c_in, c_out] = [p.h_out, p.w_out, p.k_h, p.k_w, p.c_in, p.c_out].map(|x| x as usize);
-    Sizes { out: [h_out, w_out], kernel: [k_h, k_w], channels: [c_in, c_out] }
+    let [h_out, w_out, k_h, k_w, c_in, c_out, stride] =
+        [p.h_out, p.w_out, p.k_h, p.k_w, p.c_in, p.c_out, p.stride].map(|x| x as usize);
+    Sizes { out: [h_out, w_out], kernel: [k_h, k_w], channels: [c_in, c_out], stride }
 }
 
 fn forward_by(
@@ -118,7 +121,7 @@ pub(super) fn suits_dx(method: Method, p: &Conv2dParams) -> bool {
 
 fn dx_sizes(p: &Conv2dParams) -> Sizes {
     let Sizes { kernel, channels: [c_in, c_out], .. } = forward_sizes(p);
-    Sizes { out: [p.h_in, p.w_in].map(|x| x as usize), kernel, channels: [c_out, c_in] }
+    Sizes { out: [p.h_in, p.w_in].map(|x| x as usize), kernel, channels: [c_out, c_in], stride: 1 }
 }
 
 fn dx_by(
@@ -143,15 +146,26 @@ fn dx_by(
     }
 }
 
-/// The gradient of the weights, one set for each part of the pixels.
-pub(super) fn dw<T: Float>(p: &Conv2dParams, accumulate: bool, x: &[T], dy: &[T], part: &mut [T]) {
-    match (T::f32s(x), T::f32s(dy)) {
-        (Some(x), Some(dy)) => {
-            let part = T::f32s_mut(part).expect("one float type");
-            fast::dw(tile::tiles(), p, accumulate, x, dy, part);
-        }
-        _ => direct::dw(p, accumulate, x, dy, part),
+/// The gradient of the weights, one set for each part of the pixels or, by a method that has tiles, of these.
+pub(super) fn dw(method: Method, p: &Conv2dParams, accumulate: bool, x: &[f32], dy: &[f32], part: &mut [f32]) {
+    match method {
+        Method::Direct => dw::dw(tile::tiles(), p, accumulate, x, dy, part),
+        Method::Winograd(_) => winograd_dw::dw(tile::tiles(), p, accumulate, x, dy, part),
     }
+}
+
+/// The method for the gradient of the weights that should be the fastest.
+pub(super) fn dw_method(p: &Conv2dParams) -> Method {
+    if suits_dw(winograd_dw::METHOD, p) && winograd_dw::pays(&forward_sizes(p)) {
+        winograd_dw::METHOD
+    } else {
+        Method::Direct
+    }
+}
+
+/// Whether a method computes the gradient of the weights.
+pub(super) fn suits_dw(method: Method, p: &Conv2dParams) -> bool {
+    method == Method::Direct || (method == winograd_dw::METHOD && method.suits(&forward_sizes(p)))
 }
 
 /// The weights in the order in which [`dx`] reads them.

@@ -127,7 +127,7 @@ pub(in crate::op::conv2d) fn dx<T: Float>(p: &Conv2dParams, accumulate: bool, dy
 }
 
 /// The gradient of the weights, one set for each part of the pixels.
-pub(super) fn dw<T: Float>(p: &Conv2dParams, accumulate: bool, x: &[T], dy: &[T], part: &mut [T]) {
+pub(in crate::op::conv2d) fn dw<T: Float>(p: &Conv2dParams, accumulate: bool, x: &[T], dy: &[T], part: &mut [T]) {
     let sizes = Sizes::from(p);
     let (c_in, c_out) = (sizes.c_in, sizes.c_out);
     part.par_chunks_mut(c_in * c_out).enumerate().for_each(|(at, part)| {

@@ -161,9 +161,9 @@ pub(super) fn fast_dw(tiles: &Tiles, p: &GroupedParams, accumulate: bool, x: &[f
         if from.is_empty() && !accumulate {
             part.fill(0.0);
         }
-        scratch::lend(|packed| {
+        let mut use_scratch = |packed: &mut Vec<f32>, left: &mut [f32]| {
             for (i, band) in even(from.len(), BAND).enumerate() {
-                let accumulate = accumulate || i > 0;
+                let (accumulate, left) = (accumulate || i > 0, &mut left[..band.len() * tiles.lanes]);
                 for (group, begin) in (0..groups).flat_map(|g| (0..padded).step_by(tiles.panel()).map(move |b| (g, b)))
                 {
                     let panel = tiles.panel().min(padded - begin);
@@ -175,12 +175,14 @@ pub(super) fn fast_dw(tiles: &Tiles, p: &GroupedParams, accumulate: bool, x: &[f
                     }
                     for tile in even(sizes.c_group, tiles.height) {
                         let first = group * sizes.c_group + tile.start;
-                        let job = Cols { a: x, at: &from[band.clone()], first, width: panel, b: packed, accumulate };
+                        tiles.pack(x, &from[band.clone()], first, tile.len(), left);
+                        let job = Cols { a: left, width: panel, b: packed, accumulate };
                         let rows: Vec<usize> = tile.map(|i| i * sizes.c_out + group * c).collect();
                         write_tile(c, begin, panel, &rows, part, accumulate, |out, rows| tiles.cols(&job, out, rows));
                     }
                 }
             }
-        });
+        };
+        scratch::lend(|packed| scratch::lend_floats(BAND * tiles.lanes, |left| use_scratch(packed, left)));
     });
 }

@@ -12,7 +12,7 @@ pub(in crate::op::conv2d) enum Method {
     Winograd(Scheme),
 }
 
-/// Sizes of a convolution with stride 1, or of the gradient of its input, which is one too.
+/// Sizes of a convolution, or of the gradient of the input of one with stride 1, which is one too.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
     /// Height and width of what is computed. The number of images is not among the sizes: an image has the same result with any
@@ -22,17 +22,21 @@ pub(super) struct Sizes {
     pub(super) kernel: [usize; 2],
     /// Channels of what is read and of what is computed.
     pub(super) channels: [usize; 2],
+    /// From one window to the next, both ways.
+    pub(super) stride: usize,
 }
 
 impl Method {
     /// All of them.
-    pub(in crate::op::conv2d) const ALL: [Self; 6] = [
+    pub(in crate::op::conv2d) const ALL: [Self; 8] = [
         Self::Direct,
         Self::Winograd(Scheme::F2),
         Self::Winograd(Scheme::F4),
         Self::Winograd(Scheme::F2_5),
         Self::Winograd(Scheme::F2_1X7),
         Self::Winograd(Scheme::F2_7X1),
+        Self::Winograd(Scheme::F2_STRIDE2),
+        Self::Winograd(Scheme::F3_STRIDE2),
     ];
 
     /// Its name among the ways of a kernel, under which weights are kept that are in its order.
@@ -52,7 +56,7 @@ impl Method {
     pub(super) fn suits(self, s: &Sizes) -> bool {
         match self {
             Self::Direct => true,
-            Self::Winograd(scheme) => scheme.kernel() == s.kernel,
+            Self::Winograd(scheme) => scheme.kernel() == s.kernel && scheme.stride == s.stride,
         }
     }
 
@@ -94,9 +98,9 @@ impl Method {
                 // As with two threads: the number of threads must not change a result.
                 let blocks = scheme.blocks(tiles, s.channels, count, 2);
                 let rows = count.max(ROWS * blocks) as f64;
-                let products = weights * (rows + WEIGHT * blocks as f64);
+                let read = WEIGHT * blocks as f64 * scheme.weights_len() as f64;
                 let transforms = TRANSFORMED * (count * (c_in + columns)) as f64;
-                scheme.values() as f64 * (products + transforms)
+                weights * read + scheme.values() as f64 * (weights * rows + transforms)
             }
         }
     }

@@ -44,12 +44,17 @@ fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()
 }
 
-fn expect_close(what: &str, got: &[f32], want: &[f64]) {
+fn expect_close<T: Copy + Into<f64>>(what: &str, got: &[T], want: &[f64]) {
     let largest = want.iter().fold(1.0f64, |a, b| a.max(b.abs()));
     for (i, (&got, want)) in got.iter().zip(want).enumerate() {
-        let error = (f64::from(got) - want).abs() / largest;
+        let got: f64 = got.into();
+        let error = (got - want).abs() / largest;
         assert!(error < 3e-6, "{what}: element {i} is {got}, not {want}");
     }
+}
+
+fn sum_of_parts(parts: &[f64], len: usize) -> Vec<f64> {
+    (0..len).map(|i| parts.iter().skip(i).step_by(len).sum()).collect()
 }
 
 fn params(&(kernel, stride, pad, x, c_out, splits): &Case) -> Conv2dParams {
@@ -71,11 +76,6 @@ fn params(&(kernel, stride, pad, x, c_out, splits): &Case) -> Conv2dParams {
     }
 }
 
-/// The methods for a convolution of these sizes.
-fn methods(p: &Conv2dParams, sizes: &Sizes) -> Vec<Method> {
-    if p.stride == 1 { Method::of(sizes).collect() } else { vec![Method::Direct] }
-}
-
 #[test]
 fn tiles_of_every_instruction_set_agree_with_plain_loops() {
     for (tiles, case) in Tiles::all().iter().flat_map(|t| CASES.iter().map(move |c| (t, c))) {
@@ -89,7 +89,7 @@ fn tiles_of_every_instruction_set_agree_with_plain_loops() {
             let mut want = vec![f64::NAN; dy.len()];
             direct::forward(&p, relu, &wide(&x), &wide(&w), bias.then_some(&wide(&b)), &mut want);
             let end = End { bias: bias.then_some(&b), relu, accumulate: false };
-            for method in methods(&p, &forward_sizes(&p)) {
+            for method in Method::of(&forward_sizes(&p)) {
                 let kept = Kept::default();
                 for kept in [None, Some(&kept), Some(&kept)] {
                     let mut got = vec![f32::NAN; dy.len()];
@@ -102,7 +102,7 @@ fn tiles_of_every_instruction_set_agree_with_plain_loops() {
             let fill = |len: usize| if accumulate { numbers(len, 5) } else { vec![f32::NAN; len] };
             let mut flipped = vec![f32::NAN; taps];
             flip(&p, &w, &mut flipped);
-            for method in methods(&p, &dx_sizes(&p)) {
+            for method in Method::ALL.into_iter().filter(|&method| suits_dx(method, &p)) {
                 let mut got = fill(x.len());
                 let mut want = wide(&got);
                 dx_by(tiles, method, &p, accumulate, &dy, &flipped, &mut got);
@@ -112,9 +112,16 @@ fn tiles_of_every_instruction_set_agree_with_plain_loops() {
 
             let mut got = fill(taps * p.splits as usize);
             let mut want = wide(&got);
-            fast::dw(tiles, &p, accumulate, &x, &dy, &mut got);
+            dw::dw(tiles, &p, accumulate, &x, &dy, &mut got);
             direct::dw(&p, accumulate, &wide(&x), &wide(&dy), &mut want);
             expect_close(&what("dw"), &got, &want);
+            if suits_dw(winograd_dw::METHOD, &p) {
+                got = fill(got.len());
+                winograd_dw::dw(tiles, &p, accumulate, &x, &dy, &mut got);
+                // Its parts are of tiles.
+                let (got, want) = (sum_of_parts(&wide(&got), taps), sum_of_parts(&want, taps));
+                expect_close(&what("dw in tiles"), &got, &want);
+            }
         }
     }
 }
@@ -128,7 +135,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let (mut y, mut part) = (vec![0.0f32; dy.len()], vec![0.0f32; 2 * w.len()]);
             forward(forward_method(&p), &p, true, &x, (&w, None), None, &mut y);
-            dw(&p, false, &x, &dy, &mut part);
+            dw(dw_method(&p), &p, false, &x, &dy, &mut part);
             (y, part)
         })
     };
