@@ -1,16 +1,16 @@
 // conv2d: two-dimensional convolution
 //
 //   y[n,h,w,o] = b[o] + sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_top+r,w*stride-pad_left+s,i]
-//                (only in-range positions), then max(., 0) if RELU
+//                (only in-range positions), times SCALE and added to y if ACCUMULATE, then max(., 0) if RELU
 //
 //   p   Params
 //   x   [n, h_in, w_in, c_in]       read
 //   w   [k_h, k_w, c_in, c_out]     read
-//   y   [n, h_out, w_out, c_out]    read_write, set
+//   y   [n, h_out, w_out, c_out]    read_write, set or add (ACCUMULATE)
 //   b   [c_out]                     read
 //
 // dispatch   [ceil(n*h_out*w_out/64) * ceil(c_out/64)], folded
-// overrides  RELU
+// overrides  ACCUMULATE, RELU, SCALE
 // needs      nothing beyond default limits; barriers in uniform control flow
 // order      sums r, s, i in that order, then adds b
 // uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
@@ -22,6 +22,7 @@
 
 override RELU: bool = false;
 override ACCUMULATE: bool = false;
+override SCALE: f32 = 1.0;
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;
@@ -100,6 +101,14 @@ fn forward(tile: u32, lane: u32, v: View, bias: vec4<f32>) {
     for (var m = 0u; m < 4u; m++) {
         let row = first + lane / 16u * 4u + m;
         var sum = acc[m] + bias;
+        if ACCUMULATE {
+            let to = min(row, v.rows - 1u) * v.cols;
+            let last = v.cols - 1u;
+            let old = vec4(
+                y[to + min(col, last)], y[to + min(col + 1u, last)], y[to + min(col + 2u, last)], y[to + min(col + 3u, last)]
+            );
+            sum = old + SCALE * sum;
+        }
         if RELU {
             sum = rectified(sum);
         }
@@ -128,15 +137,15 @@ fn conv2d(
 // conv2d_nobias: conv2d without a bias
 //
 //   y[n,h,w,o] = sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_top+r,w*stride-pad_left+s,i]
-//                (only in-range positions), then max(., 0) if RELU
+//                (only in-range positions), times SCALE and added to y if ACCUMULATE, then max(., 0) if RELU
 //
 //   p   Params
 //   x   [n, h_in, w_in, c_in]       read
 //   w   [k_h, k_w, c_in, c_out]     read
-//   y   [n, h_out, w_out, c_out]    read_write, set
+//   y   [n, h_out, w_out, c_out]    read_write, set or add (ACCUMULATE)
 //
 // dispatch   [ceil(n*h_out*w_out/64) * ceil(c_out/64)], folded
-// overrides  RELU
+// overrides  ACCUMULATE, RELU, SCALE
 // needs      nothing beyond default limits; barriers in uniform control flow
 // order      sums r, s, i in that order
 

@@ -1,16 +1,16 @@
 // conv2d: two-dimensional convolution, for devices whose subgroups have eight invocations
 //
 //   y[n,h,w,o] = b[o] + sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_top+r,w*stride-pad_left+s,i]
-//                (only in-range positions), then max(., 0) if RELU
+//                (only in-range positions), times SCALE and added to y if ACCUMULATE, then max(., 0) if RELU
 //
 //   p   Params
 //   x   [n, h_in, w_in, c_in]       read
 //   w   [k_h, k_w, c_in, c_out]     read
-//   y   [n, h_out, w_out, c_out]    read_write, set
+//   y   [n, h_out, w_out, c_out]    read_write, set or add (ACCUMULATE)
 //   b   [c_out]                     read
 //
 // dispatch   [ceil(n*h_out*w_out/32) * ceil(c_out/32)], folded
-// overrides  RELU
+// overrides  ACCUMULATE, RELU, SCALE
 // needs      subgroups of eight; no workgroup memory, no barrier
 // order      sums r, s, i in that order, then adds b
 // uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
@@ -26,6 +26,7 @@
 
 override RELU: bool = false;
 override ACCUMULATE: bool = false;
+override SCALE: f32 = 1.0;
 
 const ROWS = 32u;
 const COLS = 32u;
@@ -98,11 +99,7 @@ fn forward(tile: Tile, lane: u32, v: View, bias: vec4<f32>) {
     product(v, tile.first, tile.col, lane, &acc);
     for (var m = 0u; m < ROWS; m++) {
         if tile.first + m < v.rows {
-            var sum = acc[m] + bias;
-            if RELU {
-                sum = rectified(sum);
-            }
-            store_y((tile.first + m) * v.cols, tile.first_col, v.cols, sum);
+            store_y((tile.first + m) * v.cols, tile.first_col, v.cols, acc[m] + bias);
         }
     }
 }
@@ -123,15 +120,15 @@ fn conv2d(
 // conv2d_nobias: conv2d without a bias
 //
 //   y[n,h,w,o] = sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_top+r,w*stride-pad_left+s,i]
-//                (only in-range positions), then max(., 0) if RELU
+//                (only in-range positions), times SCALE and added to y if ACCUMULATE, then max(., 0) if RELU
 //
 //   p   Params
 //   x   [n, h_in, w_in, c_in]       read
 //   w   [k_h, k_w, c_in, c_out]     read
-//   y   [n, h_out, w_out, c_out]    read_write, set
+//   y   [n, h_out, w_out, c_out]    read_write, set or add (ACCUMULATE)
 //
 // dispatch   [ceil(n*h_out*w_out/32) * ceil(c_out/32)], folded
-// overrides  RELU
+// overrides  ACCUMULATE, RELU, SCALE
 // needs      subgroups of eight; no workgroup memory, no barrier
 // order      sums r, s, i in that order
 

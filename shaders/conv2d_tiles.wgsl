@@ -1,16 +1,16 @@
 // conv2d: two-dimensional convolution, for GPUs
 //
 //   y[n,h,w,o] = b[o] + sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_top+r,w*stride-pad_left+s,i]
-//                (only in-range positions), then max(., 0) if RELU
+//                (only in-range positions), times SCALE and added to y if ACCUMULATE, then max(., 0) if RELU
 //
 //   p   Params
 //   x   [n, h_in, w_in, c_in]       read
 //   w   [k_h, k_w, c_in, c_out]     read
-//   y   [n, h_out, w_out, c_out]    read_write, set
+//   y   [n, h_out, w_out, c_out]    read_write, set or add (ACCUMULATE)
 //   b   [c_out]                     read
 //
 // dispatch   [ceil(n*h_out*w_out/ROWS) * ceil(c_out/COLS)], folded
-// overrides  RELU
+// overrides  ACCUMULATE, RELU, SCALE
 // needs      up to 19 KiB of workgroup memory; barriers in uniform control flow
 // order      sums r, s, i in that order, then adds b
 // uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
@@ -26,6 +26,7 @@
 
 override RELU: bool = false;
 override ACCUMULATE: bool = false;
+override SCALE: f32 = 1.0;
 
 const DEPTH = 16u;
 const ROW_QUADS = ROWS / 4u;
@@ -232,12 +233,8 @@ fn store_forward(
     for (var at = 0u; at < SUMS; at++) {
         let row = first.x + row_of(lane, at);
         let group = at / 4u % COL_GROUPS;
-        var sum = (*acc)[at] + bias[group];
-        if RELU {
-            sum = rectified(sum);
-        }
         if row < v.rows {
-            store_y(row * v.cols, first.y + col_of(lane, group), v.cols, sum);
+            store_y(row * v.cols, first.y + col_of(lane, group), v.cols, (*acc)[at] + bias[group]);
         }
     }
 }
@@ -262,15 +259,15 @@ fn conv2d(
 // conv2d_nobias: conv2d without a bias
 //
 //   y[n,h,w,o] = sum over r,s,i of  w[r,s,i,o] * x[n,h*stride-pad_top+r,w*stride-pad_left+s,i]
-//                (only in-range positions), then max(., 0) if RELU
+//                (only in-range positions), times SCALE and added to y if ACCUMULATE, then max(., 0) if RELU
 //
 //   p   Params
 //   x   [n, h_in, w_in, c_in]       read
 //   w   [k_h, k_w, c_in, c_out]     read
-//   y   [n, h_out, w_out, c_out]    read_write, set
+//   y   [n, h_out, w_out, c_out]    read_write, set or add (ACCUMULATE)
 //
 // dispatch   [ceil(n*h_out*w_out/ROWS) * ceil(c_out/COLS)], folded
-// overrides  RELU
+// overrides  ACCUMULATE, RELU, SCALE
 // needs      up to 19 KiB of workgroup memory; barriers in uniform control flow
 // order      sums r, s, i in that order
 

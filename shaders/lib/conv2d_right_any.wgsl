@@ -18,28 +18,28 @@ fn load_b(col: vec4<u32>) -> vec4<f32> {
     return vec4(b[col.x], b[col.y], b[col.z], b[col.w]);
 }
 
-fn store_one(at: u32, value: f32) {
-    if ACCUMULATE {
-        y[at] += value;
-    } else {
-        y[at] = value;
-    }
-}
-
-// Writes the columns from `first` on of the row of y that starts at `row`, as far as there are any.
+// Writes the columns from `first` on of the row of y that starts at `row`, as far as there are any, or adds to them.
 fn store_y(row: u32, first: u32, cols: u32, value: vec4<f32>) {
     let at = row + first;
+    var sum = value;
+    if ACCUMULATE {
+        let col = columns(first, cols);
+        sum = vec4(y[row + col.x], y[row + col.y], y[row + col.z], y[row + col.w]) + SCALE * sum;
+    }
+    if RELU {
+        sum = rectified(sum);
+    }
     if first < cols {
-        store_one(at, value.x);
+        y[at] = sum.x;
     }
     if first + 1u < cols {
-        store_one(at + 1u, value.y);
+        y[at + 1u] = sum.y;
     }
     if first + 2u < cols {
-        store_one(at + 2u, value.z);
+        y[at + 2u] = sum.z;
     }
     if first + 3u < cols {
-        store_one(at + 3u, value.w);
+        y[at + 3u] = sum.w;
     }
 }
 

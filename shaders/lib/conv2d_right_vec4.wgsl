@@ -18,15 +18,18 @@ fn load_b(col: vec4<u32>) -> vec4<f32> {
     return b[col.x / 4u];
 }
 
-// Writes the columns from `first` on of the row of y that starts at `row`, as far as there are any.
+// Writes the columns from `first` on of the row of y that starts at `row`, as far as there are any, or adds to them.
 fn store_y(row: u32, first: u32, cols: u32, value: vec4<f32>) {
     if first < cols {
         let at = (row + first) / 4u;
+        var sum = value;
         if ACCUMULATE {
-            y[at] = y[at] + value;
-        } else {
-            y[at] = value;
+            sum = y[at] + SCALE * sum;
         }
+        if RELU {
+            sum = rectified(sum);
+        }
+        y[at] = sum;
     }
 }
 

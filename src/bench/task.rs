@@ -77,7 +77,7 @@ impl Ready {
         let flops = self.executor.plan().steps.iter().map(|step| 2 * step.macs).sum();
         let mut row = self.row("all", &seconds, flops, 0);
         row.images_per_second = Some(f64::from(images) / seconds.percentile(50));
-        row.memory = Some(self.memory);
+        row.memory = Some(self.memory + self.executor.kept_bytes());
         Ok(Some(row))
     }
 

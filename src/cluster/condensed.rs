@@ -101,6 +101,7 @@ impl<'a> Product<'a> {
                     bias: None,
                     relu: false,
                     accumulate: false,
+                    scale: 1.0,
                     ahead: None,
                     next: None,
                 };

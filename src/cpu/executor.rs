@@ -299,6 +299,15 @@ impl<T: TwinOf> Executor for CpuExecutor<T> {
         Ok(Pending::ready(()))
     }
 
+    fn kept_bytes(&self) -> u64 {
+        let of = |tensor: &Tensor<T>| tensor.kept().bytes();
+        let own = self.own.iter().map(|content| match content {
+            Content::F(tensor) => of(tensor),
+            Content::U(_) => 0,
+        });
+        own.sum::<u64>() + self.stores.iter().map(|store| store.read().memory.iter().map(of).sum::<u64>()).sum::<u64>()
+    }
+
     fn time(&mut self, steps: Range<usize>) -> Result<Vec<f64>> {
         Ok(self.on_the_pool(|bench| {
             let mut time = |at| {

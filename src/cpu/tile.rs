@@ -176,11 +176,7 @@ macro_rules! tiles {
                     let mut a = [job.a.as_ptr(); M];
                     for m in 0..M {
                         a[m] = a[m].add(*at.get_unchecked(m));
-                        if job.accumulate {
-                            for v in 0..W {
-                                sums[m][v] = load(out.add(*to.get_unchecked(m) + v * $lanes));
-                            }
-                        } else if let Some(bias) = job.bias {
+                        if let Some(bias) = job.bias {
                             for v in 0..W {
                                 sums[m][v] = load(bias.as_ptr().add(v * $lanes));
                             }
@@ -223,8 +219,11 @@ macro_rules! tiles {
                     }
                     for m in 0..M {
                         for v in 0..W {
-                            let sum = if job.relu { max(zero(), sums[m][v]) } else { sums[m][v] };
-                            store(out.add(*to.get_unchecked(m) + v * $lanes), sum);
+                            let (mut sum, to) = (sums[m][v], out.add(*to.get_unchecked(m) + v * $lanes));
+                            if job.accumulate {
+                                sum = mul_add(splat(job.scale), sum, load(to));
+                            }
+                            store(to, if job.relu { max(zero(), sum) } else { sum });
                         }
                     }
                 }

@@ -8,107 +8,15 @@
 //! Three taps with stride 2 are two taps on the even pixels and one on the odd: the even ones are transformed, with the values first,
 //! the odd ones stay as they are, and all of these have the same product with the middle tap.
 
-use std::ops::Range;
+mod jobs;
+mod points;
 
-/// Points beside 0 and infinity, in pairs: `T` is two more than twice their number. With 3/4 and 3/2 the error in `f32` is a
-/// third of that with the usual 1 and 2 (and with all of them an exact float, so are the coefficients).
-const fn pairs(t: usize) -> &'static [f32] {
-    match t {
-        1 | 5 | 7 => &[],
-        4 => &[1.0],
-        6 => &[0.75, 1.5],
-        8 => &[1.0, 2.0, 0.5],
-        _ => panic!("no such transform"),
-    }
-}
-
-/// Values of `T` that have weights of their own; those behind the last have its weights, too.
-pub(crate) const fn distinct(t: usize) -> usize {
-    match t {
-        5 => 4,
-        7 => 5,
-        _ => t,
-    }
-}
-
-/// The matrix `G` with which `T` values are made of `taps` weights of a kernel, row-major.
-#[expect(clippy::cast_possible_truncation, reason = "computed in f64, used in f32")]
-pub(crate) fn kernel_transform(t: usize, taps: usize) -> Vec<f64> {
-    match t {
-        1 => return vec![1.0],
-        3 => return vec![1.0, 0.0, 1.0, 1.0, 0.0, 1.0],
-        5 | 7 => {
-            let even = kernel_transform(t / 2 + 1, 2);
-            let mut g: Vec<f64> = even.chunks_exact(2).flat_map(|g| [g[0], 0.0, g[1]]).collect();
-            (0..t / 2).for_each(|_| g.extend([0.0, 1.0, 0.0]));
-            return g;
-        }
-        _ => {}
-    }
-    let points: Vec<f64> =
-        std::iter::once(0.0).chain(pairs(t).iter().flat_map(|&p| [f64::from(p), -f64::from(p)])).collect();
-    let mut g = Vec::with_capacity(t * taps);
-    for (i, &p) in points.iter().enumerate() {
-        let others = points.iter().enumerate().filter(|(j, _)| *j != i);
-        let scale: f64 = others.map(|(_, q)| p - q).product();
-        g.extend((0..taps).map(|k| p.powi(k as i32) / scale));
-    }
-    g.extend((0..taps).map(|k| if k + 1 == taps { 1.0 } else { 0.0 }));
-    g
-}
+pub(crate) use jobs::{Input, Output};
+use points::pairs;
+pub(crate) use points::{distinct, kernel_transform};
 
 /// Pixels that a transform takes and gives, in each direction: `[T, M]`.
 pub(crate) type Size = [[usize; 2]; 2];
-
-/// One tile of the input: `T` x `T` pixels of all channels; or of a gradient, `M` x `M` of them.
-#[derive(Debug, Clone)]
-pub(crate) struct Input<'a> {
-    /// The image and what follows it.
-    pub(crate) x: &'a [f32],
-    /// Where the tile's first pixel would be; may lie before the image.
-    pub(crate) at: isize,
-    /// From one row to the next; pixels are `channels` apart.
-    pub(crate) pitch: usize,
-    /// Channels.
-    pub(crate) channels: usize,
-    /// Rows of the tile that lie in the image; the others are zero.
-    pub(crate) rows: Range<usize>,
-    /// Columns likewise.
-    pub(crate) cols: Range<usize>,
-    /// Where value 0 goes.
-    pub(crate) to: usize,
-    /// From one value to the next.
-    pub(crate) step: usize,
-}
-
-/// One tile of the output: `M` x `M` pixels of the channels of a panel.
-#[derive(Debug, Clone)]
-pub(crate) struct Output<'a> {
-    /// Sums of products.
-    pub(crate) sums: &'a [f32],
-    /// Where value 0 begins.
-    pub(crate) at: usize,
-    /// From one value to the next.
-    pub(crate) step: usize,
-    /// Floats of the panel: one vector or two.
-    pub(crate) width: usize,
-    /// Added to every pixel, a panel wide.
-    pub(crate) bias: Option<&'a [f32]>,
-    /// `max(y, 0)` at the end.
-    pub(crate) relu: bool,
-    /// Is added to what stands in the output.
-    pub(crate) accumulate: bool,
-    /// Where the tile's first pixel is.
-    pub(crate) to: usize,
-    /// From one row of the output to the next.
-    pub(crate) pitch: usize,
-    /// From one pixel to the next.
-    pub(crate) pixel: usize,
-    /// Rows and columns of the tile that the output has.
-    pub(crate) pixels: [usize; 2],
-    /// Channels of the panel that the output has.
-    pub(crate) channels: usize,
-}
 
 /// The transforms of one instruction set.
 #[derive(Debug)]
@@ -366,7 +274,7 @@ macro_rules! transforms {
             unsafe fn output<const H: usize, const MH: usize, const W: usize, const MW: usize>(job: &Output<'_>, out: *mut f32) {
                 // SAFETY: the caller checked all addresses.
                 unsafe {
-                    let inside = job.pixels == [MH, MW] && !job.accumulate;
+                    let inside = job.pixels == [MH, MW];
                     let mut c = 0;
                     if inside {
                         while c + $lanes <= job.channels {
@@ -381,7 +289,7 @@ macro_rules! transforms {
                 }
             }
 
-            /// A vector of channels from `c` on; `WHOLE` if there are so many, the output has the whole tile, and it is set.
+            /// A vector of channels from `c` on; `WHOLE` if there are so many and the output has the whole tile.
             $(#[target_feature(enable = $feature)])?
             #[inline]
             unsafe fn output_at<const H: usize, const MH: usize, const W: usize, const MW: usize, const WHOLE: bool>(
@@ -419,8 +327,8 @@ macro_rules! transforms {
                             if let Some(bias) = bias {
                                 y = add(y, bias);
                             }
-                            if !WHOLE && job.accumulate {
-                                y = add(y, if rest >= $lanes { load(to) } else { load_some(to, rest) });
+                            if job.accumulate {
+                                y = mul_add(splat(job.scale), y, if WHOLE || rest >= $lanes { load(to) } else { load_some(to, rest) });
                             }
                             if job.relu {
                                 y = max(zero(), y);

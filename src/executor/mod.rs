@@ -86,6 +86,11 @@ pub trait Executor: fmt::Debug {
     /// As [`run`](Self::run).
     fn time(&mut self, steps: Range<usize>) -> Result<Vec<f64>>;
 
+    /// Bytes of what kernels made of weights and keep beside the plan's buffers, after its first run.
+    fn kept_bytes(&self) -> u64 {
+        0
+    }
+
     /// Names of the buffers behind which a kernel has written; empty if all is well or there are no guard zones. Waits for
     /// the device.
     ///

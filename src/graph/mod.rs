@@ -71,6 +71,16 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// The op and what it reads, if the value is computed in its graph.
+    pub fn op(&self) -> Option<(&Arc<dyn Op>, &[Tensor])> {
+        match self {
+            Self::Op { op, inputs } => Some((op, inputs)),
+            _ => None,
+        }
+    }
+}
+
 /// One value of a graph.
 #[derive(Debug, Clone)]
 pub struct Node {

@@ -100,6 +100,12 @@ pub trait Op: Debug + Send + Sync {
     /// output. `dy` is this op's to overwrite. Gradients are written in the order of the inputs.
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]);
 
+    /// Number of an input whose gradient is `dy` as [`backward`](Self::backward) leaves it: no kernel copies it where nothing else
+    /// has added to that gradient before.
+    fn passes_gradient(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether an image's row of the output depends on anything but that image: on the others of its batch, as with the
     /// statistics of batch normalisation, or on its place in it. Such an op must meet the same batch whenever an image
     /// goes through it again.
@@ -117,6 +123,24 @@ pub trait Op: Debug + Send + Sync {
     /// far: such a layer can take over what follows it.
     fn with_relu(&self, _relu: bool) -> Option<Arc<dyn Op>> {
         None
+    }
+
+    /// `scale` and `relu`, if the op is `a + scale * b` for its inputs `a` and `b`, then `max(., 0)` if `relu`: the end of a residual
+    /// block.
+    fn residual(&self) -> Option<(f32, bool)> {
+        None
+    }
+
+    /// The op with such a sum fused behind it, if it can be: it takes `a` behind its own inputs, whose result is `b`, and
+    /// [overwrites](Self::overwrites) it.
+    fn with_residual(&self, _scale: f32, _relu: bool) -> Option<Arc<dyn Op>> {
+        None
+    }
+
+    /// Whether the output takes the place of the last input, which is lost. Nothing may read that input later, and the graph has no
+    /// gradients.
+    fn overwrites(&self) -> bool {
+        false
     }
 
     /// Whether of input number `input` only the sizes are used: it then has no gradient from here, and no kernel reads it.

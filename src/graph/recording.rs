@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Grad, Graph, Io, Optimiser, RATE_LEN, Recorder, Source, Tensor, Update};
+use super::{Grad, Graph, Io, Node, Optimiser, RATE_LEN, Recorder, Source, Tensor, Update};
 use crate::plan::{Buf, Phase, Plan, Role, Shape, Type};
 
 /// How parameters are updated.
@@ -63,6 +63,15 @@ impl<'g> Recording<'g> {
     fn forward_below(&mut self, end: usize, outputs: &[Tensor]) {
         let graph = self.graph;
         for (i, node) in graph.nodes.iter().enumerate().take(end).skip(self.values.len()) {
+            if let Some(buf) = self.overwritten(i, outputs) {
+                let (op, inputs) = node.source.op().expect("an op overwrites");
+                let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
+                let io = Io { x: &x, x_shapes: &graph.shapes(inputs), y: buf, y_shape: node.shape, saved: &[] };
+                op.forward(&mut Recorder::new(&mut self.plan, &node.name), &io);
+                self.values.push(buf);
+                self.saved.push(Vec::new());
+                continue;
+            }
             let (ty, role) = match &node.source {
                 Source::Input(ty) => (*ty, Role::Input),
                 Source::Param { .. } => (Type::F32, Role::Param),
@@ -88,6 +97,18 @@ impl<'g> Recording<'g> {
         }
     }
 
+    /// The buffer that node number `i` overwrites, if it does.
+    fn overwritten(&self, i: usize, outputs: &[Tensor]) -> Option<Buf> {
+        let (op, inputs) = self.graph.nodes[i].source.op()?;
+        let &last = inputs.last().filter(|_| op.overwrites())?;
+        let buf = self.values[last.0];
+        let later = &self.graph.nodes[i + 1..];
+        let read_later = later.iter().any(|node| node.source.op().is_some_and(|(_, inputs)| inputs.contains(&last)));
+        let own = self.plan.spec(buf).role == Role::Temporary && !outputs.contains(&Tensor(i));
+        assert!(own && !read_later, "{} overwrites what is still wanted", self.graph.nodes[i].name);
+        Some(buf)
+    }
+
     /// The buffer of a value.
     pub fn value(&self, tensor: Tensor) -> Buf {
         self.values[tensor.0]
@@ -100,6 +121,9 @@ impl<'g> Recording<'g> {
 
     /// Records the gradients of all parameters, and of the inputs in `wrt`, given the gradient of `from`, which the
     /// caller writes into the returned buffer (`d` and the value's name) before each run: an op may overwrite it.
+    ///
+    /// # Panics
+    /// If an op of the graph [overwrites](super::Op::overwrites) its input, as in graphs for inference.
     pub fn backward(&mut self, from: Tensor, wrt: &[Tensor]) -> Buf {
         let seed = self.seed(from, Role::Input);
         self.backward_from(from, seed, wrt);
@@ -117,6 +141,8 @@ impl<'g> Recording<'g> {
     /// without an end of the phase.
     pub fn backward_from(&mut self, from: Tensor, dy: Buf, wrt: &[Tensor]) {
         let nodes = &self.graph.nodes;
+        let overwrites = |node: &Node| node.source.op().is_some_and(|(op, _)| op.overwrites());
+        assert!(!nodes[..=from.0].iter().any(overwrites), "a graph for inference has no gradients");
         let mut needs = vec![false; nodes.len()];
         for (i, node) in nodes.iter().enumerate() {
             needs[i] = match &node.source {
@@ -131,13 +157,25 @@ impl<'g> Recording<'g> {
             let Source::Op { op, inputs } = &node.source else { continue };
             let (Some(dy), true) = (self.grads[i], needs[i]) else { continue };
             let mut dx = Vec::with_capacity(inputs.len());
+            let passed = op.passes_gradient().map(|number| inputs[number]).filter(|&t| {
+                let once = inputs.iter().filter(|&&other| other == t).count() == 1;
+                let own = self.plan.spec(dy).role == Role::Temporary && nodes[t.0].source.op().is_some();
+                once && own && needs[t.0] && !wrt.contains(&t) && self.grads[t.0].is_none()
+            });
             for (number, &t) in inputs.iter().enumerate() {
+                if passed == Some(t) {
+                    dx.push(None);
+                    continue;
+                }
                 dx.push((needs[t.0] && !op.reads_shape_only(number)).then(|| self.grad_of(t, wrt)));
             }
             let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
             let shapes = self.graph.shapes(inputs);
             let io = Io { x: &x, x_shapes: &shapes, y: self.values[i], y_shape: node.shape, saved: &self.saved[i] };
             op.backward(&mut Recorder::new(&mut self.plan, &node.name), &io, dy, &dx);
+            if let Some(t) = passed {
+                self.grads[t.0] = Some(dy);
+            }
         }
     }
 

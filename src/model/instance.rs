@@ -1,5 +1,7 @@
 //! A model's graph for one batch size, image size and purpose.
 
+mod fuse;
+
 use super::{DROPOUT_SEED, EMBEDDINGS, Fold, IMAGES, Model};
 use crate::graph::{Adapted, Graph, Purpose, Source, Tensor};
 use crate::plan::Shape;
@@ -79,10 +81,20 @@ impl Model {
                     graph.shared_op(&node.name, op.clone(), &inputs)?
                 }
                 (Source::Op { inputs, .. }, What::Folded(op, fold)) => {
-                    let [w, b] = fold.outputs().map(|(name, shape)| graph.derived(name, shape));
-                    let folded = graph.shared_op(&node.name, op.clone(), &[at(inputs[0]), w, b])?;
+                    let own = derived(graph, at(inputs[0]), fold);
+                    let folded = graph.shared_op(&node.name, op.clone(), &own)?;
                     built.folds.push(fold.clone());
                     folded
+                }
+                (_, What::Residual { conv, op, fold, a }) => {
+                    let (_, inputs) = self.graph.nodes()[conv.index()].source.op().expect("a convolution is an op");
+                    let mut own: Vec<Tensor> = match fold {
+                        Some(fold) => derived(graph, at(inputs[0]), fold),
+                        None => inputs.iter().map(|&t| at(t)).collect(),
+                    };
+                    own.push(at(*a));
+                    built.folds.extend(fold.clone());
+                    graph.shared_op(&node.name, op.clone(), &own)?
                 }
                 _ => graph.copy(node),
             });
@@ -96,6 +108,12 @@ impl Model {
     }
 }
 
+/// The inputs of a layer that reads `x`, with the weights and the bias that a fold gives it.
+fn derived(graph: &mut Graph, x: Tensor, fold: &Fold) -> Vec<Tensor> {
+    let [w, b] = fold.outputs().map(|(name, shape)| graph.derived(name, shape));
+    vec![x, w, b]
+}
+
 /// What becomes of a node.
 enum What {
     /// It is copied: an input, a parameter, a statistic.
@@ -106,6 +124,17 @@ enum What {
     Op(std::sync::Arc<dyn crate::graph::Op>),
     /// A layer that takes over the batch normalisation behind it.
     Folded(std::sync::Arc<dyn crate::graph::Op>, Fold),
+    /// The convolution before a sum takes it over: see [`Op::with_residual`](crate::graph::Op::with_residual).
+    Residual {
+        /// The convolution, which is computed here and not in its own place.
+        conv: Tensor,
+        /// What computes both.
+        op: std::sync::Arc<dyn crate::graph::Op>,
+        /// What is folded into the convolution.
+        fold: Option<Fold>,
+        /// What is added to, and overwritten.
+        a: Tensor,
+    },
 }
 
 /// What becomes of every node of a graph for a purpose.
@@ -141,6 +170,9 @@ impl Adaptation {
                 },
             };
             what.push(own);
+        }
+        if purpose == Purpose::Inference {
+            fuse::residuals(graph, &mut what);
         }
         let needed = Self::needed(graph, &what);
         Self { what, needed }
@@ -182,6 +214,11 @@ impl Adaptation {
             }
             let read = match &what[i] {
                 What::Alias(of) => std::slice::from_ref(of),
+                What::Residual { conv, fold, a, .. } => {
+                    let (_, own) = graph.nodes()[conv.index()].source.op().expect("a convolution is an op");
+                    needed[a.index()] = true;
+                    if fold.is_some() { &own[..1] } else { own }
+                }
                 What::Folded(..) => &inputs[..1],
                 What::Op(_) | What::Copy => inputs,
             };

@@ -80,6 +80,14 @@ impl Op for Add {
         r.dispatch(ADD.of(&[p.len]), &p, &overrides, &[io.x[0], io.x[1], io.y]);
     }
 
+    fn passes_gradient(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn residual(&self) -> Option<(f32, bool)> {
+        Some((self.scale, self.relu))
+    }
+
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
         let len = io.y_shape.len_u32();
         if self.relu {
@@ -151,6 +159,7 @@ mod tests {
     use crate::cpu::CpuExecutor;
     use crate::executor::{Executor, Options};
     use crate::graph::{Graph, Recording};
+    use crate::op::Sigmoid;
 
     #[test]
     fn the_second_input_is_scaled_and_negative_sums_pass_nothing_on() {
@@ -187,6 +196,32 @@ mod tests {
         cpu.run_all().unwrap();
         assert_eq!(cpu.read(y).unwrap(), [4.0, -8.0]);
         assert_eq!(cpu.read(dx).unwrap(), [4.0, 40.0]);
+    }
+
+    #[test]
+    fn the_gradient_of_the_sum_is_that_of_the_first_input_without_a_copy() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::vector(3));
+        let a = graph.op("a", Sigmoid, &[x]).unwrap();
+        let b = graph.op("b", Sigmoid, &[a]).unwrap();
+        let sum = graph.op("sum", Add::scaled(2.0), &[a, b]).unwrap();
+        let y = graph.op("y", Sigmoid, &[sum]).unwrap();
+        let mut recording = Recording::forward(&graph, &[y]);
+        let dy = recording.backward(y, &[x]);
+        let (x, dx) = (recording.value(x), recording.gradient(x).unwrap());
+        let plan = recording.finish();
+        assert_eq!(plan.steps.iter().filter(|step| step.kernel.name == "add_dx").count(), 1, "{plan}");
+        let mut cpu = CpuExecutor::<f64>::new(plan, &Options::checked()).unwrap();
+        cpu.write(x, &[-1.0, 0.5, 2.0]).unwrap();
+        cpu.write(dy, &[1.0, 2.0, 3.0]).unwrap();
+        cpu.run_all().unwrap();
+        let s = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let d = |y: f64| y * (1.0 - y);
+        for (i, (x, dy)) in [(-1.0, 1.0), (0.5, 2.0), (2.0, 3.0)].into_iter().enumerate() {
+            let (a, b) = (s(x), s(s(x)));
+            let want = dy * d(s(a + 2.0 * b)) * (1.0 + 2.0 * d(b)) * d(a);
+            assert!((cpu.floats(dx)[i] - want).abs() < 1e-6, "{} is not {want}", cpu.floats(dx)[i]);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod dense;
 mod grouped;
 mod padding;
 mod params;
+mod residual;
 #[cfg(test)]
 mod tests;
 mod twins;
@@ -21,6 +22,7 @@ use crate::op::Entry;
 use crate::plan::{Buf, Shape};
 use crate::{Error, Result};
 use params::GroupedParams;
+use residual::ResidualConv2d;
 
 /// Convolution of images `x` `[n, h_in, w_in, c_in]` with weights `w` `[k_h, k_w, c_in / groups, c_out]`, plus a bias `b`
 /// `[c_out]` if it is given as a third input. The output has `(h_in + top + bottom - dilation * (k_h - 1) - 1) / stride +
@@ -253,6 +255,11 @@ impl Op for Conv2d {
 
     fn with_relu(&self, relu: bool) -> Option<Arc<dyn Op>> {
         (!self.relu).then(|| Arc::new(Self { relu, ..*self }) as Arc<dyn Op>)
+    }
+
+    fn with_residual(&self, scale: f32, relu: bool) -> Option<Arc<dyn Op>> {
+        let conv = Self { relu, ..*self };
+        (!self.relu && self.is_dense()).then(|| Arc::new(ResidualConv2d { conv, scale }) as Arc<dyn Op>)
     }
 
     fn macs(&self, x: &[Shape]) -> u64 {

@@ -157,6 +157,14 @@ impl<'a, T> Call<'a, T> {
         self.overrides.iter().any(|(n, v)| *n == name && *v != 0.0)
     }
 
+    /// The override `SCALE`, 1 if it is not set.
+    pub fn scale(&self) -> T
+    where
+        T: Float,
+    {
+        T::of(self.overrides.iter().find(|(n, _)| *n == "SCALE").map_or(1.0, |(_, v)| *v))
+    }
+
     /// The buffers.
     ///
     /// # Panics

@@ -28,6 +28,11 @@ impl Kept {
         })
     }
 
+    /// Bytes of all that is kept.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lock().iter().map(|(_, made)| size_of_val(&made[..]) as u64).sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Made>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,5 +49,6 @@ mod tests {
         assert_eq!(*kept.get("a", make(1.0)), [1.0]);
         assert_eq!(*kept.get("b", make(2.0)), [2.0]);
         assert_eq!(*kept.get("a", make(3.0)), [1.0]);
+        assert_eq!(kept.bytes(), 8);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use facenet_gpu::graph::Recording;
 use facenet_gpu::model::derive_plan;
 use facenet_gpu::op::{CasePlan, ENTRIES, Pairs, Question, SHARED_KERNELS};
 use facenet_gpu::plan::reflect::{Access, capabilities, interface, parse};
@@ -31,7 +32,7 @@ fn models() -> impl Iterator<Item = Model> {
     net::NETWORKS.iter().map(|network| network.model().unwrap())
 }
 
-/// Plans of every case, of a training step with every optimiser, and of what inference derives from the parameters.
+/// Plans of every case, of a training step with every optimiser, of inference and of what it derives from the parameters.
 fn plans() -> Vec<Plan> {
     let cases = ENTRIES.iter().flat_map(|e| (e.cases)().into_iter().chain((e.bench_cases)()));
     let mut plans: Vec<Plan> = cases.map(|case| CasePlan::new(case).unwrap().plan).collect();
@@ -48,6 +49,11 @@ fn plans() -> Vec<Plan> {
             let trained = models().filter(Model::unit_length);
             plans.extend(trained.map(|model| Trainer::plan(&model, &config, 8).unwrap()));
         }
+    }
+    for model in models() {
+        let graph = model.inference(2).unwrap().graph;
+        let outputs: Vec<_> = graph.outputs().map(|(_, output)| output).collect();
+        plans.push(Recording::forward(&graph, &outputs).finish());
     }
     plans.extend(models().map(|model| derive_plan(&model.inference(8).unwrap().folds)));
     plans

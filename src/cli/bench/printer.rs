@@ -103,10 +103,10 @@ impl<'a> Printer<'a> {
     /// What the columns mean, and what the kernels compute.
     pub(super) fn legend(&self, plain: bool) {
         if self.rows.iter().any(|row| row.memory.is_some()) {
+            say!("\nmedian and 95th percentile are the time of a batch; memory is that of weights, of the");
             say!(
-                "\nmedian and 95th percentile are the time of a batch; memory is that of weights and of everything between, on"
+                "copies of them that the CPU device keeps in the order of its loops, and of everything between, at its fullest moment"
             );
-            say!("the device, at its fullest moment");
         }
         if plain {
             say!(

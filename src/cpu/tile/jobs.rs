@@ -1,6 +1,6 @@
 //! What the kernels of a tile are given.
 
-/// `sums[m] = init[m] + sum over r, k of a[at[m] + r * pitch + k] * b[r * len + k]` for rows `m`, each a panel wide.
+/// `sums[m] = bias + sum over r, k of a[at[m] + r * pitch + k] * b[r * len + k]` for rows `m`, each a panel wide.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
     /// Where the left rows are.
@@ -19,8 +19,10 @@ pub(crate) struct Rows<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     /// `max(sum, 0)` at the end.
     pub(crate) relu: bool,
-    /// The sums start from what stands in the output.
+    /// The sums, times `scale`, are added to what stands in the output.
     pub(crate) accumulate: bool,
+    /// See there.
+    pub(crate) scale: f32,
     /// Where in `a` to fetch ahead what is wanted next, one cache line for each float of the depth.
     pub(crate) ahead: Option<usize>,
     /// The panel that is wanted next, to be fetched on the way, and how many cache lines of it for each float of the depth: one

@@ -168,10 +168,19 @@ fn macs(p: &Conv2dParams) -> u64 {
 
 /// Records the forward pass of a convolution with inputs `x`, `w` and perhaps `b`.
 pub(in crate::op) fn record_forward(r: &mut Recorder<'_>, io: &Io<'_>, p: &Conv2dParams, relu: bool) {
-    let overrides = [("RELU", f64::from(u8::from(relu)))];
-    let step = match *io.x {
-        [x, w, b] => r.dispatch(CONV2D.suited(p.c_in, p.c_out), p, &overrides, &[x, w, io.y, b]),
-        _ => r.dispatch(CONV2D_NOBIAS.suited(p.c_in, p.c_out), p, &overrides, &[io.x[0], io.x[1], io.y]),
+    record_product(r, io.x, io.y, p, &[("RELU", f64::from(u8::from(relu)))]);
+}
+
+/// Records `y += scale * (x * w + b)` for inputs `x`, `w` and perhaps `b`.
+pub(super) fn record_sum(r: &mut Recorder<'_>, x: &[Buf], y: Buf, p: &Conv2dParams, scale: f32, relu: bool) {
+    let overrides = [("ACCUMULATE", 1.0), ("RELU", f64::from(u8::from(relu))), ("SCALE", f64::from(scale))];
+    record_product(r, x, y, p, &overrides);
+}
+
+fn record_product(r: &mut Recorder<'_>, x: &[Buf], y: Buf, p: &Conv2dParams, overrides: &[(&'static str, f64)]) {
+    let step = match *x {
+        [x, w, b] => r.dispatch(CONV2D.suited(p.c_in, p.c_out), p, overrides, &[x, w, y, b]),
+        _ => r.dispatch(CONV2D_NOBIAS.suited(p.c_in, p.c_out), p, overrides, &[x[0], x[1], y]),
     };
     step.macs = macs(p);
 }
@@ -219,15 +228,15 @@ pub(super) fn record_db(r: &mut Recorder<'_>, p: &Conv2dParams, dy: Buf, grad: G
 }
 
 fn conv2d(call: Call<'_, f64>) {
-    let (p, relu) = (call.params(), call.flag("RELU"));
+    let (p, end) = (call.params(), direct::End::of(&call));
     let [x, w, y, b] = call.args();
-    direct::forward(&p, relu, x.f(), w.f(), Some(b.f()), y.f_mut());
+    direct::forward(&p, end, x.f(), w.f(), Some(b.f()), y.f_mut());
 }
 
 fn conv2d_nobias(call: Call<'_, f64>) {
-    let (p, relu) = (call.params(), call.flag("RELU"));
+    let (p, end) = (call.params(), direct::End::of(&call));
     let [x, w, y] = call.args();
-    direct::forward(&p, relu, x.f(), w.f(), None, y.f_mut());
+    direct::forward(&p, end, x.f(), w.f(), None, y.f_mut());
 }
 
 fn conv2d_flip<T: Float>(call: Call<'_, T>) {

@@ -25,7 +25,8 @@ use crate::cpu::{Float, put, scratch};
 use crate::plan::Kept;
 pub(super) use method::Method;
 use method::Sizes;
-use product::{End, Weights};
+pub(super) use product::End;
+use product::Weights;
 use winograd::Source;
 
 /// Where kernel position `r` of `k` stands in the flipped weights: positions are grouped by their phase `r % stride`
@@ -39,17 +40,9 @@ fn place(k: usize, stride: usize, r: usize) -> usize {
 /// Weights, and what is kept of them from run to run if they stay the same.
 pub(super) type Right<'a> = (&'a [f32], Option<&'a Kept>);
 
-/// `y = x * w + b` by a method that suits it, then `max(y, 0)` if `relu`.
-pub(super) fn forward(
-    method: Method,
-    p: &Conv2dParams,
-    relu: bool,
-    x: &[f32],
-    w: Right<'_>,
-    b: Option<&[f32]>,
-    y: &mut [f32],
-) {
-    forward_by(tile::tiles(), method, p, End { bias: b, relu, accumulate: false }, x, w, y);
+/// `y = x * w` by a method that suits it, and what `end` says.
+pub(super) fn forward(method: Method, p: &Conv2dParams, end: End<'_>, x: &[f32], w: Right<'_>, y: &mut [f32]) {
+    forward_by(tile::tiles(), method, p, end, x, w, y);
 }
 
 /// The method for the forward pass that should be the fastest.

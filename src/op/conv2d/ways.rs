@@ -1,7 +1,7 @@
 //! The ways in which the CPU device computes convolutions and their gradients.
 
 use super::Conv2dParams;
-use super::twins::{self, Method};
+use super::twins::{self, End, Method};
 use crate::cpu::Call;
 use crate::plan::{Asked, Way};
 
@@ -42,12 +42,14 @@ pub(super) fn best_dw(asked: &Asked<'_>) -> &'static str {
 
 const fn forward<const M: usize>() -> Way {
     let run = |call: Call<'_, f32>| {
-        let (p, relu): (Conv2dParams, bool) = (call.params(), call.flag("RELU"));
+        let p: Conv2dParams = call.params();
+        let (relu, accumulate, scale) = (call.flag("RELU"), call.flag("ACCUMULATE"), call.scale());
         let mut args = call.args.into_iter();
         let mut next = || args.next().expect("buffers x, w, y and perhaps b");
         let (x, w, y) = (next(), next(), next());
         let (kept, bias) = (w.kept(), args.next().map(|b| b.f()));
-        twins::forward(Method::ALL[M], &p, relu, x.f(), (w.f(), kept), bias, y.f_mut());
+        let end = End { bias, accumulate, scale, relu };
+        twins::forward(Method::ALL[M], &p, end, x.f(), (w.f(), kept), y.f_mut());
     };
     Way { name: Method::ALL[M].name(), suits: |asked| twins::suits_forward(Method::ALL[M], &asked.params()), run }
 }

@@ -24,7 +24,7 @@ pub(in crate::op::conv2d) fn forward<T: Float>(
 ) {
     match (T::f32s(x), T::f32s(w), b.map(T::f32s)) {
         (Some(x), Some(w), b) => {
-            let end = End { bias: b.flatten(), relu, accumulate: false };
+            let end = End { bias: b.flatten(), relu, ..End::default() };
             product(tiles(), &Direction::forward(p), end, x, w, T::f32s_mut(y).expect("one float type"));
         }
         _ => plain::forward(p, relu, x, w, b, y),

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Conv2dParams, place};
-use crate::cpu::{Float, put};
+use crate::cpu::{Call, Float, put};
 
 /// The same numbers as indices.
 struct Sizes {
@@ -78,10 +78,26 @@ fn add_scaled<T: Float>(to: &mut [T], factor: T, row: &[T]) {
     }
 }
 
-/// `y = x * w + b`, then `max(y, 0)` if `relu`.
+/// What happens to the sums with their bias.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::op::conv2d) struct End<T> {
+    /// Times this they are added to what stands in the output.
+    pub(in crate::op::conv2d) add: Option<T>,
+    /// `max(y, 0)` in the end.
+    pub(in crate::op::conv2d) relu: bool,
+}
+
+impl<T: Float> End<T> {
+    /// What a call asks for.
+    pub(in crate::op::conv2d) fn of(call: &Call<'_, T>) -> Self {
+        Self { add: call.flag("ACCUMULATE").then(|| call.scale()), relu: call.flag("RELU") }
+    }
+}
+
+/// `y = x * w + b`, and what `end` says.
 pub(in crate::op::conv2d) fn forward<T: Float>(
     p: &Conv2dParams,
-    relu: bool,
+    end: End<T>,
     x: &[T],
     w: &[T],
     b: Option<&[T]>,
@@ -90,17 +106,18 @@ pub(in crate::op::conv2d) fn forward<T: Float>(
     let sizes = Sizes::from(p);
     let (c_in, c_out) = (sizes.c_in, sizes.c_out);
     y.par_chunks_mut(c_out).enumerate().for_each(|(pixel, y)| {
-        y.fill(T::zero());
+        let mut sums = vec![T::zero(); c_out];
         for (r, s) in sizes.taps() {
             let Some(from) = sizes.input_pixel(pixel, r, s) else { continue };
             let tap = (r * sizes.k_w + s) * c_in;
             for (i, &x) in x[from * c_in..][..c_in].iter().enumerate() {
-                add_scaled(y, x, &w[(tap + i) * c_out..][..c_out]);
+                add_scaled(&mut sums, x, &w[(tap + i) * c_out..][..c_out]);
             }
         }
-        for (o, y) in y.iter_mut().enumerate() {
-            *y += b.map_or(T::zero(), |b| b[o]);
-            if relu && *y < T::zero() {
+        for (o, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
+            let sum = sum + b.map_or(T::zero(), |b| b[o]);
+            *y = end.add.map_or(sum, |scale| *y + scale * sum);
+            if end.relu && *y < T::zero() {
                 *y = T::zero(); // not max: a NaN must stay one
             }
         }

@@ -25,7 +25,7 @@ pub(in crate::op::conv2d) fn forward<T: Float>(
 ) {
     match (T::f32s(x), T::f32s(w), b.map(T::f32s)) {
         (Some(x), Some(w), b) => {
-            let end = End { bias: b.flatten(), relu, accumulate: false };
+            let end = End { bias: b.flatten(), relu, ..End::default() };
             fast_forward(tiles(), p, end, x, w, T::f32s_mut(y).expect("one float type"));
         }
         _ => plain::forward(p, relu, x, w, b, y),
@@ -132,6 +132,7 @@ fn product(
                             bias: end.bias.map(|_| &bias[group * padded + begin..]),
                             relu: end.relu,
                             accumulate: end.accumulate,
+                            scale: end.scale,
                             ahead: None,
                             next: None,
                         };

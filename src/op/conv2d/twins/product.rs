@@ -15,11 +15,20 @@ const TASK: usize = 224;
 const TASKS: usize = 4;
 
 /// What happens to the sums at the end.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct End<'a> {
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) relu: bool,
-    pub(super) accumulate: bool,
+#[derive(Debug, Clone, Copy)]
+pub(in crate::op::conv2d) struct End<'a> {
+    pub(in crate::op::conv2d) bias: Option<&'a [f32]>,
+    /// The sums with their bias, times `scale`, are added to what stands in the output.
+    pub(in crate::op::conv2d) accumulate: bool,
+    pub(in crate::op::conv2d) scale: f32,
+    /// `max(y, 0)` in the end.
+    pub(in crate::op::conv2d) relu: bool,
+}
+
+impl Default for End<'_> {
+    fn default() -> Self {
+        Self { bias: None, accumulate: false, scale: 1.0, relu: false }
+    }
 }
 
 /// The right factor of a product.
@@ -195,6 +204,7 @@ unsafe fn task_product(
                     bias: end.bias.map(|b| &b[begin..]),
                     relu: end.relu,
                     accumulate: end.accumulate,
+                    scale: end.scale,
                     ahead: None,
                     next: None,
                 };

@@ -87,8 +87,15 @@ fn tiles_of_every_instruction_set_agree_with_plain_loops() {
         let (w, b, dy) = (numbers(taps, 2), numbers(p.c_out as usize, 3), numbers(pixels * p.c_out as usize, 4));
         for (relu, bias) in [(false, true), (true, true), (true, false)] {
             let mut want = vec![f64::NAN; dy.len()];
-            direct::forward(&p, relu, &wide(&x), &wide(&w), bias.then_some(&wide(&b)), &mut want);
-            let end = End { bias: bias.then_some(&b), relu, accumulate: false };
+            direct::forward(
+                &p,
+                direct::End { relu, add: None },
+                &wide(&x),
+                &wide(&w),
+                bias.then_some(&wide(&b)),
+                &mut want,
+            );
+            let end = End { bias: bias.then_some(&b), relu, ..End::default() };
             for method in Method::of(&forward_sizes(&p)) {
                 let kept = Kept::default();
                 for kept in [None, Some(&kept), Some(&kept)] {
@@ -96,6 +103,17 @@ fn tiles_of_every_instruction_set_agree_with_plain_loops() {
                     forward_by(tiles, method, &p, end, &x, (&w, kept), &mut got);
                     expect_close(&what(method.name()), &got, &want);
                 }
+            }
+        }
+        for relu in [false, true] {
+            let old = numbers(dy.len(), 6);
+            let mut want = wide(&old);
+            direct::forward(&p, direct::End { relu, add: Some(0.3) }, &wide(&x), &wide(&w), Some(&wide(&b)), &mut want);
+            for method in Method::of(&forward_sizes(&p)) {
+                let mut got = old.clone();
+                let end = End { bias: Some(&b), accumulate: true, scale: 0.3, relu };
+                forward_by(tiles, method, &p, end, &x, (&w, None), &mut got);
+                expect_close(&what(&format!("sum, {}", method.name())), &got, &want);
             }
         }
         for accumulate in [false, true] {
@@ -134,7 +152,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
     let run = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
             let (mut y, mut part) = (vec![0.0f32; dy.len()], vec![0.0f32; 2 * w.len()]);
-            forward(forward_method(&p), &p, true, &x, (&w, None), None, &mut y);
+            forward(forward_method(&p), &p, End { relu: true, ..End::default() }, &x, (&w, None), &mut y);
             dw(dw_method(&p), &p, false, &x, &dy, &mut part);
             (y, part)
         })
@@ -192,10 +210,10 @@ fn tiles_of_every_instruction_set_agree_with_plain_loops_in_groups() {
             let mut got = vec![f32::NAN; dy.len()];
             let bias = bias.then_some(&b[..]);
             if depthwise {
-                let end = End { bias, relu, accumulate: false };
+                let end = End { bias, relu, ..End::default() };
                 depthwise::product(tiles, &depthwise::Direction::forward(&p), end, &x, &w, &mut got);
             } else {
-                let end = End { bias, relu, accumulate: false };
+                let end = End { bias, relu, ..End::default() };
                 grouped::fast_forward(tiles, &p, end, &x, &w, &mut got);
             }
             let mut want = vec![f64::NAN; dy.len()];

@@ -230,6 +230,7 @@ impl Scheme {
                         bias: None,
                         relu: false,
                         accumulate: false,
+                        scale: 1.0,
                         ahead: None,
                         next: None,
                     };
@@ -258,6 +259,7 @@ impl Scheme {
                         bias: end.bias.map(|b| &b[begin..]),
                         relu: end.relu,
                         accumulate: end.accumulate,
+                        scale: end.scale,
                         to: ((image * h_out + row) * w_out + col) * c_out + begin,
                         pitch: w_out * c_out,
                         pixel: *c_out,

@@ -106,6 +106,7 @@ impl<'a> Work<'a> {
                         bias: None,
                         relu: false,
                         accumulate,
+                        scale: 1.0,
                         to: i * c_out + begin,
                         pitch: TAPS * c_in * c_out,
                         pixel: c_in * c_out,
