@@ -17,7 +17,6 @@
 // uses       conv2d_left_any.wgsl or conv2d_left_vec4.wgsl: load_x
 // uses       conv2d_right_any.wgsl or conv2d_right_vec4.wgsl: columns, load_b, load_w, store_y
 // uses       index.wgsl: group_index
-// uses       rectified.wgsl: rectified
 
 // One subgroup computes a product of 32 rows and 32 columns in registers. Invocation l owns columns 4l to 4l+3. It also
 // loads the left side for its share of the rows, four floats at a time, and broadcasts hand them round. Mesa's software

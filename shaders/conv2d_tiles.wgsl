@@ -18,7 +18,6 @@
 // uses       conv2d_right_any.wgsl or conv2d_right_vec4.wgsl: RIGHT, columns, load_b, load_right_unit, store_y
 // uses       conv2d_tile128.wgsl or conv2d_tile64.wgsl or conv2d_tile32.wgsl: COLS, COL_GROUPS, ROWS, ROW_GROUPS, THREADS
 // uses       index.wgsl: group_index
-// uses       rectified.wgsl: rectified
 
 // One workgroup computes ROWS x COLS results, 8 x 8 or 4 x 4 per invocation. Sixteen positions of the sum at a time pass through
 // workgroup memory; every invocation loads its share of both sides, four floats at a time, while the sixteen before are

@@ -1,4 +1,6 @@
 // Right side and result of a product with any number of columns: the counterpart of conv2d_right_vec4.wgsl.
+//
+// uses       rectified.wgsl: rectified
 
 @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;

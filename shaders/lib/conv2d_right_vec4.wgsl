@@ -1,4 +1,6 @@
 // Right side and result of a product whose columns are a multiple of four, read and written four at a time.
+//
+// uses       rectified.wgsl: rectified
 
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;

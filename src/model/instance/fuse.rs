@@ -78,17 +78,18 @@ mod tests {
     use crate::executor::{Executor, Options};
     use crate::graph::{Init, Purpose, Recording};
     use crate::model::{IMAGES, Model, REFERENCE_BATCH};
-    use crate::op::{Add, Conv2d};
-    use crate::plan::Shape;
+    use crate::op::{Add, Conv2d, Sigmoid};
+    use crate::plan::{Role, Shape};
 
-    /// A block around a convolution of 3 channels; `build` gets the images times two, and their convolution.
+    /// A block around a convolution of 3 channels; `build` gets the images times two, and a convolution of what is made of them.
     fn model(build: impl FnOnce(&mut Graph, Tensor, Tensor) -> Result<Tensor>) -> Model {
         let mut graph = Graph::new();
         let images = graph.input(IMAGES, Shape::new(&[REFERENCE_BATCH, 4, 5, 3]).unwrap());
         let x = graph.op("x", Add::new(), &[images, images]).unwrap();
         let w = graph.param("w", Shape::new(&[3, 3, 3, 3]).unwrap(), Init::HeNormal { fan_in: 27 }, true);
         let b = graph.param("b", Shape::vector(3), Init::Zeros, false);
-        let y = graph.op("conv", Conv2d::same(3), &[x, w, b]).unwrap();
+        let inner = graph.op("inner", Sigmoid, &[x]).unwrap();
+        let y = graph.op("conv", Conv2d::same(3), &[inner, w, b]).unwrap();
         let last = build(&mut graph, x, y).unwrap();
         graph.set_output("out", last);
         let preprocess = Preprocess { height: 4, width: 5, normalise: Normalise::Fixed, crop: None, alignment: None };
@@ -103,11 +104,14 @@ mod tests {
         let recording = Recording::forward(&net.graph, &[out]);
         let buf = recording.value(out);
         let plan = recording.finish();
-        let floats: Vec<_> = ["w", "b", IMAGES].iter().map(|name| plan.find(name).unwrap()).collect();
+        let given = |role| matches!(role, Role::Input | Role::Param);
+        let specs: Vec<_> = plan.buffers.iter().filter(|spec| given(spec.role)).cloned().collect();
+        let bufs: Vec<_> = specs.iter().map(|spec| plan.find(&spec.name).unwrap()).collect();
         let mut cpu = CpuExecutor::<f32>::new(plan, &Options::checked()).unwrap();
-        for (seed, buf) in (1u32..).zip(floats) {
-            let len = u32::try_from(cpu.plan().spec(buf).shape.len()).unwrap();
-            let values: Vec<f32> = (0..len).map(|i| ((i * 37 + seed * 11) % 23) as f32 / 11.0 - 1.0).collect();
+        for (spec, buf) in specs.iter().zip(bufs) {
+            let seed = spec.name.len();
+            let values: Vec<f32> =
+                (0..spec.shape.len()).map(|i| ((i * 37 + seed * 11) % 23) as f32 / 11.0 - 1.0).collect();
             cpu.write(buf, &values).unwrap();
         }
         cpu.run_all().unwrap();
@@ -155,6 +159,16 @@ mod tests {
             graph.op("out", Add::new(), &[sum, y])
         });
         expect(false, |graph, x, y| graph.op("sum", Add::scaled(0.3), &[x, y]));
+    }
+
+    #[test]
+    fn a_convolution_of_the_blocks_input_itself_stays_alone() {
+        expect(false, |graph, x, _| {
+            let w = graph.param("w2", Shape::new(&[3, 3, 3, 3]).unwrap(), Init::Zeros, true);
+            let y = graph.op("direct", Conv2d::same(3), &[x, w])?;
+            let sum = graph.op("sum", Add::scaled(0.3), &[x, y])?;
+            graph.op("out", Add::scaled(2.0), &[sum, sum])
+        });
     }
 
     #[test]
