@@ -109,7 +109,7 @@ fn each_shape_is_timed_once_and_its_choice_is_read_again() {
     let [file] = &files(cache.path())[..] else { panic!("one device, one file: {:?}", names(cache.path())) };
     change_all(file, &choices);
     let (again, told) = tuned(Engine::Cpu, kept());
-    embed(&again, &model());
+    assert_ne!(embed(&again, &model()), plain, "other ways round otherwise");
     assert_eq!(told.lock().unwrap().shapes, 0);
     assert!(again.choices().iter().all(|choice| choice.chosen == choice.candidates.last().unwrap().0));
 }
@@ -250,18 +250,31 @@ fn each_network_has_time_of_its_own() {
 }
 
 #[test]
-fn threads_of_one_pool_may_open_networks_on_one_engine() {
+fn a_pool_whose_threads_all_wait_for_the_tuner_does_not_stop_it() {
     use rayon::prelude::*;
+    use std::sync::mpsc::channel;
 
-    let (done, ended) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let (engine, told) = tuned(Engine::Cpu, Tuning::in_memory());
-        let all: Vec<Vec<f32>> = (0..8).into_par_iter().map(|_| embed(&engine, &model())).collect();
-        let timed = told.lock().unwrap().timed;
-        done.send((all, timed == engine.choices().len())).unwrap();
-    });
-    let (all, once) = ended.recv_timeout(Duration::from_secs(120)).expect("none waits for another for ever");
-    assert!(once && all.iter().all(|embeddings| *embeddings == all[0]), "one set of choices");
+    let (begins, begun) = channel();
+    let tell = move |event: Event<'_>| {
+        if let Event::Shape { done: 0, .. } = event {
+            // Until the threads of the pool wait.
+            begins.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    let engine = Engine::Cpu.with_tuning(Tuning::in_memory().tell(tell));
+    let (done, ended) = channel();
+    let send = |work: Box<dyn FnOnce(&Engine) -> Vec<Vec<f32>> + Send>| {
+        let (engine, done) = (engine.clone(), done.clone());
+        std::thread::spawn(move || done.send(work(&engine)));
+    };
+    send(Box::new(|engine| vec![embed(engine, &model())]));
+    begun.recv().unwrap();
+    let jobs = 4 * rayon::current_num_threads();
+    send(Box::new(move |engine| (0..jobs).into_par_iter().map(|_| embed(engine, &model())).collect()));
+    let next = || ended.recv_timeout(Duration::from_secs(60)).expect("none waits for another for ever");
+    let all = [next(), next()].concat();
+    assert!(all.len() == jobs + 1 && all.iter().all(|embeddings| *embeddings == all[0]), "one set of choices");
 }
 
 #[test]
