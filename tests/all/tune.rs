@@ -254,6 +254,8 @@ fn a_pool_whose_threads_all_wait_for_the_tuner_does_not_stop_it() {
     use rayon::prelude::*;
     use std::sync::mpsc::channel;
 
+    type Work = dyn FnOnce(&Engine) -> Vec<Vec<f32>> + Send;
+
     let (begins, begun) = channel();
     let tell = move |event: Event<'_>| {
         if let Event::Shape { done: 0, .. } = event {
@@ -264,7 +266,7 @@ fn a_pool_whose_threads_all_wait_for_the_tuner_does_not_stop_it() {
     };
     let engine = Engine::Cpu.with_tuning(Tuning::in_memory().tell(tell));
     let (done, ended) = channel();
-    let send = |work: Box<dyn FnOnce(&Engine) -> Vec<Vec<f32>> + Send>| {
+    let send = |work: Box<Work>| {
         let (engine, done) = (engine.clone(), done.clone());
         std::thread::spawn(move || done.send(work(&engine)));
     };
