@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use crate::cpu::{CpuExecutor, available_memory};
 use crate::executor::{Executor, Options};
@@ -95,12 +94,12 @@ pub enum Engine {
 #[derive(Debug, Clone)]
 pub struct Tuned {
     engine: Box<Engine>,
-    tuner: Arc<Tuner>,
+    tuner: Tuner,
 }
 
 impl Tuned {
     /// What names the kernels of plans.
-    pub(crate) fn tuner(&self) -> &Arc<Tuner> {
+    pub(crate) fn tuner(&self) -> &Tuner {
         &self.tuner
     }
 }
@@ -154,7 +153,7 @@ impl Engine {
 
     /// The same device, whose kernels are chosen by measurement: all that is put on it (a [`Session`](crate::Session), a
     /// detector, a search, training) computes each shape in the way that was the fastest when it was first met. That takes
-    /// at most ten seconds altogether, and choices are kept for the next time. Without it, kernels are chosen by rules that
+    /// at most ten seconds for each network, and choices are kept for the next time. Without it, kernels are chosen by rules that
     /// know nothing of the device. Choices change speed and the last digits of results.
     ///
     /// The device in `f64` has nothing to choose, and stays as it is.
@@ -175,7 +174,17 @@ impl Engine {
             Self::CpuF64 => return self,
             Self::Tuned(tuned) => return tuned.engine.as_ref().clone().with_tuning(tuning),
         };
-        Self::Tuned(Tuned { engine: Box::new(self), tuner: Arc::new(Tuner::new(device, tuning)) })
+        Self::Tuned(Tuned { engine: Box::new(self), tuner: Tuner::new(device, tuning) })
+    }
+
+    /// The same engine with time of its own for choosing kernels: what one network is put on.
+    pub(crate) fn for_a_network(&self) -> Self {
+        match self {
+            Self::Tuned(Tuned { engine, tuner }) => {
+                Self::Tuned(Tuned { engine: engine.clone(), tuner: tuner.for_a_network() })
+            }
+            device => device.clone(),
+        }
     }
 
     /// The device alone: `Gpu`, `Cpu` or `CpuF64`.

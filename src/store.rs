@@ -19,7 +19,7 @@ use crate::{Engine, Error, Result};
 pub struct Store {
     memory: Memory,
     /// What names the kernels of plans that are bound to it.
-    tuner: Option<Arc<Tuner>>,
+    tuner: Option<Tuner>,
 }
 
 #[derive(Debug, Clone)]

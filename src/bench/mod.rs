@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use ceilings::{Ceilings, Gauge};
 pub use side_by_side::{StepDifference, side_by_side, training_step};
 pub use start::start;
-pub use task::{Ready, Task, network, op_cases, searches};
+pub use task::{Ready, SAVES, Task, network, op_cases, searches};
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,9 +34,9 @@ pub struct Row {
     pub gflops: f64,
     /// 10^9 bytes per second, each buffer counted once.
     pub gbytes: f64,
-    /// Share of the device's ceiling that limits this kernel, 0 to 1.
+    /// Share of the device's ceiling that limits this kernel; 1 is all of it. Above 1 the ceiling did not limit it. 0 where there is none.
     pub share: f64,
-    /// Which ceiling that is; empty where none was taken.
+    /// Which ceiling that is; empty where none was taken; [`SAVES`] where some of the multiplications that `gflops` counts are not made.
     #[serde(default)]
     pub ceiling: String,
     /// Images per second, for networks.

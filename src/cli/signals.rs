@@ -5,11 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::INTERRUPTED;
 
+/// Whether a signal has asked for a clean end.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a signal has asked for a clean end, for what begins before anyone listens.
+pub(super) fn stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
+}
+
 /// What the first signal does. The second one ends the program.
 fn asked(stop: &AtomicBool, message: &str) {
     if stop.swap(true, Ordering::Relaxed) {
         std::process::exit(i32::from(INTERRUPTED));
     }
+    STOPPED.store(true, Ordering::Relaxed);
     hint!("\n{message}");
 }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressFinish};
 
+use super::signals::stopped;
 use super::train::bar;
 use crate::text::counted;
 use crate::tune::{Event, Tuning};
@@ -12,11 +13,12 @@ use crate::tune::{Event, Tuning};
 /// Less time than this is not worth a line.
 const SHORT: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// `tuning` with its progress on a terminal, and its warnings.
+/// `tuning` with its progress on a terminal, and its warnings. The first Ctrl-C ends it.
 pub(super) fn shown(tuning: Tuning) -> Tuning {
-    let shown: Mutex<Option<ProgressBar>> = Mutex::default();
-    tuning.tell(move |event| {
+    let shown: Mutex<(Option<ProgressBar>, bool)> = Mutex::default();
+    let tell = move |event: Event<'_>| {
         let Ok(mut shown) = shown.lock() else { return };
+        let (shown, warned) = &mut *shown;
         match event {
             Event::Shape { done, of, kernel } => {
                 let new = || bar(of, "choosing kernels, once for this device: {pos} of {len} shapes, {msg}");
@@ -27,20 +29,24 @@ pub(super) fn shown(tuning: Tuning) -> Tuning {
             Event::Done { timed, left, time } => {
                 shown.take().iter().for_each(ProgressBar::finish_and_clear);
                 if time >= SHORT && std::io::stderr().is_terminal() {
+                    let why = if stopped() { "stopped" } else { "the time is over" };
                     let left = match left {
                         0 => String::new(),
-                        left => format!(
-                            "; the time is over, and {} more are computed in the usual way",
-                            counted(left, "shape")
-                        ),
+                        left => format!("; {why}, and {} more are computed in the usual way", counted(left, "shape")),
                     };
+                    let kept = if *warned { "" } else { ", and kept for the next time" };
                     let (shapes, seconds) = (counted(timed, "shape"), time.as_secs_f64());
-                    hint!("kernels chosen for {shapes} in {seconds:.1} s, and kept for the next time{left}");
+                    hint!("kernels chosen for {shapes} in {seconds:.1} s{kept}{left}");
                 }
             }
-            Event::Warning(message) => hint!("warning: {message}"),
+            Event::Warning(message) => {
+                *warned = true;
+                let warn = || hint!("warning: {message}");
+                shown.as_ref().map_or_else(warn, |bar| bar.suspend(warn));
+            }
         }
-    })
+    };
+    tuning.tell(tell).until(stopped)
 }
 
 /// Whether the environment switches the timing of kernels off, as `--no-tune` does.

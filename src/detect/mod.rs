@@ -97,7 +97,8 @@ impl Detector {
     /// # Errors
     /// The device lacks memory.
     pub fn new(engine: &Engine, weights: &DetectorWeights) -> Result<Self> {
-        let stage = |at: usize| Stage::new(engine, STAGES[at].0, STAGES[at].1()?, weights);
+        let engine = engine.for_a_network();
+        let stage = |at: usize| Stage::new(&engine, STAGES[at].0, STAGES[at].1()?, weights);
         let stages = [stage(0)?, stage(1)?, stage(2)?];
         Ok(Self { stages, settings: DetectorSettings::default(), id: weights.id() })
     }

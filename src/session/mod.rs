@@ -79,6 +79,7 @@ impl Session {
     /// As [`with_weights`](Self::with_weights), or the weights belong to another model.
     pub fn new(engine: &Engine, model: Model, weights: &Weights, path: impl AsRef<Path>) -> Result<Self> {
         check_fit(&model, weights, path.as_ref())?;
+        let engine = &engine.for_a_network();
         let parameters = store_of(engine, &model)?;
         load_weights(&parameters, weights, path.as_ref())?;
         let model = model.with_preprocess(weights.metadata.preprocess.clone())?;

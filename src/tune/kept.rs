@@ -9,32 +9,34 @@ use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, System};
 
 use super::Device;
+use super::shapes::Candidates;
 use crate::digest::Digest;
 use crate::{Error, Result};
 
 /// Changes with what the file holds.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The choice for one shape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// Name of the chosen candidate.
     pub(super) choice: String,
+    /// The code of the kernel that was chosen for: see [`Candidates`].
+    code: String,
     /// Milliseconds of each candidate by name.
     pub(super) times_ms: BTreeMap<String, f64>,
 }
 
 impl Entry {
-    /// The static choice, where nothing was measured.
-    pub(super) fn of_static(candidates: &[&str]) -> Self {
-        Self { choice: candidates[0].to_string(), times_ms: BTreeMap::new() }
+    /// The candidate at a place, with the milliseconds of each of them; none, where nothing was measured.
+    pub(super) fn new(candidates: &Candidates, choice: usize, times_ms: BTreeMap<String, f64>) -> Self {
+        Self { choice: candidates.names[choice].to_string(), code: candidates.code.clone(), times_ms }
     }
 
-    /// Whether these are the candidates that it chose among. A choice without times chose among nothing.
-    pub(super) fn is_of(&self, candidates: &[&str]) -> bool {
-        let timed =
-            self.times_ms.len() == candidates.len() && candidates.iter().all(|c| self.times_ms.contains_key(*c));
-        (timed || self.times_ms.is_empty()) && candidates.contains(&self.choice.as_str())
+    /// Whether these are the candidates that it chose among, with the same code. A choice without times chose among nothing.
+    pub(super) fn is_of(&self, Candidates { names, code }: &Candidates) -> bool {
+        let timed = self.times_ms.len() == names.len() && names.iter().all(|name| self.times_ms.contains_key(*name));
+        self.code == *code && (timed || self.times_ms.is_empty()) && names.contains(&self.choice.as_str())
     }
 }
 
@@ -114,7 +116,7 @@ pub(super) fn file_of(folder: &Path, identity: &str) -> PathBuf {
 ///
 /// # Errors
 /// The folder or the file cannot be written.
-pub(super) fn add(folder: &Path, identity: &str, key: &str, candidates: &[&str], entry: &Entry) -> Result<Entry> {
+pub(super) fn add(folder: &Path, identity: &str, key: &str, candidates: &Candidates, entry: &Entry) -> Result<Entry> {
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let path = folder.join("lock");
     let lock = fs::File::create(&path).map_err(Error::io("create", &path))?;

@@ -8,18 +8,20 @@ mod shapes;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::kept::{Entry, File};
+use self::measure::Until;
 pub(crate) use self::measure::ordinary;
-use self::shapes::{ShapeOf, by_shape, shape_of};
+use self::shapes::{Candidates, ShapeOf, by_shape, shape_of};
 use crate::gpu::Gpu;
 use crate::plan::Plan;
 use crate::{Error, Result};
 
-/// How long all measuring of one engine may take.
+/// How long all measuring of one network may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Part of the static choice's time that another way must stay below to take its place: less is noise.
 const WINS: f64 = 0.97;
@@ -52,6 +54,7 @@ pub enum Event<'a> {
 }
 
 type Tell = Box<dyn Fn(Event<'_>) + Send + Sync>;
+type Stop = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// How an [`Engine`](crate::Engine) chooses kernels by measurement: see
 /// [`Engine::with_tuning`](crate::Engine::with_tuning).
@@ -62,6 +65,7 @@ pub struct Tuning {
     limit: Duration,
     trouble: Option<String>,
     tell: Tell,
+    stop: Stop,
 }
 
 impl fmt::Debug for Tuning {
@@ -72,7 +76,7 @@ impl fmt::Debug for Tuning {
 }
 
 impl Default for Tuning {
-    /// Keeps choices in [`cache_folder`] and measures for 10 seconds at most.
+    /// Keeps choices in [`cache_folder`] and measures for 10 seconds at most, for each network.
     fn default() -> Self {
         Self { folder: cache_folder(), ..Self::in_memory() }
     }
@@ -88,6 +92,7 @@ impl Tuning {
             limit: LIMIT,
             trouble: None,
             tell: Box::new(|_| ()),
+            stop: Box::new(|| false),
         }
     }
 
@@ -118,16 +123,24 @@ impl Tuning {
         Self { record: Some(path.into()), ..self }
     }
 
-    /// Measures no longer than this, all plans of the engine together.
+    /// Measures no longer than this for each network: all plans of a [`Session`](crate::Session), of a
+    /// [`Detector`](crate::detect::Detector), or of all else that is put on the engine.
     #[must_use]
     pub fn limit(self, limit: Duration) -> Self {
         Self { limit, ..self }
     }
 
-    /// Tells what happens.
+    /// Tells what happens, from another thread than the caller's. Must not ask the engine for its choices.
     #[must_use]
     pub fn tell(self, tell: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
         Self { tell: Box::new(tell), ..self }
+    }
+
+    /// Measures no more once this says so; it is asked before each run of a kernel. What has no choice by then takes the static
+    /// choice.
+    #[must_use]
+    pub fn until(self, stop: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { stop: Box::new(stop), ..self }
     }
 }
 
@@ -166,8 +179,16 @@ pub(crate) enum Device {
     Cpu,
 }
 
-/// Chooses the kernels of an engine's plans.
+/// Chooses the kernels of an engine's plans. Clones share everything.
+#[derive(Debug, Clone)]
 pub(crate) struct Tuner {
+    shared: Arc<Shared>,
+    /// Time that was spent on measuring for one network.
+    spent: Arc<Mutex<Duration>>,
+}
+
+/// What the tuners of all networks have in common.
+struct Shared {
     device: Device,
     tuning: Tuning,
     /// The device as its file names it.
@@ -180,15 +201,14 @@ pub(crate) struct Tuner {
 struct State {
     kept: BTreeMap<String, Entry>,
     /// Shapes that plans have met, with the names of their candidates.
-    met: BTreeMap<String, Vec<&'static str>>,
-    spent: Duration,
+    met: BTreeMap<String, Candidates>,
     /// A file could not be written: that was told once, and is not tried again.
     broken: bool,
 }
 
-impl fmt::Debug for Tuner {
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tuner").field("identity", &self.identity).field("tuning", &self.tuning).finish()
+        f.debug_struct("Shared").field("identity", &self.identity).field("tuning", &self.tuning).finish()
     }
 }
 
@@ -210,20 +230,27 @@ impl Tuner {
                 ))),
             }
         }
-        Self { device, tuning, identity, state: Mutex::new(State { kept, ..State::default() }) }
+        let state = Mutex::new(State { kept, ..State::default() });
+        Self { shared: Arc::new(Shared { device, tuning, identity, state }), spent: Arc::default() }
+    }
+
+    /// The same tuner with time for another network.
+    pub(crate) fn for_a_network(&self) -> Self {
+        Self { shared: self.shared.clone(), spent: Arc::default() }
     }
 
     /// Names the way of every step of a plan that is about to be put on the device. What has no choice yet is timed, as far
-    /// as the time goes.
+    /// as the time goes. Plans that others bring meanwhile wait.
     ///
     /// # Errors
     /// The device is lost.
     pub(crate) fn choose(&self, plan: &mut Plan) -> Result<()> {
-        let shapes = by_shape(&self.device, plan);
+        let shared = &*self.shared;
+        let shapes = by_shape(&shared.device, plan);
         if shapes.is_empty() {
             return Ok(());
         }
-        let mut state = self.state();
+        let mut state = shared.state();
         let met = state.met.len();
         let mut open: Vec<&ShapeOf<'_>> = Vec::new();
         for shape in &shapes {
@@ -235,16 +262,22 @@ impl Tuner {
         }
         if !open.is_empty() {
             open.sort_by_key(|shape| std::cmp::Reverse(shape.weight));
-            self.time(plan, &open, &mut state)?;
+            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            let (known, spent) = (&mut *state, &mut *spent);
+            let timed = apart(|| shared.time(plan, &open, known, spent));
+            timed.unwrap_or_else(|e| {
+                (shared.tuning.tell)(Event::Warning(&format!("kernels are not timed: no thread for it ({e})")));
+                Ok(())
+            })?;
         }
         if state.met.len() > met {
-            self.record(&mut state);
+            shared.record(&mut state);
         }
         let names: Vec<Option<&'static str>> = (0..plan.steps.len())
             .map(|at| {
                 let shape = shape_of(&shapes, at)?;
                 let chosen = &state.kept.get(&shape.key).filter(|entry| entry.is_of(&shape.candidates))?.choice;
-                shape.candidates.iter().copied().find(|name| name == chosen)
+                shape.candidates.names.iter().copied().find(|name| name == chosen)
             })
             .collect();
         plan.steps.iter_mut().zip(names).for_each(|(step, name)| step.choice = name);
@@ -253,36 +286,38 @@ impl Tuner {
 
     /// What the plans so far have met.
     pub(crate) fn choices(&self) -> Vec<Choice> {
-        let state = self.state();
-        let choice = |(key, candidates): (&String, &Vec<&'static str>)| {
+        let state = self.shared.state();
+        let choice = |(key, candidates): (&String, &Candidates)| {
             let entry = state.kept.get(key).filter(|entry| entry.is_of(candidates));
             let time = |name: &&'static str| ((*name).to_string(), entry.and_then(|e| e.times_ms.get(*name).copied()));
             Choice {
                 shape: key.clone(),
-                chosen: entry.map_or_else(|| candidates[0].to_string(), |entry| entry.choice.clone()),
-                candidates: candidates.iter().map(time).collect(),
+                chosen: entry.map_or_else(|| candidates.names[0].to_string(), |entry| entry.choice.clone()),
+                candidates: candidates.names.iter().map(time).collect(),
             }
         };
         state.met.iter().map(choice).collect()
     }
+}
 
+impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Times shapes in this order until the time is over.
-    fn time(&self, plan: &Plan, open: &[&ShapeOf<'_>], state: &mut State) -> Result<()> {
+    fn time(&self, plan: &Plan, open: &[&ShapeOf<'_>], state: &mut State, spent: &mut Duration) -> Result<()> {
         let begin = Instant::now();
-        let deadline = begin + self.tuning.limit.saturating_sub(state.spent);
+        let until = Until { tuning: &self.tuning, deadline: begin + self.tuning.limit.saturating_sub(*spent) };
         let tell = &self.tuning.tell;
         let (mut timed, mut slowest_start) = (0, Duration::ZERO);
         for (done, shape) in open.iter().enumerate() {
             // A driver that compiles cannot be stopped.
-            if Instant::now() + slowest_start >= deadline {
+            if until.is_over(slowest_start) {
                 break;
             }
             tell(Event::Shape { done, of: open.len(), kernel: plan.steps[shape.steps[0]].kernel.name });
-            let measured = match measure::measure(&self.device, plan, shape, deadline) {
+            let measured = match measure::measure(&self.device, plan, shape, &until) {
                 Ok(measured) => measured,
                 Err(Error::Memory(_)) => continue,
                 Err(Error::Kernel { kernel, message }) => {
@@ -293,14 +328,14 @@ impl Tuner {
             };
             slowest_start = slowest_start.max(measured.start);
             let Some(seconds) = measured.seconds else { continue };
-            let choice = fastest(&seconds);
-            let times_ms = shape.candidates.iter().zip(&seconds).map(|(name, s)| ((*name).to_string(), s * 1e3));
-            let entry = Entry { choice: shape.candidates[choice].to_string(), times_ms: times_ms.collect() };
+            let names = shape.candidates.names.iter();
+            let times_ms = names.zip(&seconds).map(|(name, s)| ((*name).to_string(), s * 1e3)).collect();
+            let entry = Entry::new(&shape.candidates, fastest(&seconds), times_ms);
             let entry = self.keep(shape, entry, state);
             state.kept.insert(shape.key.clone(), entry);
             timed += 1;
         }
-        state.spent += begin.elapsed();
+        *spent += begin.elapsed();
         tell(Event::Done { timed, left: open.len() - timed, time: begin.elapsed() });
         Ok(())
     }
@@ -323,9 +358,9 @@ impl Tuner {
     /// Writes all that plans have met to the file of the run.
     fn record(&self, state: &mut State) {
         let Some(path) = &self.tuning.record else { return };
-        let entry = |(key, candidates): (&String, &Vec<&'static str>)| {
+        let entry = |(key, candidates): (&String, &Candidates)| {
             let kept = state.kept.get(key).filter(|entry| entry.is_of(candidates)).cloned();
-            (key.clone(), kept.unwrap_or_else(|| Entry::of_static(candidates)))
+            (key.clone(), kept.unwrap_or_else(|| Entry::new(candidates, 0, BTreeMap::new())))
         };
         let choices = state.met.iter().map(entry).collect();
         if let Err(e) = File::new(&self.identity, choices).write(path) {
@@ -334,8 +369,45 @@ impl Tuner {
     }
 }
 
+/// Does `work` on threads of its own, as many as the caller has. A thread of the caller's pool that waits for work in its pool would
+/// take other work meanwhile; that may need what this thread has locked, and wait for ever.
+fn apart<R: Send>(work: impl FnOnce() -> R + Send) -> std::io::Result<R> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads());
+    let pool = pool.build().map_err(std::io::Error::other)?;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("tuner".to_string());
+        let thread = thread.spawn_scoped(scope, || pool.install(work))?;
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
 /// The place of the fastest: the first, unless another one wins clearly.
 fn fastest(seconds: &[f64]) -> usize {
     let best = (0..seconds.len()).min_by(|&a, &b| seconds[a].total_cmp(&seconds[b])).unwrap_or(0);
     if seconds[best] < WINS * seconds[0] { best } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_way_takes_the_place_of_the_static_choice_where_it_wins_clearly() {
+        assert_eq!(fastest(&[1.0, 0.98, 0.975]), 0, "less than 3 % is noise");
+        assert_eq!(fastest(&[1.0, 0.96, 0.95, 1.2]), 2);
+        assert_eq!(fastest(&[1.0, f64::INFINITY]), 0);
+    }
+
+    #[test]
+    fn a_choice_of_other_code_or_other_candidates_does_not_count() {
+        let of = |code: &str, names: &[&'static str]| Candidates { names: names.to_vec(), code: code.to_string() };
+        let mine = of("a", &["x", "y"]);
+        let times = mine.names.iter().map(|name| ((*name).to_string(), 1.0)).collect();
+        let entry = Entry::new(&mine, 1, times);
+        assert!(entry.is_of(&mine) && entry.is_of(&of("a", &["y", "x"])));
+        assert!(!entry.is_of(&of("b", &["x", "y"])), "the kernel is another one now");
+        assert!(!entry.is_of(&of("a", &["x", "y", "z"])) && !entry.is_of(&of("a", &["y", "z"])));
+        let untimed = Entry::new(&mine, 0, BTreeMap::new());
+        assert!(untimed.is_of(&mine) && !untimed.is_of(&of("b", &["x", "y"])));
+    }
 }

@@ -4,16 +4,29 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::Device;
+use crate::digest::Digest;
 use crate::plan::reflect::Access;
-use crate::plan::{Asked, Plan, Step, Type};
+use crate::plan::{Asked, Kernel, Plan, Step, Type};
+
+/// To be raised when a way of the CPU device changes so that another one may be the fastest: choices of before are measured anew.
+const CPU_WAYS: u32 = 1;
+
+/// What a choice is made among.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidates {
+    /// Names of the ways or variants that suit, the static choice first.
+    pub(super) names: Vec<&'static str>,
+    /// What stands for the code of the kernel: a digest of its WGSL, or the number of the CPU device's ways.
+    pub(super) code: String,
+}
 
 /// Steps that are alike: one kernel, one set of parameters.
 #[derive(Debug)]
 pub(super) struct ShapeOf<'p> {
     /// Kernel, parameters and overrides, in words.
     pub(super) key: String,
-    /// Names of the ways or variants that suit, the static choice first.
-    pub(super) candidates: Vec<&'static str>,
+    /// The ways or variants that suit.
+    pub(super) candidates: Candidates,
     /// Positions of the steps.
     pub(super) steps: Vec<usize>,
     /// Multiply-adds of all of them, or floats where those are not counted.
@@ -25,15 +38,19 @@ pub(super) struct ShapeOf<'p> {
 /// The shapes with more than one candidate, by key.
 pub(super) fn by_shape<'p>(device: &Device, plan: &'p Plan) -> Vec<ShapeOf<'p>> {
     let mut shapes: BTreeMap<String, ShapeOf<'p>> = BTreeMap::new();
+    let mut codes: BTreeMap<&str, String> = BTreeMap::new();
     for (at, (step, asked)) in plan.steps.iter().zip(plan.asked()).enumerate() {
-        let candidates = candidates(device, step, &asked);
+        let names = names(device, step, &asked);
         // How long a kernel runs that follows integers depends on them, and nobody knows them yet.
-        if candidates.len() < 2 || reads_integers(plan, step) {
+        if names.len() < 2 || reads_integers(plan, step) {
             continue;
         }
         let floats: u64 = step.buffers.iter().map(|&buf| plan.spec(buf).shape.len() as u64).sum();
         let key = key(step, asked.fixed && matches!(device, Device::Cpu));
-        let new = || ShapeOf { key: key.clone(), candidates, steps: Vec::new(), weight: 0, asked };
+        let new = || {
+            let code = codes.entry(step.kernel.name).or_insert_with(|| code(device, step.kernel)).clone();
+            ShapeOf { key: key.clone(), candidates: Candidates { names, code }, steps: Vec::new(), weight: 0, asked }
+        };
         let shape = shapes.entry(key.clone()).or_insert_with(new);
         shape.steps.push(at);
         shape.weight += step.macs.max(floats);
@@ -46,10 +63,23 @@ pub(super) fn shape_of<'s, 'p>(shapes: &'s [ShapeOf<'p>], step: usize) -> Option
     shapes.iter().find(|shape| shape.steps.binary_search(&step).is_ok())
 }
 
-fn candidates(device: &Device, step: &Step, asked: &Asked<'_>) -> Vec<&'static str> {
+fn names(device: &Device, step: &Step, asked: &Asked<'_>) -> Vec<&'static str> {
     match device {
         Device::Gpu(gpu) => gpu.candidates(step).iter().map(|variant| variant.name).collect(),
         Device::Cpu => step.kernel.ways(asked).iter().map(|way| way.name).collect(),
+    }
+}
+
+fn code(device: &Device, kernel: &Kernel) -> String {
+    match device {
+        Device::Gpu(_) => {
+            let mut digest = Digest::default();
+            for variant in kernel.variants {
+                [variant.name, variant.entry, variant.source].into_iter().for_each(|text| digest.text(text));
+            }
+            digest.finish()
+        }
+        Device::Cpu => format!("ways {CPU_WAYS}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ fn each_shape_is_timed_once_and_its_choice_is_read_again() {
     let [file] = &files(cache.path())[..] else { panic!("one device, one file: {:?}", names(cache.path())) };
     change_all(file, &choices);
     let (again, told) = tuned(Engine::Cpu, kept());
-    embed(&again, &model());
+    assert_ne!(embed(&again, &model()), plain, "other ways round otherwise");
     assert_eq!(told.lock().unwrap().shapes, 0);
     assert!(again.choices().iter().all(|choice| choice.chosen == choice.candidates.last().unwrap().0));
 }
@@ -121,6 +122,7 @@ fn a_file_that_cannot_be_used_is_measured_anew() {
     embed(&engine, &model());
     let file = files(cache.path()).remove(0);
     let good = fs::read_to_string(&file).unwrap();
+    let mut whole = Value::Null;
     let version = format!("\"{}\"", env!("CARGO_PKG_VERSION"));
     for (what, text, warnings) in [
         ("cut", good[..good.len() / 2].to_string(), 1),
@@ -135,11 +137,18 @@ fn a_file_that_cannot_be_used_is_measured_anew() {
         embed(&engine, &model());
         let told = told.lock().unwrap();
         assert_eq!((told.timed, told.warnings.len()), (engine.choices().len(), warnings), "{what}: {told:?}");
-        let whole: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        whole = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         assert_eq!(whole["choices"].as_object().unwrap().len(), told.timed, "{what}");
     }
-    // Candidates that are others now are timed again.
+    // So are kernels that are others now, though they are called the same.
     let choices = engine.choices();
+    let code = format!("\"code\": \"{}\"", whole["choices"][&choices[0].shape]["code"].as_str().unwrap());
+    assert_eq!(good.matches(&code).count(), choices.len(), "{code} in {good}");
+    fs::write(&file, good.replacen(&code, "\"code\": \"of before\"", 2)).unwrap();
+    let (engine, told) = tuned(Engine::Cpu, kept());
+    embed(&engine, &model());
+    assert_eq!(told.lock().unwrap().timed, 2);
+    // Candidates that are others now are timed again.
     fs::write(&file, good.replacen(&choices[0].candidates[0].0, "forgotten", 1)).unwrap();
     let (engine, told) = tuned(Engine::Cpu, kept());
     embed(&engine, &model());
@@ -189,6 +198,88 @@ fn measuring_a_whole_network_ends_when_its_time_is_over() {
 }
 
 #[test]
+fn measuring_ends_when_it_is_told_to() {
+    let stop: Arc<AtomicBool> = Arc::default();
+    let asked = stop.clone();
+    let (engine, told) = tuned(Engine::Cpu, Tuning::in_memory().until(move || asked.load(Ordering::Relaxed)));
+    embed(&engine, &model());
+    let first = engine.choices().len();
+    assert_eq!(told.lock().unwrap().timed, first);
+    stop.store(true, Ordering::Relaxed);
+    let other = net::find("zf64").unwrap().sized(Some([24, 24]), Some(8)).unwrap();
+    assert_eq!(embed(&engine, &other), embed(&Engine::Cpu, &other), "the static choice");
+    let told = told.lock().unwrap();
+    assert_eq!((told.shapes, told.timed, told.left), (first, first, engine.choices().len() - first));
+    assert!(told.left > 0);
+}
+
+#[test]
+fn measuring_ends_between_two_runs_of_a_shape() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = runs.clone();
+    // The first question is whether to begin with a shape at all.
+    let stop = move || counted.fetch_add(1, Ordering::Relaxed) >= 2;
+    let (engine, told) = tuned(Engine::Cpu, Tuning::in_memory().until(stop));
+    embed(&engine, &model());
+    let told = told.lock().unwrap();
+    assert_eq!((told.shapes, told.timed, told.left), (1, 0, engine.choices().len()));
+}
+
+#[test]
+fn each_network_has_time_of_its_own() {
+    let shapes = Arc::new(AtomicUsize::new(0));
+    let counted = shapes.clone();
+    let slow = move |event: Event<'_>| {
+        if let Event::Shape { .. } = event {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(1100));
+        }
+    };
+    let engine = Engine::Cpu.with_tuning(Tuning::in_memory().limit(Duration::from_secs(1)).tell(slow));
+    let shapes_after = |model: &Model, sizes: &[[u32; 2]]| {
+        let weights = initial_weights(model, Metadata::of(model).unwrap(), 3);
+        let mut session = Session::new(&engine, model.clone(), &weights, "w").unwrap();
+        for &[h, w] in sizes {
+            session.run(1, [h, w], &vec![0.5; (h * w * 3) as usize]).unwrap();
+        }
+        shapes.load(Ordering::Relaxed)
+    };
+    assert_eq!(shapes_after(&model(), &[[24, 24], [24, 24]]), 1, "one plan, and its time is over");
+    let other = net::find("openface-nn4-small2").unwrap().model().unwrap();
+    assert_eq!(shapes_after(&other, &[other.input()]), 2, "another network has time");
+}
+
+#[test]
+fn a_pool_whose_threads_all_wait_for_the_tuner_does_not_stop_it() {
+    use rayon::prelude::*;
+    use std::sync::mpsc::channel;
+
+    type Work = dyn FnOnce(&Engine) -> Vec<Vec<f32>> + Send;
+
+    let (begins, begun) = channel();
+    let tell = move |event: Event<'_>| {
+        if let Event::Shape { done: 0, .. } = event {
+            // Until the threads of the pool wait.
+            begins.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    let engine = Engine::Cpu.with_tuning(Tuning::in_memory().tell(tell));
+    let (done, ended) = channel();
+    let send = |work: Box<Work>| {
+        let (engine, done) = (engine.clone(), done.clone());
+        std::thread::spawn(move || done.send(work(&engine)));
+    };
+    send(Box::new(|engine| vec![embed(engine, &model())]));
+    begun.recv().unwrap();
+    let jobs = 4 * rayon::current_num_threads();
+    send(Box::new(move |engine| (0..jobs).into_par_iter().map(|_| embed(engine, &model())).collect()));
+    let next = || ended.recv_timeout(Duration::from_secs(60)).expect("none waits for another for ever");
+    let all = [next(), next()].concat();
+    assert!(all.len() == jobs + 1 && all.iter().all(|embeddings| *embeddings == all[0]), "one set of choices");
+}
+
+#[test]
 fn programs_and_devices_share_a_folder() {
     let cache = tempdir().unwrap();
     let kept = || Tuning::default().kept_in(cache.path());
@@ -229,6 +320,7 @@ fn a_record_brings_the_same_choices_back() {
     assert_eq!(embed(&lost, &model()), embed(&Engine::Cpu, &model()));
     let told = told.lock().unwrap();
     assert!(told.warnings.len() == 1 && told.warnings[0].contains("choices.json cannot be read"), "{told:?}");
+    assert_eq!(told.shapes, 0, "a run that goes on measures nothing");
 }
 
 #[test]

@@ -86,6 +86,9 @@ impl Bench {
         let old = self.compare.as_deref().map(read_table).transpose()?;
         if let Some(path) = &self.json {
             check_writable(path.parent().unwrap_or(Path::new("")))?;
+            if path.is_dir() {
+                return Err(Error::io("write", path)(std::io::ErrorKind::IsADirectory.into()));
+            }
         }
         if self.start {
             return self.time_start(&model);

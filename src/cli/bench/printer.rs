@@ -1,6 +1,6 @@
 //! The tables of `bench`.
 
-use crate::bench::{Row, Table};
+use crate::bench::{Row, SAVES, Table};
 use crate::plan::Kernel;
 use crate::tune::Choice;
 
@@ -78,13 +78,13 @@ impl<'a> Printer<'a> {
             }
             let number = |n: f64| if n > 0.0 { format!("{n:.1}") } else { "-".to_string() };
             say!(
-                "    {:<26} {:>10.3} {:>10.3} {:>9} {:>8} {:>5.0} % {}{}",
+                "    {:<26} {:>10.3} {:>10.3} {:>9} {:>8} {:>7} {}{}",
                 row.kernel,
                 row.median_ms,
                 row.p95_ms,
                 number(row.gflops),
                 number(row.gbytes),
-                row.share * 100.0,
+                share(&row),
                 row.ceiling,
                 self.change(&row)
             );
@@ -115,13 +115,26 @@ impl<'a> Printer<'a> {
         }
         if !self.kernels.is_empty() {
             say!(
-                "\nshare of what the device does at its best: a product of 1024x1024x1024, or a copy of about as many bytes"
+                "\nshare of what the device does at its best: a product of 1024x1024x1024, or a copy of about as many bytes;"
             );
+            say!("above is more than that: the numbers of the kernel lay nearer in the caches");
+            if self.rows.iter().any(|row| row.ceiling == SAVES) {
+                say!("{SAVES}: Winograd's way makes fewer multiplications than GFLOP/s counts, and so has no share");
+            }
             say!("\nkernels:");
             for (name, meaning) in &self.kernels {
                 say!("  {name:<26} {meaning}");
             }
         }
+    }
+}
+
+/// A share in words.
+fn share(row: &Row) -> String {
+    match row.share {
+        0.0 => "-".to_string(),
+        share if share < 1.005 => format!("{:.0} %", share * 100.0),
+        _ => "above".to_string(),
     }
 }
 
