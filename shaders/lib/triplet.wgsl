@@ -47,10 +47,12 @@ fn pivot_of(a: u32) -> f32 {
 
 var<workgroup> lane_sums: array<f32, LANES * SLOTS>;
 
-// Adds the sums of the lanes up and writes them. Every lane must come here: there is a barrier.
+// Adds the sums of the first LANES invocations up and writes them. Every invocation must come here: there is a barrier.
 fn write_share(a: u32, lane: u32, sums: array<f32, SLOTS>) {
-    for (var s = 0u; s < SLOTS; s++) {
-        lane_sums[s * LANES + lane] = sums[s];
+    if lane < LANES {
+        for (var s = 0u; s < SLOTS; s++) {
+            lane_sums[s * LANES + lane] = sums[s];
+        }
     }
     workgroupBarrier();
     if lane == 0u {

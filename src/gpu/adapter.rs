@@ -262,10 +262,10 @@ mod tests {
 
     #[test]
     fn gpus_take_tiles_as_far_as_their_workgroup_memory_goes_and_software_adapters_take_none() {
-        use Family::{Portable, Subgroup8, Tiles32, Tiles64, Tiles128};
+        use Family::{Portable, Shared, Subgroup8, Tiles32, Tiles64, Tiles128};
         let gpu = AdapterInfo { workgroup_memory: 32 << 10, subgroup: Some((32, 32)), ..least() };
-        assert_eq!(gpu.families(), [Tiles128, Tiles64, Tiles32, Portable]);
-        assert_eq!(least().families(), [Tiles64, Tiles32, Portable]);
+        assert_eq!(gpu.families(), [Tiles128, Tiles64, Tiles32, Shared, Portable]);
+        assert_eq!(least().families(), [Tiles64, Tiles32, Shared, Portable]);
         let software = AdapterInfo { kind: DeviceKind::Software, subgroup: Some((8, 8)), ..gpu };
         assert_eq!(software.families(), [Subgroup8, Portable]);
         assert_eq!(AdapterInfo { subgroup: None, ..software.clone() }.families(), [Portable]);

@@ -19,13 +19,16 @@ pub enum Family {
     Tiles64,
     /// Tiles of 32 rows and columns, 4 x 4 results per invocation: GPUs, for products that are too small to fill them otherwise.
     Tiles32,
+    /// Many invocations share the loop over one row and reduce in workgroup memory: GPUs.
+    Shared,
     /// Workgroup-memory tiles or plain kernels: any adapter.
     Portable,
 }
 
 impl Family {
     /// Every family, in the order in which kernels name them.
-    pub const ALL: [Self; 5] = [Self::Subgroup8, Self::Tiles128, Self::Tiles64, Self::Tiles32, Self::Portable];
+    pub const ALL: [Self; 6] =
+        [Self::Subgroup8, Self::Tiles128, Self::Tiles64, Self::Tiles32, Self::Shared, Self::Portable];
 
     /// Most bytes of workgroup memory that a kernel of this family may use: the 16 KiB that every adapter has, less what
     /// drivers keep, or half of the 32 KiB and more of GPUs and somewhat above.

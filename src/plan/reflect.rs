@@ -81,7 +81,9 @@ impl Interface {
 pub fn capabilities(family: Family) -> Capabilities {
     match family {
         Family::Subgroup8 => Capabilities::SUBGROUP,
-        Family::Tiles128 | Family::Tiles64 | Family::Tiles32 | Family::Portable => Capabilities::empty(),
+        Family::Tiles128 | Family::Tiles64 | Family::Tiles32 | Family::Shared | Family::Portable => {
+            Capabilities::empty()
+        }
     }
 }
 

@@ -56,6 +56,23 @@ fn of_equally_far_positives_and_equally_close_negatives_the_first_is_taken() {
 }
 
 #[test]
+fn every_family_of_kernels_gives_the_same_bits() {
+    // More images than a workgroup has invocations, and more positives than it takes at once; distances are often equal.
+    for (images, people, dim) in [(300, 6, 4), (131, 65, 64)] {
+        let batch = Batch::on_a_grid("families", dim, Batch::people(images, people), 0.5);
+        for way in ways() {
+            let of_gpus: Vec<_> = batch.by(way).run().into_iter().filter(|got| got.device.starts_with("GPU")).collect();
+            let bits = |of: &[f32]| of.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            for pair in of_gpus.windows(2) {
+                let devices = format!("{way:?}, {} and {}", pair[0].device, pair[1].device);
+                assert_eq!(bits(&pair[0].y), bits(&pair[1].y), "{devices}");
+                assert_eq!(bits(&pair[0].dx), bits(&pair[1].dx), "{devices}");
+            }
+        }
+    }
+}
+
+#[test]
 fn duplicates_of_one_image_are_at_distance_zero() {
     // 0 and 1 are the same picture of one person, 2 and 3 of another, 4 is mislabelled: the same as 0.
     let x = vec![0.5, 0.0, 0.5, 0.0, 0.0, 0.25, 0.0, 0.25, 0.5, 0.0];

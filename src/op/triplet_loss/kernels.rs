@@ -56,7 +56,10 @@ pub(super) static PAIRS: Kernel = kernel!(
 );
 pub(super) static CLOSEST: Kernel = kernel!(
     "triplet_closest",
-    ["triplet_loss_closest.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl"],
+    {
+        Shared: ["triplet_loss_closest_shared.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl"],
+        Portable: ["triplet_loss_closest.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl"],
+    },
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::closest

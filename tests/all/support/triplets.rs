@@ -10,7 +10,7 @@ use facenet_gpu::op::{Mining, Positives, Stat, TripletLoss};
 use facenet_gpu::plan::{Buf, Plan, Shape};
 use rand::RngExt;
 
-use crate::support::{gpus, normals, relative_error, rng};
+use crate::support::{gpus_of_every_family, is_worth_testing, normals, relative_error, rng};
 
 /// Upstream gradient: the two losses, and numbers that must not reach the embeddings.
 fn upstream() -> Vec<f32> {
@@ -235,7 +235,7 @@ impl Batch {
         self.run_on("CPU in f32", &mut cpu, seeds)
     }
 
-    /// The batch on every device.
+    /// The batch on every device, with every family of kernels.
     pub fn run(&self) -> Vec<Outcome> {
         let plan = self.plan().0;
         let options = Options::checked();
@@ -243,7 +243,7 @@ impl Batch {
             ("CPU in f32".into(), Box::new(CpuExecutor::<f32>::new(plan.clone(), &options).unwrap())),
             ("CPU in f64".into(), Box::new(CpuExecutor::<f64>::new(plan.clone(), &options).unwrap())),
         ];
-        for gpu in gpus() {
+        for gpu in gpus_of_every_family().into_iter().filter(|gpu| is_worth_testing(gpu, &plan)) {
             let name = format!("GPU, {:?}", gpu.info().family());
             devices.push((name, Box::new(GpuExecutor::new(&gpu, plan.clone(), &options).unwrap())));
         }
