@@ -62,7 +62,7 @@ fn relu_dx(invocation: Invocation) {
     }
 }
 
-// relu_dy: the same in place, for ops that fuse a ReLU: masks the gradient of their output
+// relu_dy: masks the gradient of the output of an op that has a ReLU fused behind it, in place
 //
 //   dz[i] = 0 if out[i] <= 0, else dz[i]    (a NaN as in relu_dx)
 //

@@ -38,7 +38,8 @@ pub fn start(engine: &Engine, model: &Model, config: &Config, told: &mut dyn FnM
     }
     let images = config.people * config.images;
     let batch = u32::try_from(images).unwrap_or(u32::MAX);
-    let mut trainer = Trainer::new(engine, model, config, batch)?;
+    // As `train` does, which times no kernels unless it is told to.
+    let mut trainer = Trainer::new(engine.device(), model, config, batch)?;
     trainer.load(&weights, Path::new("weights"))?;
     done("training step: plan, kernels");
     let people = u32::try_from(config.people).unwrap_or(u32::MAX);

@@ -7,6 +7,7 @@ use super::{Gauge, Row, timing};
 use crate::executor::{Executor, Options};
 use crate::graph::Recording;
 use crate::model::Model;
+use crate::net;
 use crate::op::{Case, CasePlan, ENTRIES, Pairs, Question, Values};
 use crate::plan::{Kernel, Plan, assign_slots};
 use crate::search::SearchPlan;
@@ -193,14 +194,18 @@ pub fn network(model: &Model, batches: &[u32], config: &Config) -> Result<Vec<Ta
     let mut task = |case: String, images: u32, plan: Plan| {
         tasks.push(Task { case, images: Some(images), plan, fill: Box::new(fill_all) });
     };
+    // Images of another size than the network's own make another case.
+    let [height, width] = model.input();
+    let own = net::find(model.name()).is_ok_and(|network| network.input == [height, width]);
+    let name = if own { model.name().to_string() } else { format!("{} {height}x{width}", model.name()) };
     for &batch in batches {
         let net = model.inference(batch)?;
         let plan = Recording::forward(&net.graph, &[net.embeddings()]).finish();
-        task(format!("{} inference, batch {batch}", model.name()), batch, plan);
+        task(format!("{name} inference, batch {batch}"), batch, plan);
     }
     if model.unit_length() {
         let batch = u32::try_from(config.people * config.images).unwrap_or(u32::MAX);
-        task(format!("{} training step, batch {batch}", model.name()), batch, Trainer::plan(model, config, batch)?);
+        task(format!("{name} training step, batch {batch}"), batch, Trainer::plan(model, config, batch)?);
     }
     Ok(tasks)
 }

@@ -1,9 +1,11 @@
 //! Files of choices: JSON that people can read, one file for each device.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, System};
@@ -111,6 +113,11 @@ pub(super) fn file_of(folder: &Path, identity: &str) -> PathBuf {
     folder.join(format!("choices-{}-{}.json", words.join("-"), &digest.finish().trim_start_matches("sha256:")[..8]))
 }
 
+/// How often, and after how long each time, a lock that another program holds is tried again.
+const LOCK_TRIES: u32 = 100;
+/// See there.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Adds a choice to a device's file, beside what other programs have written to it meanwhile. Gives what is kept from now on:
 /// where another program has chosen among the same candidates already, all take its choice.
 ///
@@ -120,8 +127,13 @@ pub(super) fn add(folder: &Path, identity: &str, key: &str, candidates: &Candida
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let path = folder.join("lock");
     let lock = fs::File::create(&path).map_err(Error::io("create", &path))?;
-    // Where there are no locks, a choice may get lost and be measured again.
-    let _ = lock.lock();
+    // Where there are no locks, or another program holds on to this one, a choice may get lost and be measured again.
+    for _ in 0..LOCK_TRIES {
+        if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
     let path = file_of(folder, identity);
     let found = File::read(&path).ok().flatten().filter(|file| file.is_of(identity));
     let mut file = found.unwrap_or_else(|| File::new(identity, BTreeMap::new()));

@@ -101,8 +101,9 @@ impl Bench {
         say!("facenet-gpu {}", env!("CARGO_PKG_VERSION"));
         let mut printer = Printer::new(old.as_ref());
         let mut devices = Vec::new();
-        for choice in self.wanted() {
-            let (engine, reason) = self.device.with(choice).open()?;
+        // All are opened first: one that is missing must not cost the times of the others.
+        let engines = self.wanted().into_iter().map(|choice| self.device.with(choice).open());
+        for (engine, reason) in engines.collect::<Result<Vec<_>>>()? {
             devices.push(engine.describe());
             printer.device(&engine.describe(), &reason);
             self.measure(&engine, self.shown(&model)?, &mut printer)?;

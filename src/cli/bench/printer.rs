@@ -103,21 +103,21 @@ impl<'a> Printer<'a> {
     /// What the columns mean, and what the kernels compute.
     pub(super) fn legend(&self, plain: bool) {
         if self.rows.iter().any(|row| row.memory.is_some()) {
-            say!("\nmedian and 95th percentile are the time of a batch; memory is that of weights, of the");
             say!(
-                "copies of them that the CPU device keeps in the order of its loops, and of everything between, at its fullest moment"
+                "\nmedian and 95th percentile are the time of a batch; memory: weights, copies of them in another order"
             );
+            say!("(CPU device) and activations, at the worst moment");
         }
         if plain {
             say!(
-                "--kernels times the kernels one by one, --filter conv2d those of an op; --batch, --input and --devices choose"
+                "--kernels times the kernels one by one, --filter conv2d those of an op; --batch, --input and --devices say of what"
             );
         }
         if !self.kernels.is_empty() {
             say!(
                 "\nshare of what the device does at its best: a product of 1024x1024x1024, or a copy of about as many bytes;"
             );
-            say!("above is more than that: the numbers of the kernel lay nearer in the caches");
+            say!("above is more than that: the sizes or the caches suit the kernel better");
             if self.rows.iter().any(|row| row.ceiling == SAVES) {
                 say!("{SAVES}: Winograd's way makes fewer multiplications than GFLOP/s counts, and so has no share");
             }
@@ -141,23 +141,24 @@ fn share(row: &Row) -> String {
 /// What a kernel computes: the first line of its header in WGSL.
 fn meaning(kernel: &Kernel) -> &'static str {
     let header = format!("// {}: ", kernel.name);
-    let lines = kernel.variants.iter().flat_map(|variant| variant.source.lines());
+    // The portable variant, which is last, says it without the needs of a device.
+    let lines = kernel.variants.iter().rev().flat_map(|variant| variant.source.lines());
     lines.filter_map(|line| line.strip_prefix(&header)).next().unwrap_or_default()
 }
 
 /// The candidates of each shape, and which of them was chosen.
 pub(super) fn choices(choices: &[Choice]) {
-    say!("\n  choices of kernels, the best time of each candidate in ms; * is the static choice");
+    say!("\n  choices of kernels, with the best time of each candidate; * is the static choice");
     if choices.is_empty() {
         say!("    none: no kernel has more than one candidate here");
     }
     for Choice { shape, chosen, candidates, .. } in choices {
         say!("    {shape}");
         let name = |at: usize, name: &str| format!("{name}{}", if at == 0 { "*" } else { "" });
-        let time = |ms: &Option<f64>| ms.map_or_else(|| "not timed".to_string(), |ms| format!("{ms:.3}"));
+        let time = |ms: &Option<f64>| ms.map_or_else(|| "not timed".to_string(), |ms| format!("{ms:.3} ms"));
         let all: Vec<String> =
-            candidates.iter().enumerate().map(|(at, (of, ms))| format!("{} {}", name(at, of), time(ms))).collect();
-        say!("      {chosen:<12} of {}", all.join("; "));
+            candidates.iter().enumerate().map(|(at, (of, ms))| format!("{} {}", time(ms), name(at, of))).collect();
+        say!("      {chosen}: {}", all.join("; "));
     }
 }
 

@@ -31,7 +31,10 @@ fn fuse(graph: &Graph, what: &[What], i: usize, [a, b]: [Tensor; 2], scale: f32,
         _ => return None,
     };
     let computed = matches!(graph.nodes()[a.index()].source, Source::Op { .. });
-    let wanted = |t: Tensor| graph.outputs().any(|(_, output)| output.index() == i || origin(what, output) == t);
+    let wanted = |t: Tensor| {
+        let mut outputs = graph.outputs().map(|(_, output)| origin(what, output));
+        outputs.any(|output| output.index() == i || output == t)
+    };
     let last = |t: Tensor| readers(graph, what, t).all(|reader| reader <= i);
     let alone = readers(graph, what, b).all(|reader| reader == i);
     // The convolution moves here, and what it reads must still be there.
@@ -78,7 +81,7 @@ mod tests {
     use crate::executor::{Executor, Options};
     use crate::graph::{Init, Purpose, Recording};
     use crate::model::{IMAGES, Model, REFERENCE_BATCH};
-    use crate::op::{Add, Conv2d, Sigmoid};
+    use crate::op::{Add, Conv2d, Dropout, Sigmoid};
     use crate::plan::{Role, Shape};
 
     /// A block around a convolution of 3 channels; `build` gets the images times two, and a convolution of what is made of them.
@@ -159,6 +162,13 @@ mod tests {
             graph.op("out", Add::new(), &[sum, y])
         });
         expect(false, |graph, x, y| graph.op("sum", Add::scaled(0.3), &[x, y]));
+        // So is what stands for it: dropout, which inference leaves out.
+        let model = model(|graph, x, y| {
+            let sum = graph.op("sum", Add::scaled(0.3), &[x, y])?;
+            let seed = graph.input_u32("seed", Shape::vector(2));
+            graph.op("out", Dropout { p: 0.0, site: 0 }, &[sum, seed])
+        });
+        assert!(run(&model, true).0.contains(&"add"));
     }
 
     #[test]
