@@ -1,6 +1,7 @@
-//! Convolution on the CPU device: forward, the three gradients, and the weights' other order. `f32` runs on register
-//! tiles, window by window ([`fast`], [`dw`](mod@dw)) or in Winograd's way ([`winograd`]), `f64`, the oracle, on plain loops ([`direct`]) that share no code with them. Groups and dilation have
-//! functions of their own ([`grouped`], [`depthwise`]), and plain loops likewise ([`plain`]).
+//! Convolution on the CPU device: forward, the three gradients, and the weights' other order. `f32` runs on register tiles, window by
+//! window ([`fast`], [`dw`](mod@dw)) or in Winograd's way ([`winograd`], [`winograd_dw`]); `f64`, the oracle, on plain loops ([`direct`])
+//! that share no code with them. Groups and dilation have functions of their own ([`grouped`], [`depthwise`]), and plain loops likewise
+//! ([`plain`]).
 
 pub(super) mod depthwise;
 pub(super) mod direct;
