@@ -24,9 +24,12 @@ fn rows(path: &Path) -> Vec<Row> {
 fn a_network_is_measured_in_a_few_lines() {
     let dir = tempdir().unwrap();
     let text = said(dir.path(), &format!("{SMALL} --batch 1,3 --devices cpu,cpu-f64 --filter inference --json t.json"));
-    for (part, count) in
-        [("images/s", 2), ("zf64 inference, batch 1 ", 2), ("zf64 inference, batch 3 ", 2), ("CPU in f64", 1)]
-    {
+    for (part, count) in [
+        ("images/s", 2),
+        ("zf64 24x24 inference, batch 1 ", 2),
+        ("zf64 32x32 inference, batch 3 ", 2),
+        ("CPU in f64", 1),
+    ] {
         assert_eq!(text.matches(part).count(), count, "{part} in: {text}");
     }
     assert!(!text.contains("training step") && !text.contains("conv2d"), "{text}");
@@ -39,7 +42,7 @@ fn a_network_is_measured_in_a_few_lines() {
     assert!(rows[1].memory > rows[0].memory, "three images take more than one");
 
     let text = said(dir.path(), &format!("{SMALL} --batch 2 --device cpu"));
-    assert!(text.contains("zf64 training step, batch 64") && text.contains("--kernels times"), "{text}");
+    assert!(text.contains("zf64 24x24 training step, batch 64") && text.contains("--kernels times"), "{text}");
     assert!(!text.contains("GFLOP/s"), "{text}");
 }
 
@@ -55,7 +58,7 @@ fn a_filter_matches_what_the_table_prints() {
     // Unfamiliar names are explained, once.
     assert_eq!(text.matches("gradient of l2_normalize").count(), 1, "{text}");
     let text = said(dir.path(), &format!("{SMALL} --batch 1 --device cpu --kernels --filter zf64 --json t.json"));
-    assert!(text.contains("conv2d") && text.contains("zf64 training step"), "{text}");
+    assert!(text.contains("conv2d") && text.contains("zf64 24x24 training step"), "{text}");
     let rows = rows(&dir.path().join("t.json"));
     assert!(rows.iter().all(|row| row.case.starts_with("zf64 ")));
     assert!(rows.iter().any(|row| row.kernel == "all") && rows.iter().any(|row| row.kernel == "conv2d_dw"), "{rows:?}");
