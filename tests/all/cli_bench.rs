@@ -27,7 +27,7 @@ fn a_network_is_measured_in_a_few_lines() {
     for (part, count) in [
         ("images/s", 2),
         ("zf64 24x24 inference, batch 1 ", 2),
-        ("zf64 32x32 inference, batch 3 ", 2),
+        ("zf64 24x24 inference, batch 3 ", 2),
         ("CPU in f64", 1),
     ] {
         assert_eq!(text.matches(part).count(), count, "{part} in: {text}");
