@@ -34,7 +34,7 @@ pub struct Row {
     pub gflops: f64,
     /// 10^9 bytes per second, each buffer counted once.
     pub gbytes: f64,
-    /// Share of the device's ceiling that limits this kernel; 1 is all of it. Above 1 the ceiling did not limit it. 0 where there is none.
+    /// How much of its nearest ceiling the kernel reached: 1 is the ceiling, more is above it, 0 where no ceiling applies.
     pub share: f64,
     /// Which ceiling that is; empty where none was taken; [`SAVES`] where some of the multiplications that `gflops` counts are not made.
     #[serde(default)]

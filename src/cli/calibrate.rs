@@ -126,7 +126,7 @@ impl Calibrate {
         let mut session = Session::with_weights(engine, weights, path)?;
         let preprocess = &weights.metadata.preprocess;
         let mut eyes = self.view.eyes(engine, path, preprocess)?;
-        let bar = super::train::bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
+        let bar = super::progress::bar(folder.image_count(), "reading   {bar:40} {pos}/{len} images");
         let set = eyes.load(&folder, preprocess, &|done, _| bar.set_position(done as u64));
         bar.finish_and_clear();
         let set = set?;
@@ -233,7 +233,7 @@ fn curve(scored: &[(f32, bool)]) -> Vec<AtFar> {
 
 /// The embeddings of a set and the person on each.
 fn embed(session: &mut Session, set: &FaceSet) -> Result<(Embeddings, Vec<usize>)> {
-    let bar = super::train::bar(set.len(), "embedding {bar:40} {pos}/{len} images");
+    let bar = super::progress::bar(set.len(), "embedding {bar:40} {pos}/{len} images");
     let images: Vec<usize> = (0..set.len()).collect();
     let mut data = Vec::new();
     for block in images.chunks(BLOCK) {

@@ -19,6 +19,7 @@ mod gallery;
 mod identify;
 mod info;
 mod models;
+mod progress;
 mod signals;
 mod summary;
 mod synth;

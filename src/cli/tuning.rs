@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressFinish};
 
+use super::progress::bar;
 use super::signals::stopped;
-use super::train::bar;
 use crate::text::counted;
 use crate::tune::{Event, Tuning};
 

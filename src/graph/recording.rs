@@ -63,15 +63,6 @@ impl<'g> Recording<'g> {
     fn forward_below(&mut self, end: usize, outputs: &[Tensor]) {
         let graph = self.graph;
         for (i, node) in graph.nodes.iter().enumerate().take(end).skip(self.values.len()) {
-            if let Some(buf) = self.overwritten(i, outputs) {
-                let (op, inputs) = node.source.op().expect("an op overwrites");
-                let x: Vec<Buf> = inputs.iter().map(|t| self.values[t.0]).collect();
-                let io = Io { x: &x, x_shapes: &graph.shapes(inputs), y: buf, y_shape: node.shape, saved: &[] };
-                op.forward(&mut Recorder::new(&mut self.plan, &node.name), &io);
-                self.values.push(buf);
-                self.saved.push(Vec::new());
-                continue;
-            }
             let (ty, role) = match &node.source {
                 Source::Input(ty) => (*ty, Role::Input),
                 Source::Param { .. } => (Type::F32, Role::Param),
@@ -80,8 +71,9 @@ impl<'g> Recording<'g> {
                 Source::Op { .. } if outputs.contains(&Tensor(i)) => (Type::F32, Role::Output),
                 Source::Op { .. } => (Type::F32, Role::Temporary),
             };
+            let overwritten = self.overwritten(i, outputs);
             let plan = &mut self.plan;
-            self.values.push(plan.buffer(&node.name, node.shape, ty, role));
+            self.values.push(overwritten.unwrap_or_else(|| plan.buffer(&node.name, node.shape, ty, role)));
             let mut kept = Vec::new();
             if let Source::Op { op, inputs } = &node.source {
                 let shapes = graph.shapes(inputs);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::source::Source;
-use crate::cli::{table, train};
+use crate::cli::{progress, table};
 use crate::cluster::Clusters;
 use crate::text::{counted, shown};
 use crate::{Error, Result};
@@ -41,7 +41,7 @@ fn above(path: &Path) -> &Path {
 /// No image is there, one cannot be copied, the disk is full, or it was stopped; then nothing is left.
 pub(super) fn write(out: &Path, source: &Source, clusters: &Clusters, copy: bool, stop: &AtomicBool) -> Result<String> {
     let work = temporary(above(out)).map_err(Error::io("write into", above(out)))?;
-    let bar = train::bar(source.files.len(), "writing    {bar:40} {human_pos}/{human_len} images");
+    let bar = progress::bar(source.files.len(), "writing    {bar:40} {human_pos}/{human_len} images");
     let (mut done, mut missing) = (0_usize, Vec::new());
     let members = clusters.members();
     let digits = members.len().to_string().len().max(4);

@@ -19,7 +19,7 @@ use super::output::Form;
 use super::signals::stop_on_signals;
 use super::threshold::{self, ThresholdFlag};
 use super::view::View;
-use super::{DeviceFlag, train};
+use super::{DeviceFlag, progress};
 use crate::cluster::{Clusters, Linkage, agglomerative, graph, matrix_bytes, neighbours};
 use crate::cpu::available_memory;
 use crate::text::shown;
@@ -187,7 +187,7 @@ impl Cluster {
     }
 
     fn agglomerative(&self, source: &Source, threshold: f32) -> Result<Clusters> {
-        let bar = train::bar(0, "clustering {spinner} {elapsed}");
+        let bar = progress::bar(0, "clustering {spinner} {elapsed}");
         bar.enable_steady_tick(Duration::from_millis(200));
         let clusters = agglomerative(&source.embeddings, self.linkage, threshold, budget());
         bar.finish_and_clear();
@@ -195,7 +195,8 @@ impl Cluster {
     }
 
     fn by_graph(&self, engine: &Engine, source: &Source, threshold: f32, stop: &AtomicBool) -> Result<Clusters> {
-        let bar = train::bar(source.embeddings.len(), "neighbours {bar:40} {human_pos}/{human_len} images  {eta} left");
+        let bar =
+            progress::bar(source.embeddings.len(), "neighbours {bar:40} {human_pos}/{human_len} images  {eta} left");
         let found = neighbours(engine, &source.embeddings, self.neighbours, |done, _| {
             bar.set_position(done as u64);
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::{Cluster, stopped};
 use crate::cli::embed::hint_inputs;
 use crate::cli::view::View;
-use crate::cli::{models, table, train};
+use crate::cli::{models, progress, table};
 use crate::data::folder::FaceFolder;
 use crate::data::preprocess::Crop;
 use crate::embed::table::EmbeddingTable;
@@ -158,7 +158,7 @@ impl Source {
         hint_inputs(&inputs, &eyes, &metadata.preprocess);
         let mut session = Session::with_weights(engine, loaded, path)?;
         let (mut data, mut files, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        let bar = train::bar(inputs.len(), "embedding  {bar:40} {human_pos}/{human_len} images  {eta} left");
+        let bar = progress::bar(inputs.len(), "embedding  {bar:40} {human_pos}/{human_len} images  {eta} left");
         let mut take = |rows: &[Row<'_>]| {
             for row in rows {
                 match &row.outcome {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::told::Told;
 use crate::cli::eyes::Eyes;
-use crate::cli::train::console::bar;
+use crate::cli::progress::bar;
 use crate::cli::view::View;
 use crate::data::preprocess::{Face, Preprocess};
 use crate::eval::quantise::unit;

@@ -1,14 +1,14 @@
 //! What a training run prints: an updating display on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::columns::fitted;
 use crate::cli::output::{self, Audience};
+use crate::cli::progress::{bar, on_terminal};
 use crate::cli::table;
 use crate::cli::words::with_flags;
 use crate::eval::verification::Accuracy;
@@ -27,18 +27,6 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Programs that watch a run hear of its steps this often.
 const JSON_EVERY: Duration = Duration::from_secs(1);
-
-/// Whether people watch, on a terminal.
-fn on_terminal() -> bool {
-    output::audience() == Audience::People && std::io::stderr().is_terminal()
-}
-
-/// A progress bar on a terminal, nothing elsewhere.
-pub(in crate::cli) fn bar(len: usize, template: &str) -> ProgressBar {
-    let target = if on_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template(template).expect("the template is valid");
-    ProgressBar::with_draw_target(Some(len as u64), target).with_style(style)
-}
 
 fn percent(part: f64) -> String {
     format!("{:.1} %", part * 100.0)

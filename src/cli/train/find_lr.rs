@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::Job;
-use super::console::bar;
 use crate::chart::colours::{BLUE, GREEN, ORANGE};
 use crate::chart::{Chart, Series, Style};
 use crate::cli::output;
+use crate::cli::progress::bar;
 use crate::cli::signals::stop_on_signals;
 use crate::cli::words::with_flags;
 use crate::train::{Observer, Pace, RateSearch, StepReport, find_rate, numbered};

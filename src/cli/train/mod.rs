@@ -13,7 +13,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use self::arguments::{Arguments, Environment};
-pub(super) use self::console::bar;
 use self::console::{Console, farewell};
 pub(super) use self::flags::Train;
 use self::source::Source;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::console::bar;
 use crate::align::{Alignment, FaceFinder, FaceReader, NoFace};
 use crate::cli::eyes::Eyes;
+use crate::cli::progress::bar;
 use crate::data::decode::prepare;
 use crate::data::faces::FaceSet;
 use crate::data::folder::FaceFolder;
