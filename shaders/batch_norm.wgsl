@@ -263,6 +263,56 @@ fn batch_norm_sums(invocation: Invocation) {
     }
 }
 
+// batch_norm_relu_sums: batch_norm_sums behind a ReLU, which is taken back first
+//
+//   dz[r,c]          = 0 if the output of batch_norm, computed again, is not positive, else dz[r,c]    (a NaN as in relu_dx)
+//   part_dgamma[t,c], part_dbeta[t,c] as in batch_norm_sums, of that
+//
+//   p            Params
+//   x            [rows, c]      read
+//   mean         [c]            read: that of batch_norm
+//   variance     [c]            read: that of batch_norm
+//   beta         [c]            read
+//   gamma        [c]            read
+//   dz           [rows, c]      read_write, masked in place
+//   sum_dgamma   [splits, c]    read_write, set
+//   sum_dbeta    [splits, c]    read_write, set
+//
+// dispatch   [ceil(splits*c/LANES/ITEMS)], folded
+// overrides  FROZEN
+// needs      nothing beyond default limits; no barrier
+// order      as in batch_norm_sums
+
+@group(0) @binding(6) var<storage, read_write> dz: array<F>;
+@group(0) @binding(7) var<storage, read_write> sum_dgamma: array<F>;
+@group(0) @binding(8) var<storage, read_write> sum_dbeta: array<F>;
+
+@compute @workgroup_size(ITEMS)
+fn batch_norm_relu_sums(invocation: Invocation) {
+    let i = item_index(invocation);
+    let c = p.c / LANES;
+    if i < p.splits * c {
+        let channel = i % c;
+        let end = first_row(i / c + 1u);
+        let first = origin(channel);
+        let centre = mean[channel];
+        let scale = inverse(channel) * gamma[channel];
+        let shift = beta[channel];
+        var dgamma = F(0.0);
+        var dbeta = F(0.0);
+        for (var row = first_row(i / c); row < end; row++) {
+            let j = row * c + channel;
+            let apart = (x[j] - first) - centre;
+            let g = select(dz[j], F(0.0), apart * scale + shift <= F(0.0));
+            dz[j] = g;
+            dgamma += g * apart;
+            dbeta += g;
+        }
+        sum_dgamma[i] = dgamma * inverse(channel);
+        sum_dbeta[i] = dbeta;
+    }
+}
+
 // batch_norm_dw: gradient of gamma or of beta from its parts, and once more for batch_norm_dx
 //
 //   total[c]  = sum over t of  part[t,c]

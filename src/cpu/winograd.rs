@@ -113,7 +113,7 @@ macro_rules! transforms {
                 let product = |but: usize, from: usize| {
                     let squares = |i: usize| pairs[i] * pairs[i];
                     let others = || (0..pairs.len()).filter(move |&i| i != but);
-                    let mut c = [0.0f32; 4];
+                    let mut c = [0.0f32; 5];
                     c[0] = 1.0;
                     let mut n = 1;
                     for i in others() {
@@ -370,8 +370,8 @@ macro_rules! transforms {
                         [6, 6] => input::<6, 6, 6, 6>(job, out),
                         [5, 5] => input::<5, 5, 5, 5>(job, out),
                         [7, 7] => input::<7, 7, 7, 7>(job, out),
-                        [1, 8] => input::<1, 1, 8, 8>(job, out),
-                        [8, 1] => input::<8, 8, 1, 1>(job, out),
+                        [1, 10] => input::<1, 1, 10, 10>(job, out),
+                        [10, 1] => input::<10, 10, 1, 1>(job, out),
                         _ => unreachable!("no such transform"),
                     }
                 }
@@ -382,6 +382,8 @@ macro_rules! transforms {
                 unsafe {
                     match size {
                         [[6, 4], [6, 4]] => input::<6, 4, 6, 4>(job, out),
+                        [[1, 1], [10, 4]] => input::<1, 1, 10, 4>(job, out),
+                        [[10, 4], [1, 1]] => input::<10, 4, 1, 1>(job, out),
                         _ => unreachable!("no such transform"),
                     }
                 }
@@ -397,8 +399,10 @@ macro_rules! transforms {
                         [[6, 2], [6, 2]] => output::<6, 2, 6, 2>(job, out),
                         [[5, 2], [5, 2]] => output::<5, 2, 5, 2>(job, out),
                         [[7, 3], [7, 3]] => output::<7, 3, 7, 3>(job, out),
-                        [[1, 1], [8, 2]] => output::<1, 1, 8, 2>(job, out),
-                        [[8, 2], [1, 1]] => output::<8, 2, 1, 1>(job, out),
+                        [[1, 1], [10, 4]] => output::<1, 1, 10, 4>(job, out),
+                        [[10, 4], [1, 1]] => output::<10, 4, 1, 1>(job, out),
+                        [[1, 1], [10, 7]] => output::<1, 1, 10, 7>(job, out),
+                        [[10, 7], [1, 1]] => output::<10, 7, 1, 1>(job, out),
                         _ => unreachable!("no such transform"),
                     }
                 }

@@ -131,6 +131,15 @@ static SUMS: Wide = kernel!(
     |p, w| w.floats(p.splits * p.c),
     twins::sums
 );
+/// Buffers `x`, `mean`, `variance`, `beta`, `gamma`, `dz`, `sum_dgamma`, `sum_dbeta`; override `FROZEN`.
+static RELU_SUMS: Wide = kernel!(
+    wide,
+    "batch_norm_relu_sums",
+    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
+    BatchNormParams,
+    |p, w| w.floats(p.splits * p.c),
+    twins::relu_sums
+);
 /// Buffers `part`, `total`, `dw`.
 static DW: Wide = kernel!(
     wide,
@@ -152,7 +161,7 @@ static DX: Wide = kernel!(
 
 pub(super) static ENTRY: Entry = Entry {
     name: "batch_norm",
-    kernels: &[&BATCH_NORM, &MOMENTS, &MERGE, &UPDATE, &SUMS, &DW, &DX],
+    kernels: &[&BATCH_NORM, &MOMENTS, &MERGE, &UPDATE, &SUMS, &RELU_SUMS, &DW, &DX],
     cases,
     bench_cases,
 };
@@ -221,17 +230,23 @@ impl Op for BatchNorm {
     fn backward(&self, r: &mut Recorder<'_>, io: &Io<'_>, dy: Buf, dx: &[Option<Grad>]) {
         assert!(dx[3].is_none() && dx[4].is_none(), "running statistics have no gradient");
         let p = self.params(io.x_shapes[0]);
-        let (x, gamma, [mean, variance]) = (io.x[0], io.x[1], statistics(io));
-        if self.relu {
+        let (x, gamma, beta, [mean, variance]) = (io.x[0], io.x[1], io.x[2], statistics(io));
+        let batch_statistics = !self.frozen && dx[0].is_some();
+        let sums = batch_statistics || dx[1].is_some() || dx[2].is_some();
+        if self.relu && !sums {
             mask_dy(r, io.y, dy, io.y_shape.len_u32());
         }
-        let batch_statistics = !self.frozen && dx[0].is_some();
         // Frozen, batch_norm_dx reads no sums: anything of their size stands in for them.
         let mut totals = [mean; 2];
-        if batch_statistics || dx[1].is_some() || dx[2].is_some() {
+        if sums {
             let parts = parts(r, ["dgamma parts", "dbeta parts"], &p);
-            let buffers = [x, mean, variance, dy, parts[0], parts[1]];
-            r.dispatch(SUMS.of(&[p.c]), &p, &[self.frozen_flag()], &buffers);
+            if self.relu {
+                let buffers = [x, mean, variance, beta, gamma, dy, parts[0], parts[1]];
+                r.dispatch(RELU_SUMS.of(&[p.c]), &p, &[self.frozen_flag()], &buffers);
+            } else {
+                let buffers = [x, mean, variance, dy, parts[0], parts[1]];
+                r.dispatch(SUMS.of(&[p.c]), &p, &[self.frozen_flag()], &buffers);
+            }
             for (at, name) in ["dgamma", "dbeta"].into_iter().enumerate() {
                 if dx[1 + at].is_some() || batch_statistics {
                     totals[at] = r.scratch(name, Shape::vector(p.c), Type::F32);

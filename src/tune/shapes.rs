@@ -9,7 +9,7 @@ use crate::plan::reflect::Access;
 use crate::plan::{Asked, Kernel, Plan, Step, Type};
 
 /// To be raised when a way of the CPU device changes so that another one may be the fastest: choices of before are measured anew.
-const CPU_WAYS: u32 = 1;
+const CPU_WAYS: u32 = 2;
 
 /// What a choice is made among.
 #[derive(Debug, Clone, PartialEq, Eq)]

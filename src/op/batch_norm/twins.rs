@@ -179,6 +179,51 @@ pub(super) fn sums<T: Float>(call: Call<'_, T>) {
     });
 }
 
+/// Rows that are masked at a time: few enough to stay in the cache until they are summed.
+const MASKED: usize = 16;
+
+pub(super) fn relu_sums<T: Float>(call: Call<'_, T>) {
+    let p: BatchNormParams = call.params();
+    let frozen = call.flag("FROZEN");
+    let [x, mean, variance, beta, gamma, dz, sum_dgamma, sum_dbeta] = call.args();
+    let (x, beta, c) = (x.f(), beta.f(), p.c as usize);
+    let of = Channels::new(&p, frozen, x, mean.f(), variance.f());
+    let scale: Vec<T> = of.inverse.iter().zip(gamma.f()).map(|(&inverse, &gamma)| inverse * gamma).collect();
+    let mut parts = Vec::with_capacity(p.splits as usize);
+    let mut rest = dz.f_mut();
+    for t in 0..p.splits as usize {
+        let (part, others) = rest.split_at_mut(part(&p, t).len() * c);
+        parts.push(part);
+        rest = others;
+    }
+    let sums = sum_dgamma.f_mut().par_chunks_mut(c).zip(sum_dbeta.f_mut().par_chunks_mut(c));
+    parts.into_par_iter().zip(sums).enumerate().for_each(|(t, (dz, (dgamma, dbeta)))| {
+        let x = &x[part(&p, t).start * c..][..dz.len()];
+        vectorized(|| {
+            dgamma.fill(T::zero());
+            dbeta.fill(T::zero());
+            for (dz, x) in dz.chunks_mut(MASKED * c).zip(x.chunks(MASKED * c)) {
+                for (dz, x) in dz.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                    let channels = of.origin.iter().zip(&of.centre).zip(scale.iter().zip(beta));
+                    for ((dz, &x), ((&origin, &centre), (&scale, &beta))) in dz.iter_mut().zip(x).zip(channels) {
+                        let value = (x - origin - centre) * scale + beta;
+                        *dz = if value <= T::zero() { T::zero() } else { *dz }; // a NaN passes it on
+                    }
+                }
+                for (dz, x) in dz.chunks_exact(c).zip(x.chunks_exact(c)) {
+                    let channels = of.origin.iter().zip(&of.centre);
+                    let sums = dgamma.iter_mut().zip(&mut *dbeta);
+                    for ((dgamma, dbeta), ((&x, &dz), (&origin, &centre))) in sums.zip(x.iter().zip(dz).zip(channels)) {
+                        *dgamma += dz * (x - origin - centre);
+                        *dbeta += dz;
+                    }
+                }
+            }
+            dgamma.iter_mut().zip(&of.inverse).for_each(|(dgamma, &inverse)| *dgamma *= inverse);
+        });
+    });
+}
+
 pub(super) fn dw<T: Float>(call: Call<'_, T>) {
     let (p, accumulate): (BatchNormParams, bool) = (call.params(), call.flag("ACCUMULATE"));
     let [part, total, dw] = call.args();

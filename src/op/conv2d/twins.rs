@@ -144,22 +144,21 @@ fn dx_by(
 pub(super) fn dw(method: Method, p: &Conv2dParams, accumulate: bool, x: &[f32], dy: &[f32], part: &mut [f32]) {
     match method {
         Method::Direct => dw::dw(tile::tiles(), p, accumulate, x, dy, part),
-        Method::Winograd(_) => winograd_dw::dw(tile::tiles(), p, accumulate, x, dy, part),
+        Method::Winograd(scheme) => winograd_dw::dw(scheme, tile::tiles(), p, accumulate, x, dy, part),
     }
 }
 
 /// The method for the gradient of the weights that should be the fastest.
 pub(super) fn dw_method(p: &Conv2dParams) -> Method {
-    if suits_dw(winograd_dw::METHOD, p) && winograd_dw::pays(&forward_sizes(p)) {
-        winograd_dw::METHOD
-    } else {
-        Method::Direct
-    }
+    let sizes = forward_sizes(p);
+    let scheme = winograd_dw::of(&sizes).filter(|&scheme| winograd_dw::pays(scheme, &sizes));
+    scheme.map_or(Method::Direct, Method::Winograd)
 }
 
 /// Whether a method computes the gradient of the weights.
 pub(super) fn suits_dw(method: Method, p: &Conv2dParams) -> bool {
-    method == Method::Direct || (method == winograd_dw::METHOD && method.suits(&forward_sizes(p)))
+    method == Method::Direct
+        || winograd_dw::of(&forward_sizes(p)).is_some_and(|scheme| method == Method::Winograd(scheme))
 }
 
 /// The weights in the order in which [`dx`] reads them.

@@ -33,8 +33,8 @@ impl Method {
         Self::Winograd(Scheme::F2),
         Self::Winograd(Scheme::F4),
         Self::Winograd(Scheme::F2_5),
-        Self::Winograd(Scheme::F2_1X7),
-        Self::Winograd(Scheme::F2_7X1),
+        Self::Winograd(Scheme::F4_1X7),
+        Self::Winograd(Scheme::F4_7X1),
         Self::Winograd(Scheme::F2_STRIDE2),
         Self::Winograd(Scheme::F3_STRIDE2),
     ];

@@ -49,7 +49,9 @@ fn expect_close<T: Copy + Into<f64>>(what: &str, got: &[T], want: &[f64]) {
     for (i, (&got, want)) in got.iter().zip(want).enumerate() {
         let got: f64 = got.into();
         let error = (got - want).abs() / largest;
-        assert!(error < 3e-6, "{what}: element {i} is {got}, not {want}");
+        // Transforms of ten pixels round twice as much as those of six.
+        let most = if what.contains("1x7") || what.contains("7x1") { 6e-6 } else { 3e-6 };
+        assert!(error < most, "{what}: element {i} is {got}, not {want}");
     }
 }
 
@@ -133,12 +135,12 @@ fn tiles_of_every_instruction_set_agree_with_plain_loops() {
             dw::dw(tiles, &p, accumulate, &x, &dy, &mut got);
             direct::dw(&p, accumulate, &wide(&x), &wide(&dy), &mut want);
             expect_close(&what("dw"), &got, &want);
-            if suits_dw(winograd_dw::METHOD, &p) {
+            if let Some(scheme) = winograd_dw::of(&forward_sizes(&p)) {
                 got = fill(got.len());
-                winograd_dw::dw(tiles, &p, accumulate, &x, &dy, &mut got);
+                winograd_dw::dw(scheme, tiles, &p, accumulate, &x, &dy, &mut got);
                 // Its parts are of tiles.
                 let (got, want) = (sum_of_parts(&wide(&got), taps), sum_of_parts(&want, taps));
-                expect_close(&what("dw in tiles"), &got, &want);
+                expect_close(&what(&format!("dw in tiles, {}", scheme.name)), &got, &want);
             }
         }
     }

@@ -37,10 +37,10 @@ impl Scheme {
     pub(super) const F4: Self = Self { name: "winograd 4x4, 3x3", size: [[6, 4], [6, 4]], stride: 1 };
     /// `F(2x2, 5x5)`: 2.8 times fewer.
     pub(super) const F2_5: Self = Self { name: "winograd 2x2, 5x5", size: [[6, 2], [6, 2]], stride: 1 };
-    /// `F(1x2, 1x7)`: 1.75 times fewer.
-    pub(super) const F2_1X7: Self = Self { name: "winograd 1x2, 1x7", size: [[1, 1], [8, 2]], stride: 1 };
-    /// `F(2x1, 7x1)`.
-    pub(super) const F2_7X1: Self = Self { name: "winograd 2x1, 7x1", size: [[8, 2], [1, 1]], stride: 1 };
+    /// `F(1x4, 1x7)`: 2.8 times fewer.
+    pub(super) const F4_1X7: Self = Self { name: "winograd 1x4, 1x7", size: [[1, 1], [10, 4]], stride: 1 };
+    /// `F(4x1, 7x1)`.
+    pub(super) const F4_7X1: Self = Self { name: "winograd 4x1, 7x1", size: [[10, 4], [1, 1]], stride: 1 };
 
     /// `F(2x2, 3x3)` with stride 2: 1.44 times fewer.
     pub(super) const F2_STRIDE2: Self = Self { name: "winograd 2x2, 3x3, stride 2", size: [[5, 2], [5, 2]], stride: 2 };
