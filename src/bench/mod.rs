@@ -48,16 +48,19 @@ pub struct Row {
 
 impl Row {
     /// How this row compares with the same one of an older table: `1.2x faster`. One that both tables know from the same device
-    /// comes before one from another device.
+    /// comes before one from another device, which is then named.
     pub fn change_since(&self, old: &Table) -> String {
         let same = |row: &&Self| (&row.case, &row.kernel) == (&self.case, &self.kernel);
         let mut rows: Vec<&Self> = old.rows.iter().filter(same).collect();
         rows.sort_by_key(|row| row.device != self.device);
         let Some(before) = rows.first() else { return "new".to_string() };
+        // Tables of earlier versions do not name it.
+        let elsewhere = Some(&before.device).filter(|device| !device.is_empty() && **device != self.device);
+        let than = |change: String| elsewhere.map_or(change.clone(), |device| format!("{change} than {device}"));
         match before.median_ms / self.median_ms {
-            faster if faster >= ALIKE => format!("{faster:.1}x faster"),
-            slower if slower <= 1.0 / ALIKE => format!("{:.1}x slower", 1.0 / slower),
-            _ => "as before".to_string(),
+            faster if faster >= ALIKE => than(format!("{faster:.1}x faster")),
+            slower if slower <= 1.0 / ALIKE => than(format!("{:.1}x slower", 1.0 / slower)),
+            _ => elsewhere.map_or("as before".to_string(), |device| format!("as {device}")),
         }
     }
 }
@@ -103,7 +106,8 @@ mod tests {
         assert_eq!(row("cpu", "a", 10.0).change_since(&old), "1.2x faster");
         assert_eq!(row("cpu", "b", 9.1).change_since(&old), "1.3x slower");
         assert_eq!(row("gpu", "a", 49.0).change_since(&old), "as before");
-        assert_eq!(row("other", "a", 100.0).change_since(&old), "2.0x slower", "the first where no device is the same");
+        assert_eq!(row("other", "a", 100.0).change_since(&old), "2.0x slower than gpu", "the first of another device");
+        assert_eq!(row("other", "a", 50.0).change_since(&old), "as gpu");
         assert_eq!(row("cpu", "c", 1.0).change_since(&old), "new");
     }
 

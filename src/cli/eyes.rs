@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicBool;
 use rayon::prelude::*;
 
 use super::table::count;
-use super::view::hint_sizes;
 use crate::align::FaceReader;
 use crate::data::decode::decode_face;
 use crate::data::faces::{DEFAULT_PIXEL_BUDGET, FaceSet};
 use crate::data::folder::FaceFolder;
 use crate::data::inputs::Input;
 use crate::data::preprocess::{Face, Preprocess};
+use crate::data::sizes::{much_larger, smaller_than_crop};
 use crate::embed::{Embedded, Row, embed_files, embed_photographs};
 use crate::{Result, Session};
 
@@ -38,10 +38,21 @@ impl Eyes {
         self.reader.is_some()
     }
 
-    /// Hints at sizes of files that do not suit, where no face is looked for.
+    /// Says where the crop takes nothing off, and where the faces may fill only a small part of the images, unless faces are looked for.
     pub(super) fn hint_sizes<P: AsRef<Path>>(&self, paths: &[P], preprocess: &Preprocess) {
-        if !self.finds() {
-            hint_sizes(paths, preprocess);
+        if self.finds() {
+            return;
+        }
+        if let Some((width, height)) = smaller_than_crop(paths, preprocess) {
+            hint!("warning: the images have about {width}x{height} pixels, so that the crop takes nothing off");
+        }
+        if let Some((width, height)) = much_larger(paths, preprocess) {
+            hint!(
+                "hint: the images have about {width}x{height} pixels and the network sees {}x{}: where the weights were trained on \
+                 crops of faces, give --crop center:N, or --detector FILE",
+                preprocess.width,
+                preprocess.height
+            );
         }
     }
 

@@ -8,7 +8,6 @@ use super::eyes::Eyes;
 use super::{models, weights};
 use crate::align::{Alignment, FaceFinder, FaceReader, NoFace};
 use crate::data::preprocess::{Crop, Preprocess};
-use crate::data::sizes::{much_larger, smaller_than_crop};
 use crate::detect::Detector;
 use crate::gallery::EmbeddingModel;
 use crate::{Engine, Error, Result, Weights};
@@ -145,20 +144,5 @@ impl View {
         let mut finder = FaceFinder::new(Detector::open(engine, &file)?, alignment);
         finder.on_no_face = self.finding.no_face.unwrap_or_default();
         Ok(Eyes::finding(FaceReader::new(finder, preprocess)))
-    }
-}
-
-/// Says where the crop takes nothing off, and where the faces may fill only a small part of the images.
-pub(super) fn hint_sizes<P: AsRef<Path>>(paths: &[P], preprocess: &Preprocess) {
-    if let Some((width, height)) = smaller_than_crop(paths, preprocess) {
-        hint!("warning: the images have about {width}x{height} pixels, so that the crop takes nothing off");
-    }
-    if let Some((width, height)) = much_larger(paths, preprocess) {
-        hint!(
-            "hint: the images have about {width}x{height} pixels and the network sees {}x{}: where the weights were trained on \
-             crops of faces, give --crop center:N, or --detector FILE",
-            preprocess.width,
-            preprocess.height
-        );
     }
 }

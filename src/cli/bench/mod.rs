@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::printer::Printer;
 use super::DeviceFlag;
-use crate::bench::{self, Gauge, Table, Task};
+use crate::bench::{self, Gauge, Row, Table, Task};
 use crate::model::Model;
 use crate::net;
 use crate::op::ENTRIES;
@@ -43,7 +43,7 @@ pub(super) struct Bench {
     #[arg(long)]
     kernels: bool,
 
-    /// Only lines with this text, such as inference, "training step", or conv2d
+    /// Only lines with this text, in capitals or not, such as inference, "training step", or conv2d
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
 
@@ -55,7 +55,7 @@ pub(super) struct Bench {
     #[arg(long, conflicts_with_all = ["kernels", "filter", "choices", "json", "compare", "batch"])]
     start: bool,
 
-    /// Also write the table as JSON
+    /// Also write the table as JSON, after each task
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
 
@@ -106,20 +106,26 @@ impl Bench {
         for (engine, reason) in engines.collect::<Result<Vec<_>>>()? {
             devices.push(engine.describe());
             printer.device(&engine.describe(), &reason);
-            self.measure(&engine, self.shown(&model)?, &mut printer)?;
+            self.measure(&engine, self.shown(&model)?, &mut printer, &devices)?;
             if self.choices {
                 printer::choices(&engine.choices());
             }
         }
         printer.legend(!self.kernels && self.filter.is_none());
+        self.write(printer.rows(), &devices)?;
         if let Some(path) = &self.json {
-            let version = env!("CARGO_PKG_VERSION").to_string();
-            let table = Table { version, device: devices.join("; "), rows: printer.into_rows() };
-            let json = serde_json::to_vec_pretty(&table).expect("a table is plain data");
-            write_whole(path, &json)?;
             say!("\nwritten to {}", path.display());
         }
         Ok(())
+    }
+
+    /// Writes the rows so far as JSON, if that is asked for.
+    fn write(&self, rows: &[Row], devices: &[String]) -> Result<()> {
+        let Some(path) = &self.json else { return Ok(()) };
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        let table = Table { version, device: devices.join("; "), rows: rows.to_vec() };
+        let json = serde_json::to_vec_pretty(&table).expect("a table is plain data");
+        write_whole(path, &json)
     }
 
     /// The devices to time.
@@ -142,8 +148,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures all tasks on a device.
-    fn measure(&self, engine: &Engine, all: Vec<Shown>, printer: &mut Printer<'_>) -> Result<()> {
+    /// Measures all tasks on a device. The table is written after each, so that Ctrl-C loses one task at most.
+    fn measure(&self, engine: &Engine, all: Vec<Shown>, printer: &mut Printer<'_>, devices: &[String]) -> Result<()> {
         let mut gauge = None;
         for Shown { task, whole, kernels } in all {
             let meanings = task.kernels();
@@ -170,6 +176,7 @@ impl Bench {
                 spinner.suspend(|| printer.kernels(rows, &meanings));
             }
             spinner.finish_and_clear();
+            self.write(printer.rows(), devices)?;
         }
         Ok(())
     }
@@ -177,7 +184,13 @@ impl Bench {
     /// What the flags ask for: the network's tasks, and the cases of ops where kernels are asked for or named.
     fn shown(&self, model: &Model) -> Result<Vec<Shown>> {
         let mut all = Vec::new();
-        for task in bench::network(model, &self.batch, &config_of(model))? {
+        let mut batches = Vec::new();
+        for &batch in &self.batch {
+            if !batches.contains(&batch) {
+                batches.push(batch);
+            }
+        }
+        for task in bench::network(model, &batches, &config_of(model))? {
             all.extend(self.lines(task, true, self.kernels));
         }
         if self.kernels || self.filter.is_some() {
@@ -190,7 +203,8 @@ impl Bench {
 
     /// The lines of a task that the filter leaves, if there are any.
     fn lines(&self, task: Task, whole: bool, kernels: bool) -> Option<Shown> {
-        let wanted = |name: &str| self.filter.as_ref().is_none_or(|text| name.contains(text.as_str()));
+        let text = self.filter.as_ref().map(|text| text.to_lowercase());
+        let wanted = |name: &str| text.as_ref().is_none_or(|text| name.to_lowercase().contains(text));
         let case = wanted(&task.case);
         let names = task.kernels().into_iter().map(|kernel| kernel.name);
         let kernels: Vec<_> = names.filter(|name| kernels && (case || wanted(name))).collect();

@@ -29,8 +29,8 @@ impl<'a> Printer<'a> {
         Self { old, heading: Heading::None, rows: Vec::new(), kernels: Vec::new() }
     }
 
-    pub(super) fn into_rows(self) -> Vec<Row> {
-        self.rows
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     pub(super) fn device(&mut self, device: &str, reason: &str) {
