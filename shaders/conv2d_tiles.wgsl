@@ -14,6 +14,7 @@
 // needs      up to 19 KiB of workgroup memory; barriers in uniform control flow
 // order      sums r, s, i in that order, then adds b
 // uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
+// uses       conv2d_factors_f32.wgsl or conv2d_factors_f16.wgsl: Four, PAD, Two
 // uses       conv2d_left_any.wgsl or conv2d_left_vec4.wgsl: Inside, LEFT, WHOLE, as_inside, left_unit, load_left_unit
 // uses       conv2d_right_any.wgsl or conv2d_right_vec4.wgsl: RIGHT, columns, load_b, load_right_unit, store_y
 // uses       conv2d_tile128.wgsl or conv2d_tile64.wgsl or conv2d_tile32.wgsl: COLS, COL_GROUPS, ROWS, ROW_GROUPS, THREADS
@@ -37,15 +38,14 @@ const SUMS = 4u * ROW_GROUPS * COL_GROUPS;
 // Loads of each side by one invocation, for one round: two or four.
 const LEFT_SHARE = ROW_QUADS * DEPTH / THREADS;
 const RIGHT_SHARE = COL_QUADS * DEPTH / THREADS;
-// Rows of the left tile are one vector longer than the tile, so that the transposing stores spread over the banks.
-const PITCH = ROW_QUADS + 1u;
+const PITCH = ROW_QUADS + PAD;
 // Starts a row outside the image: no offset within a row reaches the top bit.
 const OUTSIDE = 0x80000000u;
 const FOUR = vec4(0u, 1u, 2u, 3u);
 
 // The tiles, by position of the sum: four rows, in pairs, or four columns. Constant indices need no bounds check.
-var<workgroup> left_tile: array<array<array<array<vec2<f32>, 2>, PITCH>, 4>, DEPTH / 4u>;
-var<workgroup> right_tile: array<array<array<vec4<f32>, COL_QUADS>, RIGHT_SHARE>, DEPTH / RIGHT_SHARE>;
+var<workgroup> left_tile: array<array<array<array<Two, 2>, PITCH>, 4>, DEPTH / 4u>;
+var<workgroup> right_tile: array<array<array<Four, COL_QUADS>, RIGHT_SHARE>, DEPTH / RIGHT_SHARE>;
 
 // Adds the product of the tiles; invocation (i, j) owns the quads of rows i, i + ROW_STEP and those of columns j, j + COL_STEP.
 fn multiply(lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>) {
@@ -55,10 +55,10 @@ fn multiply(lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>) {
         for (var u = 0u; u < 4u; u++) {
             var c: array<vec4<f32>, COL_GROUPS>;
             for (var g = 0u; g < COL_GROUPS; g++) {
-                c[g] = right_tile[quad * (4u / RIGHT_SHARE) + u / RIGHT_SHARE][u % RIGHT_SHARE][g * COL_STEP + j];
+                c[g] = vec4<f32>(right_tile[quad * (4u / RIGHT_SHARE) + u / RIGHT_SHARE][u % RIGHT_SHARE][g * COL_STEP + j]);
             }
             for (var h = 0u; h < ROW_GROUPS; h++) {
-                let a = vec4(left_tile[quad][u][h * ROW_STEP + i][0], left_tile[quad][u][h * ROW_STEP + i][1]);
+                let a = vec4<f32>(vec4(left_tile[quad][u][h * ROW_STEP + i][0], left_tile[quad][u][h * ROW_STEP + i][1]));
                 for (var g = 0u; g < COL_GROUPS; g++) {
                     let to = 4u * (h * COL_GROUPS + g);
                     (*acc)[to] += a.x * c[g];
@@ -168,7 +168,7 @@ fn load_right(line: Line, first: Place, last: u32, col: vec4<u32>, to: ptr<funct
 
 fn store_right(lane: u32, loads: ptr<function, Loads>) {
     for (var u = 0u; u < RIGHT_SHARE; u++) {
-        right_tile[lane / COL_QUADS][u][lane % COL_QUADS] = (*loads).right[u];
+        right_tile[lane / COL_QUADS][u][lane % COL_QUADS] = Four((*loads).right[u]);
     }
 }
 
@@ -206,7 +206,7 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
         for (var u = 0u; u < 4u; u++) {
             for (var m = 0u; m < LEFT_SHARE; m += 2u) {
                 let pair = pixels % (4u / LEFT_SHARE) * (LEFT_SHARE / 2u) + m / 2u;
-                left_tile[quad][u][pixels / (4u / LEFT_SHARE)][pair] = vec2(next.left[m][u], next.left[m + 1u][u]);
+                left_tile[quad][u][pixels / (4u / LEFT_SHARE)][pair] = Two(vec2(next.left[m][u], next.left[m + 1u][u]));
             }
         }
         store_right(lane, &next);
@@ -391,8 +391,8 @@ fn product_dw(
     for (var i0 = begin; i0 < end; i0 += DEPTH) {
         for (var m = 0u; m < LEFT_SHARE; m++) {
             let row = select(vec4(0.0), next.left[m], next.inside[m]);
-            left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][0] = row.xy;
-            left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][1] = row.zw;
+            left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][0] = Two(row.xy);
+            left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][1] = Two(row.zw);
         }
         store_right(lane, &next);
         if lane < DEPTH {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, Features, ShaderStages};
 
+use super::Precision;
 use super::adapter::{self, AdapterChoice, AdapterInfo};
 use crate::plan::reflect::{Access, interface};
 use crate::plan::{Family, Step, Variant};
@@ -42,11 +43,20 @@ impl Gpu {
     /// # Errors
     /// There is no adapter, none matches, or none has the limits that the engine needs; the message says what to do.
     pub async fn open_async(choice: &AdapterChoice) -> Result<Self> {
-        let (adapter, info) = adapter::choose(choice).await?;
+        Self::open_with_async(choice, Precision::F32).await
+    }
+
+    /// Opens an adapter for a precision without blocking.
+    ///
+    /// # Errors
+    /// As [`open_async`](Self::open_async), or no adapter that matches can compute with it.
+    pub async fn open_with_async(choice: &AdapterChoice, precision: Precision) -> Result<Self> {
+        let (adapter, info) = adapter::choose(choice, precision).await?;
+        let info = AdapterInfo { precision, ..info };
         let wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("facenet-gpu"),
-            required_features: adapter.features() & wanted,
+            required_features: adapter.features() & wanted | precision.features(),
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -73,11 +83,28 @@ impl Gpu {
         info.max_buffer = limits.max_buffer_size;
         info.subgroup = info.subgroup.filter(|_| features.contains(Features::SUBGROUP));
         info.timestamps = features.contains(Features::TIMESTAMP_QUERY);
+        info.f16 = features.contains(Features::SHADER_F16);
         Self::with(device, queue, info, Arc::default())
     }
 
     fn with(device: wgpu::Device, queue: wgpu::Queue, info: AdapterInfo, failure: Arc<Mutex<Option<String>>>) -> Self {
         Self { inner: Arc::new(Inner { device, queue, info, pipelines: Mutex::default(), failure }) }
+    }
+
+    /// The same device for a precision: for devices of the caller, which need wgpu's feature `SHADER_F16` for
+    /// [`Precision::F16`].
+    ///
+    /// # Errors
+    /// The device was opened without that feature.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        if !self.inner.device.features().contains(precision.features()) {
+            return Err(Error::Device(format!(
+                "{} was opened without 16-bit floats: open it with the feature SHADER_F16, or use `precision` f32",
+                self.inner.info.name
+            )));
+        }
+        let info = AdapterInfo { precision, ..self.inner.info.clone() };
+        Ok(Self::with(self.inner.device.clone(), self.inner.queue.clone(), info, self.inner.failure.clone()))
     }
 
     /// The same device, held to one family, which it must be able to run, and to portable kernels where there are none of it,
@@ -223,6 +250,16 @@ impl Gpu {
                 info.name,
                 mib(bytes)
             ))),
+        }
+    }
+}
+
+impl Precision {
+    /// What a device needs for it.
+    fn features(self) -> Features {
+        match self {
+            Self::F32 => Features::empty(),
+            Self::F16 => Features::SHADER_F16,
         }
     }
 }

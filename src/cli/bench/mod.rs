@@ -17,7 +17,7 @@ use crate::net;
 use crate::op::ENTRIES;
 use crate::train::{Config, image_size};
 use crate::weights::{check_writable, write_whole};
-use crate::{DeviceChoice, Engine, Error, Result};
+use crate::{DeviceChoice, Engine, Error, Precision, Result};
 
 /// Time a network's inference and training step; with --kernels or --filter also the kernels, op by op
 #[derive(Debug, Args)]
@@ -177,7 +177,9 @@ impl Bench {
     /// What the flags ask for: the network's tasks, and the cases of ops where kernels are asked for or named.
     fn shown(&self, model: &Model) -> Result<Vec<Shown>> {
         let mut all = Vec::new();
-        for task in bench::network(model, &self.batch, &config_of(model))? {
+        // Networks are trained in f32 alone.
+        let config = (self.device.precision() == Precision::F32).then(|| config_of(model));
+        for task in bench::network(model, &self.batch, config.as_ref())? {
             all.extend(self.lines(task, true, self.kernels));
         }
         if self.kernels || self.filter.is_some() {

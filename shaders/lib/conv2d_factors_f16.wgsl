@@ -1,0 +1,9 @@
+// Factors of a product in workgroup memory as f16, half as large: each is rounded as it enters. Products are summed in f32. What is
+// larger than 65,504 becomes infinite, what is smaller than 6e-8 zero.
+
+alias Two = vec2<f16>;
+alias Four = vec4<f16>;
+
+// Quads by which a position of the left tile is longer than its rows, so that the transposing stores spread over the banks, and
+// every position begins at a multiple of 16 bytes.
+const PAD = 2u;

@@ -1,0 +1,7 @@
+// Factors of a product in workgroup memory as f32: the counterpart of conv2d_factors_f16.wgsl.
+
+alias Two = vec2<f32>;
+alias Four = vec4<f32>;
+
+// Quads by which a position of the left tile is longer than its rows, so that the transposing stores spread over the banks.
+const PAD = 1u;
