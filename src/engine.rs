@@ -247,8 +247,14 @@ impl Engine {
         let threads = || counted(rayon::current_num_threads(), "thread");
         match self {
             Self::Gpu(gpu) => {
-                let f16 = if self.precision() == Precision::F16 { ", factors in f16" } else { "" };
-                format!("{}{f16}", gpu.info().describe())
+                let info = gpu.info();
+                let matrices = info.families().iter().any(|family| family.has_matrices());
+                let extra = match info.precision == Precision::F16 {
+                    true if matrices => ", factors in f16, cooperative matrices",
+                    true => ", factors in f16",
+                    false => "",
+                };
+                format!("{}{extra}", info.describe())
             }
             Self::Cpu => format!("CPU ({}, {})", threads(), crate::cpu::instruction_set()),
             Self::CpuF64 => format!("CPU in f64 ({})", threads()),

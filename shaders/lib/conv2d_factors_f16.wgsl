@@ -4,6 +4,7 @@
 alias Two = vec2<f16>;
 alias Four = vec4<f16>;
 
-// Quads by which a position of the left tile is longer than its rows, so that the transposing stores spread over the banks, and
-// every position begins at a multiple of 16 bytes.
-const PAD = 2u;
+// Quads by which a position of the left tile is longer than its rows, and one of the right tile than its columns, so that
+// accesses spread over the banks and every position begins at a multiple of 16 bytes.
+const LEFT_PAD = 2u;
+const RIGHT_PAD = 2u;

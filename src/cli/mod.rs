@@ -231,6 +231,8 @@ impl DeviceFlag {
         // Those of a settings file; those of a flag run already.
         self.threads.map_or(Ok(()), start_threads)?;
         let (engine, reason) = Engine::open_with(&self.choice(), self.precision())?;
+        let (engine, wrong) = engine.with_matrices();
+        wrong.iter().for_each(|wrong| hint!("warning: {wrong}"));
         Ok((engine, words::with_flags(&reason).into_owned()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wgpu::{Backends, DeviceType, Features};
+use wgpu::{Backends, CooperativeScalarType, DeviceType, Features};
 
 use super::Precision;
 use crate::plan::Family;
@@ -84,8 +84,12 @@ pub struct AdapterInfo {
     pub timestamps: bool,
     /// 16-bit floats in shaders.
     pub f16: bool,
+    /// Cooperative matrices of 16 by 16, of factors of 16 bits and sums of 32, which belong to subgroups of 32 invocations.
+    pub matrices: bool,
     /// What the device may round factors to: [`Precision::F32`] until it is opened for another one.
     pub precision: Precision,
+    /// Its cooperative matrices have stood their test.
+    pub(super) proven: bool,
     /// The family to which the device is held, for tests and comparisons.
     pub(super) only: Option<Family>,
 }
@@ -121,7 +125,9 @@ impl AdapterInfo {
             subgroup,
             timestamps: features.contains(Features::TIMESTAMP_QUERY),
             f16: features.contains(Features::SHADER_F16),
+            matrices: multiplies_matrices(adapter, subgroup),
             precision: Precision::F32,
+            proven: false,
             only: None,
         }
     }
@@ -157,6 +163,7 @@ impl AdapterInfo {
         let suits = |family: &Family| match (self.only, family) {
             (_, Family::Portable) => true,
             (Some(only), _) => *family == only,
+            (None, family) if family.has_matrices() => self.proven && self.can_run(*family),
             (None, family) if family.is_half() => self.can_run(*family),
             (None, Family::Subgroup8) => is_software && self.can_run(Family::Subgroup8),
             (None, _) => !is_software && self.can_run(*family),
@@ -173,7 +180,8 @@ impl AdapterInfo {
     pub fn can_run(&self, family: Family) -> bool {
         let subgroups = family != Family::Subgroup8 || self.subgroup == Some((8, 8));
         let factors = !family.is_half() || self.precision == Precision::F16;
-        subgroups && factors && self.workgroup_memory >= family.workgroup_memory()
+        let matrices = !family.has_matrices() || self.matrices;
+        subgroups && factors && matrices && self.workgroup_memory >= family.workgroup_memory()
     }
 
     /// Adapters are taken in this order: real GPUs first, the most capable kind first.
@@ -196,6 +204,18 @@ pub(super) async fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
     let mut found: Vec<_> = adapters.into_iter().map(|a| (AdapterInfo::of(&a), a)).map(|(i, a)| (a, i)).collect();
     found.sort_by_key(|(_, info)| info.rank());
     found
+}
+
+/// Whether the adapter has the matrices that kernels are written for.
+fn multiplies_matrices(adapter: &wgpu::Adapter, subgroup: Option<(u32, u32)>) -> bool {
+    let suits = |m: &wgpu::CooperativeMatrixProperties| {
+        let types = (m.ab_type, m.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32);
+        types && [m.m_size, m.n_size, m.k_size] == [16; 3]
+    };
+    // A matrix belongs to a subgroup, whose size cannot be chosen.
+    let wanted = Features::SHADER_F16 | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let able = adapter.features().contains(wanted) && subgroup == Some((32, 32));
+    able && adapter.cooperative_matrix_properties().iter().any(suits)
 }
 
 /// What to do where there is no adapter.
@@ -271,7 +291,9 @@ mod tests {
             subgroup: None,
             timestamps: false,
             f16: false,
+            matrices: false,
             precision: Precision::F32,
+            proven: false,
             only: None,
         }
     }
@@ -290,10 +312,13 @@ mod tests {
 
     #[test]
     fn only_a_device_that_was_asked_for_factors_of_16_bits_takes_kernels_that_round_them() {
-        use Family::{Half32, Half64, Half128, Portable, Subgroup8, Tiles32};
+        use Family::{Half32, Half64, Half128, Matrix64, Matrix128, Portable, Subgroup8, Tiles32};
         let gpu = AdapterInfo { f16: true, workgroup_memory: 32 << 10, ..least() };
         assert!(gpu.families().iter().all(|family| !family.is_half()) && !gpu.can_run(Half64));
         let asked = AdapterInfo { precision: Precision::F16, ..gpu };
+        let unproven = AdapterInfo { matrices: true, ..asked.clone() };
+        assert_eq!((unproven.can_run(Matrix128), unproven.families()[0]), (true, Half128));
+        assert_eq!(AdapterInfo { proven: true, ..unproven }.families()[..3], [Matrix128, Matrix64, Half128]);
         assert_eq!(asked.families()[..3], [Half128, Half64, Half32]);
         assert!(asked.families().contains(&Tiles32), "what is faster than they is taken all the same");
         let software = AdapterInfo { kind: DeviceKind::Software, subgroup: Some((8, 8)), ..asked };

@@ -54,9 +54,11 @@ impl Gpu {
         let (adapter, info) = adapter::choose(choice, precision).await?;
         let info = AdapterInfo { precision, ..info };
         let wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY;
+        let (matrices, experimental_features) = experimental(&info);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("facenet-gpu"),
-            required_features: adapter.features() & wanted | precision.features(),
+            required_features: adapter.features() & wanted | precision.features() | matrices,
+            experimental_features,
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -84,6 +86,7 @@ impl Gpu {
         info.subgroup = info.subgroup.filter(|_| features.contains(Features::SUBGROUP));
         info.timestamps = features.contains(Features::TIMESTAMP_QUERY);
         info.f16 = features.contains(Features::SHADER_F16);
+        info.matrices &= features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         Self::with(device, queue, info, Arc::default())
     }
 
@@ -103,16 +106,22 @@ impl Gpu {
                 self.inner.info.name
             )));
         }
-        let info = AdapterInfo { precision, ..self.inner.info.clone() };
-        Ok(Self::with(self.inner.device.clone(), self.inner.queue.clone(), info, self.inner.failure.clone()))
+        Ok(self.described(AdapterInfo { precision, ..self.inner.info.clone() }))
+    }
+
+    /// The same device, whose cooperative matrices have stood their test.
+    pub(crate) fn trusting_matrices(&self) -> Self {
+        self.described(AdapterInfo { proven: true, ..self.inner.info.clone() })
     }
 
     /// The same device, held to one family, which it must be able to run, and to portable kernels where there are none of it,
     /// whatever the sizes: for tests and for comparing families.
     #[must_use]
     pub fn with_family(&self, family: Family) -> Self {
-        let mut info = self.inner.info.clone();
-        info.only = Some(family);
+        self.described(AdapterInfo { only: Some(family), ..self.inner.info.clone() })
+    }
+
+    fn described(&self, info: AdapterInfo) -> Self {
         Self::with(self.inner.device.clone(), self.inner.queue.clone(), info, self.inner.failure.clone())
     }
 
@@ -252,6 +261,17 @@ impl Gpu {
             ))),
         }
     }
+}
+
+/// What a device needs for cooperative matrices, where they may be used, and the leave to ask for it.
+fn experimental(info: &AdapterInfo) -> (Features, wgpu::ExperimentalFeatures) {
+    if info.precision == Precision::F32 || !info.matrices {
+        return (Features::empty(), wgpu::ExperimentalFeatures::disabled());
+    }
+    // SAFETY: it means to know that wgpu's code for this feature may have bugs. It is asked for only with a precision that is off by
+    // default, the only kernels that use it are this crate's own, and they are tried before anything relies on them
+    // (`Engine::with_matrices`).
+    (Features::EXPERIMENTAL_COOPERATIVE_MATRIX, unsafe { wgpu::ExperimentalFeatures::enabled() })
 }
 
 impl Precision {

@@ -10,6 +10,11 @@ use crate::Result;
 /// Kernels come in families; a device takes the first variant of a kernel whose family suits it and that suits the sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
+    /// Tiles of 128 rows and columns, whose factors in `f16` are multiplied by cooperative matrices and summed in `f32`: devices
+    /// that were asked for it and stand a test.
+    Matrix128,
+    /// The same with tiles of 128 rows and 64 columns.
+    Matrix64,
     /// As [`Tiles128`](Self::Tiles128), with factors that are rounded to `f16` as they enter workgroup memory, and sums in `f32`:
     /// devices that were asked for it.
     Half128,
@@ -34,7 +39,9 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order in which kernels name them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
+        Self::Matrix128,
+        Self::Matrix64,
         Self::Half128,
         Self::Half64,
         Self::Half32,
@@ -48,13 +55,19 @@ impl Family {
 
     /// Whether its kernels round factors to `f16`.
     pub fn is_half(self) -> bool {
-        matches!(self, Self::Half128 | Self::Half64 | Self::Half32)
+        self.has_matrices() || matches!(self, Self::Half128 | Self::Half64 | Self::Half32)
+    }
+
+    /// Whether its kernels multiply cooperative matrices.
+    pub fn has_matrices(self) -> bool {
+        matches!(self, Self::Matrix128 | Self::Matrix64)
     }
 
     /// Most bytes of workgroup memory that a kernel of this family may use: the 16 KiB that every adapter has, less what
     /// drivers keep, or half of the 32 KiB and more of GPUs and somewhat above.
     pub fn workgroup_memory(self) -> u32 {
         match self {
+            Self::Matrix128 => 24 << 10,
             Self::Tiles128 => 20 << 10,
             _ => 16_352,
         }
@@ -239,6 +252,12 @@ macro_rules! suits {
 #[macro_export]
 #[doc(hidden)]
 macro_rules! enables {
+    (Matrix128) => {
+        "enable f16; enable wgpu_cooperative_matrix; "
+    };
+    (Matrix64) => {
+        "enable f16; enable wgpu_cooperative_matrix; "
+    };
     (Half128) => {
         "enable f16; "
     };

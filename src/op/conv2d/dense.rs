@@ -92,16 +92,24 @@ macro_rules! product {
     };
     (f16 $entry:literal, $size:path, $fills:path, ($($twin:tt)+), $left:literal, $right:literal) => {
         product!(with {
+            Matrix128 if $fills: [
+                "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", "conv2d_sums_matrices.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+            ],
+            Matrix64 if $fills: [
+                "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", "conv2d_sums_matrices.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+            ],
             Half128 if $fills: [
-                "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
                 "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
             ],
             Half64 if $fills: [
-                "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
                 "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
             ],
             Half32: [
-                "conv2d_tiles.wgsl", "conv2d_tile32.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d_tiles.wgsl", "conv2d_tile32.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
                 "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
             ],
         } $entry, $size, $fills, ($($twin)+), $left, $right)
@@ -119,15 +127,15 @@ macro_rules! product {
                 $($half)*
                 Subgroup8: ["conv2d_subgroup.wgsl", $left, $right, "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"],
                 Tiles128 if $fills: [
-                    "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
+                    "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
                     "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
                 ],
                 Tiles64 if $fills: [
-                    "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
+                    "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
                     "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
                 ],
                 Tiles32: [
-                    "conv2d_tiles.wgsl", "conv2d_tile32.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
+                    "conv2d_tiles.wgsl", "conv2d_tile32.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
                     "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
                 ],
                 Portable: ["conv2d.wgsl", "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"],
