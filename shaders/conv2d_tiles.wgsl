@@ -340,7 +340,7 @@ fn product_dw(
     for (var i0 = begin; i0 < end; i0 += DEPTH) {
         for (var m = 0u; m < LEFT_SHARE; m++) {
             let row = select(vec4(0.0), next.left[m], next.inside[m]);
-            put_left_rows(pixels * LEFT_SHARE + m, block, row);
+            put_left_rows(pixels, m, block, row);
         }
         put_right(lane, &next);
         if lane < DEPTH {

@@ -17,10 +17,10 @@ fn put_left(pixels: u32, quad: u32, loads: ptr<function, Loads>) {
     }
 }
 
-// Four rows of a position.
-fn put_left_rows(position: u32, block: u32, rows: vec4<f32>) {
-    left_tile[position / 4u][position % 4u][block][0] = Two(rows.xy);
-    left_tile[position / 4u][position % 4u][block][1] = Two(rows.zw);
+// Four rows of position m of the invocation's pixels.
+fn put_left_rows(pixels: u32, m: u32, block: u32, rows: vec4<f32>) {
+    left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][0] = Two(rows.xy);
+    left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][1] = Two(rows.zw);
 }
 
 // Four columns of a few positions.

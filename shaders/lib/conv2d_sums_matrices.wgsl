@@ -19,8 +19,9 @@ fn put_left(pixels: u32, quad: u32, loads: ptr<function, Loads>) {
     }
 }
 
-// Four rows of a position.
-fn put_left_rows(position: u32, block: u32, rows: vec4<f32>) {
+// Four rows of position m of the invocation's pixels.
+fn put_left_rows(pixels: u32, m: u32, block: u32, rows: vec4<f32>) {
+    let position = pixels * LEFT_SHARE + m;
     let four = Four(rows);
     for (var u = 0u; u < 4u; u++) {
         left_tile[(4u * block + u) * LEFT_PITCH + position / 4u][position % 4u] = four[u];

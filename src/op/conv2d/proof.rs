@@ -108,10 +108,10 @@ fn prove(mut run: impl FnMut(&Run<'_>) -> Result<Vec<f32>>) -> Result<(), String
     Ok(())
 }
 
-/// Tries the convolutions of a device as it would run them.
+/// Tries the convolutions of a device as it would run them, on random factors of 16 bits.
 ///
 /// # Errors
-/// As [`prove`].
+/// One computes something else than the reference, or not the same each time, or does not run; in words.
 pub fn prove_convolutions(gpu: &Gpu) -> Result<(), String> {
     prove(|run| run.on(&mut GpuExecutor::new(gpu, run.plan.clone(), &Options::default())?))
 }
