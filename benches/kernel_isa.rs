@@ -116,6 +116,9 @@ fn report(chip: &str, words: &[String], all: bool, asm: bool) -> Result<()> {
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for Job { case, variant, overrides } in &jobs {
+        if variant.family.has_matrices() && !compiler.has_matrices {
+            continue;
+        }
         let words = spirv(variant, overrides)?;
         let statistics = compiler.compile(variant, &words)?;
         let value = |name: &str| statistics.numbers.iter().find(|(n, _)| n == name).map_or(0, |(_, value)| *value);
@@ -125,8 +128,11 @@ fn report(chip: &str, words: &[String], all: bool, asm: bool) -> Result<()> {
         }
         let share = |of: fn(Loop) -> Counts| {
             hot.map_or(String::new(), |hot| {
-                let Counts { fma, vector } = of(hot);
-                format!("{fma} of {vector}, {:.0} %", 100.0 * fma as f64 / vector as f64)
+                let Counts { fma, matrices, vector } = of(hot);
+                match matrices {
+                    0 => format!("{fma} of {vector}, {:.0} %", 100.0 * fma as f64 / vector as f64),
+                    _ => format!("{matrices} products of matrices, {vector} in all"),
+                }
             })
         };
         let (inner, main) = (share(|hot| hot.inner), share(|hot| hot.main));
@@ -180,11 +186,19 @@ fn round_of(variant: &Variant) -> Result<Option<u32>> {
     Ok(tile().map(|terms| terms / interface.invocations()))
 }
 
-/// Multiply-adds, and all vector instructions.
+/// Multiply-adds, products of matrices, and all vector instructions.
 #[derive(Clone, Copy)]
 struct Counts {
     fma: usize,
+    matrices: usize,
     vector: usize,
+}
+
+impl Counts {
+    /// How much is multiplied: a product of two matrices of 16 by 16 is 128 multiply-adds of each of 32 lanes.
+    fn work(self) -> usize {
+        self.fma + 128 * self.matrices
+    }
 }
 
 /// The innermost loop around the block with most multiply-adds, and the loop around that one, in which the inner one counts as
@@ -203,12 +217,12 @@ fn main_loop(assembly: &str, round: Option<u32>) -> Option<Loop> {
         let is_fma = |line: &&&str| {
             ["v_fma", "v_dual_fma", "v_mac", "v_mad_f32", "v_pk_fma"].iter().any(|m| line.starts_with(m))
         };
-        let vector = lines[from..to].iter().filter(|line| line.starts_with("v_")).count();
-        Counts { fma: lines[from..to].iter().filter(is_fma).count(), vector }
+        let begin = |with: &str| lines[from..to].iter().filter(|line| line.starts_with(with)).count();
+        Counts { fma: lines[from..to].iter().filter(is_fma).count(), matrices: begin("v_wmma"), vector: begin("v_") }
     };
     let ends = starts.iter().skip(1).copied().chain([lines.len()]);
-    let (hot, counts) = starts.iter().zip(ends).map(|(&s, e)| (s, count(s, e))).max_by_key(|(_, c)| c.fma)?;
-    if counts.fma < 16 {
+    let (hot, counts) = starts.iter().zip(ends).map(|(&s, e)| (s, count(s, e))).max_by_key(|(_, c)| c.work())?;
+    if counts.work() < 16 {
         return None;
     }
     // A branch to a label above it ends a loop.
@@ -224,9 +238,10 @@ fn main_loop(assembly: &str, round: Option<u32>) -> Option<Loop> {
     let inner = count(start, end);
     let outer = around.iter().find(|(s, _)| *s < start).map(|&(start, end)| count(start, end));
     let main = match (outer, round) {
-        (Some(outer), Some(round)) if round as usize > inner.fma => {
+        (Some(outer), Some(round)) if inner.matrices == 0 && round as usize > inner.fma => {
             let trips = (round as usize).div_ceil(inner.fma);
-            Counts { fma: round as usize, vector: trips * inner.vector + outer.vector - inner.vector }
+            let vector = trips * inner.vector + outer.vector - inner.vector;
+            Counts { fma: round as usize, matrices: 0, vector }
         }
         _ => inner,
     };
@@ -244,6 +259,8 @@ struct Compiler {
     device: Device,
     properties: ash::khr::pipeline_executable_properties::Device,
     layout: vk::PipelineLayout,
+    /// The chip multiplies cooperative matrices.
+    has_matrices: bool,
     _instance: (Entry, Instance),
 }
 
@@ -257,14 +274,25 @@ impl Compiler {
             let gpus = instance.enumerate_physical_devices()?;
             let gpu = *gpus.first().ok_or("the driver has no such chip")?;
             let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
-            let extensions =
-                [ash::khr::pipeline_executable_properties::NAME.as_ptr(), ash::ext::robustness2::NAME.as_ptr()];
+            let there = instance.enumerate_device_extension_properties(gpu)?;
+            let matrices = ash::khr::cooperative_matrix::NAME;
+            let has_matrices = there.iter().any(|e| e.extension_name_as_c_str() == Ok(matrices));
+            let mut extensions =
+                vec![ash::khr::pipeline_executable_properties::NAME.as_ptr(), ash::ext::robustness2::NAME.as_ptr()];
+            extensions.extend(has_matrices.then_some(matrices.as_ptr()));
             let features = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true);
             let mut executable =
                 vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
             let mut robust = vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
             let info = vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&extensions);
             let info = info.enabled_features(&features).push_next(&mut executable).push_next(&mut robust);
+            let mut v12 = vk::PhysicalDeviceVulkan12Features::default()
+                .shader_float16(true)
+                .vulkan_memory_model(true)
+                .vulkan_memory_model_device_scope(true);
+            let mut cooperative =
+                vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(has_matrices);
+            let info = info.push_next(&mut v12).push_next(&mut cooperative);
             let device = instance.create_device(gpu, &info, None)?;
             let binding = |number| {
                 let uniform = vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC;
@@ -280,7 +308,7 @@ impl Compiler {
             let layout =
                 device.create_pipeline_layout(&vk::PipelineLayoutCreateInfo::default().set_layouts(&sets), None)?;
             let properties = ash::khr::pipeline_executable_properties::Device::new(&instance, &device);
-            Ok(Self { device, properties, layout, _instance: (entry, instance) })
+            Ok(Self { device, properties, layout, has_matrices, _instance: (entry, instance) })
         }
     }
 

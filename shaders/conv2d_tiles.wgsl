@@ -16,7 +16,9 @@
 // uses       conv2d.wgsl: View, p, read_origin, view_dx, view_forward, write_origin
 // uses       conv2d_left_any.wgsl or conv2d_left_vec4.wgsl: Inside, LEFT, WHOLE, as_inside, left_unit, load_left_unit
 // uses       conv2d_right_any.wgsl or conv2d_right_vec4.wgsl: RIGHT, columns, load_b, load_right_unit, store_y
-// uses       conv2d_tile128.wgsl or conv2d_tile64.wgsl or conv2d_tile32.wgsl: COLS, COL_GROUPS, ROWS, ROW_GROUPS, THREADS
+// uses       conv2d_sums_lanes.wgsl or conv2d_sums_matrices.wgsl: OWN_COLS, SUMS, Sums, col_of, group_of, multiply,
+//            put_left, put_left_rows, put_right, row_of, settled
+// uses       conv2d_tile128.wgsl or conv2d_tile64.wgsl or conv2d_tile32.wgsl: COLS, ROWS, THREADS
 // uses       index.wgsl: group_index
 
 // One workgroup computes ROWS x COLS results, 8 x 8 or 4 x 4 per invocation. Sixteen positions of the sum at a time pass through
@@ -30,55 +32,12 @@ override SCALE: f32 = 1.0;
 const DEPTH = 16u;
 const ROW_QUADS = ROWS / 4u;
 const COL_QUADS = COLS / 4u;
-// Quads of rows and columns from one group of an invocation to its next.
-const ROW_STEP = ROW_QUADS / ROW_GROUPS;
-const COL_STEP = COL_QUADS / COL_GROUPS;
-const SUMS = 4u * ROW_GROUPS * COL_GROUPS;
 // Loads of each side by one invocation, for one round: two or four.
 const LEFT_SHARE = ROW_QUADS * DEPTH / THREADS;
 const RIGHT_SHARE = COL_QUADS * DEPTH / THREADS;
-// Rows of the left tile are one vector longer than the tile, so that the transposing stores spread over the banks.
-const PITCH = ROW_QUADS + 1u;
 // Starts a row outside the image: no offset within a row reaches the top bit.
 const OUTSIDE = 0x80000000u;
 const FOUR = vec4(0u, 1u, 2u, 3u);
-
-// The tiles, by position of the sum: four rows, in pairs, or four columns. Constant indices need no bounds check.
-var<workgroup> left_tile: array<array<array<array<vec2<f32>, 2>, PITCH>, 4>, DEPTH / 4u>;
-var<workgroup> right_tile: array<array<array<vec4<f32>, COL_QUADS>, RIGHT_SHARE>, DEPTH / RIGHT_SHARE>;
-
-// Adds the product of the tiles; invocation (i, j) owns the quads of rows i, i + ROW_STEP and those of columns j, j + COL_STEP.
-fn multiply(lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>) {
-    let i = lane / COL_STEP;
-    let j = lane % COL_STEP;
-    for (var quad = 0u; quad < DEPTH / 4u; quad++) {
-        for (var u = 0u; u < 4u; u++) {
-            var c: array<vec4<f32>, COL_GROUPS>;
-            for (var g = 0u; g < COL_GROUPS; g++) {
-                c[g] = right_tile[quad * (4u / RIGHT_SHARE) + u / RIGHT_SHARE][u % RIGHT_SHARE][g * COL_STEP + j];
-            }
-            for (var h = 0u; h < ROW_GROUPS; h++) {
-                let a = vec4(left_tile[quad][u][h * ROW_STEP + i][0], left_tile[quad][u][h * ROW_STEP + i][1]);
-                for (var g = 0u; g < COL_GROUPS; g++) {
-                    let to = 4u * (h * COL_GROUPS + g);
-                    (*acc)[to] += a.x * c[g];
-                    (*acc)[to + 1u] += a.y * c[g];
-                    (*acc)[to + 2u] += a.z * c[g];
-                    (*acc)[to + 3u] += a.w * c[g];
-                }
-            }
-        }
-    }
-}
-
-// The row within the tile, and the column, that hold acc[at].
-fn row_of(lane: u32, at: u32) -> u32 {
-    return 4u * (lane / COL_STEP + at / 4u / COL_GROUPS * ROW_STEP) + at % 4u;
-}
-
-fn col_of(lane: u32, group: u32) -> u32 {
-    return 4u * (lane % COL_STEP + group * COL_STEP);
-}
 
 // Where pixels read: index of the first float, image row, float within it. Those of a tile, or of a round of conv2d_dw.
 var<workgroup> origins: array<array<vec4<u32>, LEFT_SHARE>, ROWS / LEFT_SHARE>;
@@ -166,14 +125,8 @@ fn load_right(line: Line, first: Place, last: u32, col: vec4<u32>, to: ptr<funct
     }
 }
 
-fn store_right(lane: u32, loads: ptr<function, Loads>) {
-    for (var u = 0u; u < RIGHT_SHARE; u++) {
-        right_tile[lane / COL_QUADS][u][lane % COL_QUADS] = (*loads).right[u];
-    }
-}
-
-// Adds the product of ROWS rows and COLS columns to `acc`.
-fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>) {
+// Adds the product of ROWS rows and COLS columns to `sums`.
+fn product(v: View, first: u32, first_col: u32, lane: u32, sums: ptr<function, Sums>) {
     for (var m = lane; m < ROWS; m += THREADS) {
         let origin = read_origin(v, min(first + m, v.rows - 1u));
         let at = (origin.x + origin.y) * v.row_len + origin.z;
@@ -203,19 +156,14 @@ fn product(v: View, first: u32, first_col: u32, lane: u32, acc: ptr<function, ar
         for (var m = 0u; m < LEFT_SHARE; m++) {
             next.left[m] = select(vec4(0.0), next.left[m], next.inside[m]);
         }
-        for (var u = 0u; u < 4u; u++) {
-            for (var m = 0u; m < LEFT_SHARE; m += 2u) {
-                let pair = pixels % (4u / LEFT_SHARE) * (LEFT_SHARE / 2u) + m / 2u;
-                left_tile[quad][u][pixels / (4u / LEFT_SHARE)][pair] = vec2(next.left[m][u], next.left[m + 1u][u]);
-            }
-        }
-        store_right(lane, &next);
+        put_left(pixels, quad, &next);
+        put_right(lane, &next);
         workgroupBarrier();
         left = moved(left, pixel_step, pixel_line);
         right = moved(right, weight_step, weight_line);
         load_left(v, pixels, pixel_line, left, &next);
         load_right(weight_line, right, last, col, &next);
-        multiply(lane, acc);
+        multiply(lane, sums);
         workgroupBarrier();
     }
 }
@@ -227,13 +175,13 @@ fn corner(tile: u32, v: View) -> vec2<u32> {
 }
 
 fn store_forward(
-    first: vec2<u32>, lane: u32, v: View, bias: array<vec4<f32>, COL_GROUPS>, acc: ptr<function, array<vec4<f32>, SUMS>>
+    first: vec2<u32>, lane: u32, v: View, bias: array<vec4<f32>, OWN_COLS>, sums: ptr<function, Sums>
 ) {
+    var acc = settled(lane, sums);
     for (var at = 0u; at < SUMS; at++) {
         let row = first.x + row_of(lane, at);
-        let group = at / 4u % COL_GROUPS;
         if row < v.rows {
-            store_y(row * v.cols, first.y + col_of(lane, group), v.cols, (*acc)[at] + bias[group]);
+            store_y(row * v.cols, first.y + col_of(lane, group_of(at)), v.cols, acc[at] + bias[group_of(at)]);
         }
     }
 }
@@ -246,13 +194,13 @@ fn conv2d(
 ) {
     let v = view_forward();
     let first = corner(group_index(workgroup, groups), v);
-    var acc: array<vec4<f32>, SUMS>;
-    product(v, first.x, first.y, lane, &acc);
-    var bias: array<vec4<f32>, COL_GROUPS>;
-    for (var g = 0u; g < COL_GROUPS; g++) {
+    var sums: Sums;
+    product(v, first.x, first.y, lane, &sums);
+    var bias: array<vec4<f32>, OWN_COLS>;
+    for (var g = 0u; g < OWN_COLS; g++) {
         bias[g] = load_b(columns(first.y + col_of(lane, g), v.cols));
     }
-    store_forward(first, lane, v, bias, &acc);
+    store_forward(first, lane, v, bias, &sums);
 }
 
 // conv2d_nobias: conv2d without a bias
@@ -278,10 +226,10 @@ fn conv2d_nobias(
 ) {
     let v = view_forward();
     let first = corner(group_index(workgroup, groups), v);
-    var acc: array<vec4<f32>, SUMS>;
-    product(v, first.x, first.y, lane, &acc);
-    var bias: array<vec4<f32>, COL_GROUPS>;
-    store_forward(first, lane, v, bias, &acc);
+    var sums: Sums;
+    product(v, first.x, first.y, lane, &sums);
+    var bias: array<vec4<f32>, OWN_COLS>;
+    store_forward(first, lane, v, bias, &sums);
 }
 
 // conv2d_dx: gradient of conv2d with respect to its input
@@ -314,12 +262,13 @@ fn conv2d_dx(
     let rows = select(0u, v.rows, phase < p.stride * p.stride);
     let first = (tile / tiles - phase * per_phase) * ROWS;
     let first_col = tile % tiles * COLS;
-    var acc: array<vec4<f32>, SUMS>;
-    product(v, first, first_col, lane, &acc);
+    var sums: Sums;
+    product(v, first, first_col, lane, &sums);
+    var acc = settled(lane, &sums);
     for (var at = 0u; at < SUMS; at++) {
         let row = first + row_of(lane, at);
         if row < rows {
-            store_y(write_origin(v, row), first_col + col_of(lane, at / 4u % COL_GROUPS), v.cols, acc[at]);
+            store_y(write_origin(v, row), first_col + col_of(lane, group_of(at)), v.cols, acc[at]);
         }
     }
 }
@@ -363,9 +312,9 @@ fn note_origin(v: View, lane: u32, end: u32, pixel: ptr<function, Pixel>) {
     (*pixel).image += DEPTH / v.w / v.h + select(0u, 1u, next_image);
 }
 
-// Adds the product of ROWS weight rows and COLS columns, summed over the pixels from `begin` on, to `acc`.
+// Adds the product of ROWS weight rows and COLS columns, summed over the pixels from `begin` on, to `sums`.
 fn product_dw(
-    v: View, first: u32, first_col: u32, begin: u32, end: u32, lane: u32, acc: ptr<function, array<vec4<f32>, SUMS>>
+    v: View, first: u32, first_col: u32, begin: u32, end: u32, lane: u32, sums: ptr<function, Sums>
 ) {
     // An invocation stays at four weight rows and at four channels, and takes a few pixels of each round.
     let pixels = lane / ROW_QUADS;
@@ -391,10 +340,9 @@ fn product_dw(
     for (var i0 = begin; i0 < end; i0 += DEPTH) {
         for (var m = 0u; m < LEFT_SHARE; m++) {
             let row = select(vec4(0.0), next.left[m], next.inside[m]);
-            left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][0] = row.xy;
-            left_tile[pixels / (4u / LEFT_SHARE)][pixels % (4u / LEFT_SHARE) * LEFT_SHARE + m][block][1] = row.zw;
+            put_left_rows(pixels, m, block, row);
         }
-        store_right(lane, &next);
+        put_right(lane, &next);
         if lane < DEPTH {
             note_origin(v, lane, end, &pixel);
         }
@@ -402,7 +350,7 @@ fn product_dw(
         at += DEPTH * cols;
         load_pixels(v, pixels, r, q, offset, &next);
         load_pixels_right(cols, at, last, col, &next);
-        multiply(lane, acc);
+        multiply(lane, sums);
         workgroupBarrier();
     }
 }
@@ -431,14 +379,15 @@ fn conv2d_dw(
     let per_split = (v.rows + p.splits - 1u) / p.splits;
     let begin = min(split * per_split, v.rows);
     let end = min(begin + per_split, v.rows);
-    var acc: array<vec4<f32>, SUMS>;
+    var sums: Sums;
     if begin < end {
-        product_dw(v, first, first_col, begin, end, lane, &acc);
+        product_dw(v, first, first_col, begin, end, lane, &sums);
     }
+    var acc = settled(lane, &sums);
     for (var at = 0u; at < SUMS; at++) {
         let row = first + row_of(lane, at);
         if split < p.splits && row < depth {
-            store_y((split * depth + row) * v.cols, first_col + col_of(lane, at / 4u % COL_GROUPS), v.cols, acc[at]);
+            store_y((split * depth + row) * v.cols, first_col + col_of(lane, group_of(at)), v.cols, acc[at]);
         }
     }
 }

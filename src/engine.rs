@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::cpu::{CpuExecutor, available_memory};
 use crate::executor::{Executor, Options};
-use crate::gpu::{AdapterChoice, DeviceKind, Gpu, adapters};
+use crate::gpu::{AdapterChoice, DeviceKind, Gpu, Precision, adapters};
 use crate::plan::{Plan, assign_slots_except};
 use crate::text::counted;
 use crate::tune::{Choice, Device, Tuner, Tuning};
@@ -119,25 +119,56 @@ impl Engine {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_explained(choice: &DeviceChoice) -> Result<(Self, String)> {
+        Self::open_with(choice, Precision::F32)
+    }
+
+    /// Opens a device for a precision, and says why it was this one.
+    ///
+    /// ```no_run
+    /// use facenet_gpu::{DeviceChoice, Engine, Precision};
+    ///
+    /// # fn main() -> facenet_gpu::Result<()> {
+    /// let (engine, reason) = Engine::open_with(&DeviceChoice::Auto, Precision::F16)?;
+    /// println!("{}: {reason}", engine.describe());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or the device cannot compute with it: [`Precision::F16`] is for GPUs.
+    pub fn open_with(choice: &DeviceChoice, precision: Precision) -> Result<(Self, String)> {
         let asked = || format!("asked for with `device` {choice}");
+        let exact = |engine| match precision {
+            Precision::F32 => Ok(engine),
+            Precision::F16 => Err(Error::Setting(format!(
+                "the device {choice} computes in its own precision: `precision` f16 is for GPUs; leave it out, or use `device` gpu"
+            ))),
+        };
         Ok(match choice {
-            DeviceChoice::Gpu(which) => (Self::Gpu(Gpu::open(which)?), asked()),
-            DeviceChoice::Cpu => (Self::Cpu, asked()),
-            DeviceChoice::CpuF64 => (Self::CpuF64, asked()),
-            DeviceChoice::Auto => Self::best(),
+            DeviceChoice::Gpu(which) => (Self::Gpu(Gpu::open_with(which, precision)?), asked()),
+            DeviceChoice::Cpu => (exact(Self::Cpu)?, asked()),
+            DeviceChoice::CpuF64 => (exact(Self::CpuF64)?, asked()),
+            DeviceChoice::Auto => match Self::best(precision) {
+                (None, reasons) if precision == Precision::F32 => (Self::Cpu, reasons),
+                (None, reasons) => {
+                    let message = "`precision` f16 needs a GPU with 16-bit floats in shaders";
+                    return Err(Error::Device(format!("{message}: {reasons}; leave `precision` out to use the CPU")));
+                }
+                (Some(gpu), reason) => (Self::Gpu(gpu), reason),
+            },
         })
     }
 
-    /// The first real GPU that opens, else the CPU, with the reason.
-    fn best() -> (Self, String) {
+    /// The first real GPU that opens, with the reason, or why there is none.
+    fn best(precision: Precision) -> (Option<Gpu>, String) {
         let (software, real): (Vec<_>, Vec<_>) =
             adapters().into_iter().enumerate().partition(|(_, a)| a.kind == DeviceKind::Software);
         let mut reasons = Vec::new();
         for (number, adapter) in real {
-            match adapter.unfit() {
+            match adapter.unfit().or_else(|| adapter.lacks(precision)) {
                 Some(reason) => reasons.push(format!("{} {reason}", adapter.name)),
-                None => match Gpu::open(&AdapterChoice::Number(number)) {
-                    Ok(gpu) => return (Self::Gpu(gpu), "the best GPU of this machine".to_string()),
+                None => match Gpu::open_with(&AdapterChoice::Number(number), precision) {
+                    Ok(gpu) => return (Some(gpu), "the best GPU of this machine".to_string()),
                     Err(e) => reasons.push(e.to_string()),
                 },
             }
@@ -148,7 +179,7 @@ impl Engine {
         if let Some((_, adapter)) = software.first() {
             reasons.push(format!("`device` gpu takes the software adapter {}", adapter.name));
         }
-        (Self::Cpu, reasons.join("; "))
+        (None, reasons.join("; "))
     }
 
     /// The same device, whose kernels are chosen by measurement: all that is put on it (a [`Session`](crate::Session), a
@@ -195,6 +226,14 @@ impl Engine {
         }
     }
 
+    /// To how many bits the device may round factors: what it was opened with.
+    pub fn precision(&self) -> Precision {
+        match self.device() {
+            Self::Gpu(gpu) => gpu.info().precision,
+            _ => Precision::F32,
+        }
+    }
+
     /// The choices of kernels that plans have met so far, by shape; none without [`with_tuning`](Self::with_tuning).
     pub fn choices(&self) -> Vec<Choice> {
         match self {
@@ -207,7 +246,16 @@ impl Engine {
     pub fn describe(&self) -> String {
         let threads = || counted(rayon::current_num_threads(), "thread");
         match self {
-            Self::Gpu(gpu) => gpu.info().describe(),
+            Self::Gpu(gpu) => {
+                let info = gpu.info();
+                let matrices = info.families().iter().any(|family| family.has_matrices());
+                let extra = match info.precision == Precision::F16 {
+                    true if matrices => ", factors in f16, cooperative matrices",
+                    true => ", factors in f16",
+                    false => "",
+                };
+                format!("{}{extra}", info.describe())
+            }
             Self::Cpu => format!("CPU ({}, {})", threads(), crate::cpu::instruction_set()),
             Self::CpuF64 => format!("CPU in f64 ({})", threads()),
             Self::Tuned(tuned) => tuned.engine.describe(),

@@ -65,6 +65,7 @@ pub mod weights;
 pub use embeddings::{Embeddings, squared_distance};
 pub use engine::{DeviceChoice, Engine, MemoryBudget};
 pub use error::{Error, Result};
+pub use gpu::Precision;
 pub use model::Model;
 pub use plan::Shape;
 pub use session::{Output, Session, initial_weights};

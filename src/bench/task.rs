@@ -189,7 +189,7 @@ pub fn searches() -> impl Iterator<Item = Result<Task>> {
 ///
 /// # Errors
 /// The network cannot take such batches.
-pub fn network(model: &Model, batches: &[u32], config: &Config) -> Result<Vec<Task>> {
+pub fn network(model: &Model, batches: &[u32], config: Option<&Config>) -> Result<Vec<Task>> {
     let mut tasks = Vec::new();
     let mut task = |case: String, images: u32, plan: Plan| {
         tasks.push(Task { case, images: Some(images), plan, fill: Box::new(fill_all) });
@@ -203,7 +203,7 @@ pub fn network(model: &Model, batches: &[u32], config: &Config) -> Result<Vec<Ta
         let plan = Recording::forward(&net.graph, &[net.embeddings()]).finish();
         task(format!("{name} inference, batch {batch}"), batch, plan);
     }
-    if model.unit_length() {
+    if let Some(config) = config.filter(|_| model.unit_length()) {
         let batch = u32::try_from(config.people * config.images).unwrap_or(u32::MAX);
         task(format!("{name} training step, batch {batch}"), batch, Trainer::plan(model, config, batch)?);
     }

@@ -59,6 +59,7 @@ fn details(info: &AdapterInfo) -> Vec<(&'static str, String)> {
         ("subgroups", subgroups),
         ("timestamps", yes(info.timestamps).to_string()),
         ("16-bit floats", yes(info.f16).to_string()),
+        ("cooperative matrices", if info.matrices { "16x16, of 16-bit floats" } else { "no" }.to_string()),
         ("kernels", info.families().iter().map(|family| format!("{family:?}")).collect::<Vec<_>>().join(", ")),
         ("fit for use", info.unfit().map_or_else(|| "yes".to_string(), |reason| format!("no: it {reason}"))),
     ]

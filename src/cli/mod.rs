@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::tune::Tuning;
-use crate::{DeviceChoice, Engine, Error, Result};
+use crate::{DeviceChoice, Engine, Error, Precision, Result};
 
 /// FaceNet on any GPU: train and run face embeddings with hand-written compute shaders.
 #[derive(Debug, Parser)]
@@ -190,6 +190,11 @@ struct DeviceFlag {
           value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
     threads: Option<u16>,
 
+    /// Factors of convolutions: f32, or f16 for GPUs that multiply 16-bit floats faster; embeddings differ by about 1e-3
+    /// [default: f32]
+    #[arg(long, value_name = "PRECISION", help_heading = "Device", hide_short_help = true)]
+    precision: Option<Precision>,
+
     /// Choose kernels by rules alone, in place of timing them once when this device first meets their sizes
     #[arg(long, help_heading = "Device", hide_short_help = true)]
     no_tune: bool,
@@ -204,9 +209,14 @@ impl DeviceFlag {
         self.device.clone().unwrap_or(DeviceChoice::Auto)
     }
 
+    /// To how many bits factors may be rounded.
+    fn precision(&self) -> Precision {
+        self.precision.unwrap_or_default()
+    }
+
     /// The same flags with another device.
     fn with(&self, choice: DeviceChoice) -> Self {
-        Self { device: Some(choice), threads: self.threads, no_tune: self.no_tune }
+        Self { device: Some(choice), ..*self }
     }
 
     /// Opens the device, whose kernels are chosen by measurement unless a flag forbids it, and says why it was this one.
@@ -220,7 +230,9 @@ impl DeviceFlag {
     fn open_untuned(&self) -> Result<(Engine, String)> {
         // Those of a settings file; those of a flag run already.
         self.threads.map_or(Ok(()), start_threads)?;
-        let (engine, reason) = Engine::open_explained(&self.choice())?;
+        let (engine, reason) = Engine::open_with(&self.choice(), self.precision())?;
+        let (engine, wrong) = engine.with_matrices();
+        wrong.iter().for_each(|wrong| hint!("warning: {wrong}"));
         Ok((engine, words::with_flags(&reason).into_owned()))
     }
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use wgpu::{Backends, DeviceType, Features};
+use wgpu::{Backends, CooperativeScalarType, DeviceType, Features};
 
+use super::Precision;
 use crate::plan::Family;
 use crate::{Error, Result};
 
@@ -83,6 +84,12 @@ pub struct AdapterInfo {
     pub timestamps: bool,
     /// 16-bit floats in shaders.
     pub f16: bool,
+    /// Cooperative matrices of 16 by 16, of factors of 16 bits and sums of 32, which belong to subgroups of 32 invocations.
+    pub matrices: bool,
+    /// What the device may round factors to: [`Precision::F32`] until it is opened for another one.
+    pub precision: Precision,
+    /// Its cooperative matrices have stood their test.
+    pub(super) proven: bool,
     /// The family to which the device is held, for tests and comparisons.
     pub(super) only: Option<Family>,
 }
@@ -118,6 +125,9 @@ impl AdapterInfo {
             subgroup,
             timestamps: features.contains(Features::TIMESTAMP_QUERY),
             f16: features.contains(Features::SHADER_F16),
+            matrices: multiplies_matrices(adapter, subgroup),
+            precision: Precision::F32,
+            proven: false,
             only: None,
         }
     }
@@ -141,6 +151,11 @@ impl AdapterInfo {
             .then(|| format!("binds at most {:.1} MiB, 16 MiB are needed", most as f64 / f64::from(1 << 20)))
     }
 
+    /// Why this adapter cannot compute with this precision, if it cannot.
+    pub fn lacks(&self, precision: Precision) -> Option<String> {
+        (precision == Precision::F16 && !self.f16).then(|| "has no 16-bit floats in shaders".to_string())
+    }
+
     /// The families of kernels that suit this adapter, in the order in which kernels name them; the last one is the portable
     /// one, for kernels that have no other.
     pub fn families(&self) -> Vec<Family> {
@@ -148,6 +163,8 @@ impl AdapterInfo {
         let suits = |family: &Family| match (self.only, family) {
             (_, Family::Portable) => true,
             (Some(only), _) => *family == only,
+            (None, family) if family.has_matrices() => self.proven && self.can_run(*family),
+            (None, family) if family.is_half() => self.can_run(*family),
             (None, Family::Subgroup8) => is_software && self.can_run(Family::Subgroup8),
             (None, _) => !is_software && self.can_run(*family),
         };
@@ -162,7 +179,9 @@ impl AdapterInfo {
     /// Whether kernels of this family run here, fast or slowly.
     pub fn can_run(&self, family: Family) -> bool {
         let subgroups = family != Family::Subgroup8 || self.subgroup == Some((8, 8));
-        subgroups && self.workgroup_memory >= family.workgroup_memory()
+        let factors = !family.is_half() || self.precision == Precision::F16;
+        let matrices = !family.has_matrices() || self.matrices;
+        subgroups && factors && matrices && self.workgroup_memory >= family.workgroup_memory()
     }
 
     /// Adapters are taken in this order: real GPUs first, the most capable kind first.
@@ -187,21 +206,33 @@ pub(super) async fn open_all() -> Vec<(wgpu::Adapter, AdapterInfo)> {
     found
 }
 
+/// Whether the adapter has the matrices that kernels are written for.
+fn multiplies_matrices(adapter: &wgpu::Adapter, subgroup: Option<(u32, u32)>) -> bool {
+    let suits = |m: &wgpu::CooperativeMatrixProperties| {
+        let types = (m.ab_type, m.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32);
+        types && [m.m_size, m.n_size, m.k_size] == [16; 3]
+    };
+    // A matrix belongs to a subgroup, whose size cannot be chosen.
+    let wanted = Features::SHADER_F16 | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let able = adapter.features().contains(wanted) && subgroup == Some((32, 32));
+    able && adapter.cooperative_matrix_properties().iter().any(suits)
+}
+
 /// What to do where there is no adapter.
 pub const NO_ADAPTER: &str = "no GPU adapter found: install your GPU's Vulkan driver, or Mesa's software driver \
                               (Debian, Ubuntu: apt install libvulkan1 mesa-vulkan-drivers), in a container pass the \
                               GPU through, or compute on the CPU with `device` cpu";
 
-/// Picks an adapter.
-pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
+/// Picks an adapter that can compute with this precision.
+pub(super) async fn choose(choice: &AdapterChoice, precision: Precision) -> Result<(wgpu::Adapter, AdapterInfo)> {
     let mut found = open_all().await;
     let infos: Vec<&AdapterInfo> = found.iter().map(|(_, info)| info).collect();
-    let at = pick(&infos, choice)?;
+    let at = pick(&infos, choice, precision)?;
     Ok(found.swap_remove(at))
 }
 
 /// The place of the adapter to take.
-fn pick(found: &[&AdapterInfo], choice: &AdapterChoice) -> Result<usize> {
+fn pick(found: &[&AdapterInfo], choice: &AdapterChoice, precision: Precision) -> Result<usize> {
     let fail = |message: String| Err(Error::Device(message));
     if found.is_empty() {
         return fail(NO_ADAPTER.to_string());
@@ -229,12 +260,16 @@ fn pick(found: &[&AdapterInfo], choice: &AdapterChoice) -> Result<usize> {
     }
     let mut reasons = Vec::new();
     for at in wanted {
-        match found[at].unfit() {
+        match found[at].unfit().or_else(|| found[at].lacks(precision)) {
             None => return Ok(at),
             Some(reason) => reasons.push(format!("{} {reason}", found[at].name)),
         }
     }
-    fail(format!("no adapter can run the engine: {}; update its driver or use `device` cpu", reasons.join("; ")))
+    let (what, instead) = match precision {
+        Precision::F32 => ("run the engine", "`device` cpu"),
+        Precision::F16 => ("compute with `precision` f16", "`precision` f32"),
+    };
+    fail(format!("no adapter can {what}: {}; update its driver or use {instead}", reasons.join("; ")))
 }
 
 #[cfg(test)]
@@ -256,6 +291,9 @@ mod tests {
             subgroup: None,
             timestamps: false,
             f16: false,
+            matrices: false,
+            precision: Precision::F32,
+            proven: false,
             only: None,
         }
     }
@@ -270,6 +308,34 @@ mod tests {
         assert_eq!(software.families(), [Subgroup8, Portable]);
         assert_eq!(AdapterInfo { subgroup: None, ..software.clone() }.families(), [Portable]);
         assert_eq!(AdapterInfo { only: Some(Tiles128), ..software }.families(), [Tiles128, Portable]);
+    }
+
+    #[test]
+    fn only_a_device_that_was_asked_for_factors_of_16_bits_takes_kernels_that_round_them() {
+        use Family::{Half32, Half64, Half128, Matrix64, Matrix128, Portable, Subgroup8, Tiles32};
+        let gpu = AdapterInfo { f16: true, workgroup_memory: 32 << 10, ..least() };
+        assert!(gpu.families().iter().all(|family| !family.is_half()) && !gpu.can_run(Half64));
+        let asked = AdapterInfo { precision: Precision::F16, ..gpu };
+        let unproven = AdapterInfo { matrices: true, ..asked.clone() };
+        assert_eq!((unproven.can_run(Matrix128), unproven.families()[0]), (true, Half128));
+        assert_eq!(AdapterInfo { proven: true, ..unproven }.families()[..3], [Matrix128, Matrix64, Half128]);
+        assert_eq!(asked.families()[..3], [Half128, Half64, Half32]);
+        assert!(asked.families().contains(&Tiles32), "what is faster than they is taken all the same");
+        let software = AdapterInfo { kind: DeviceKind::Software, subgroup: Some((8, 8)), ..asked };
+        assert_eq!(software.families(), [Half128, Half64, Half32, Subgroup8, Portable]);
+    }
+
+    #[test]
+    fn an_adapter_without_floats_of_16_bits_is_passed_over_where_they_are_asked_for() {
+        let mut machine = machine();
+        let picked = |machine: &[AdapterInfo], choice: &str| {
+            pick(&machine.iter().collect::<Vec<_>>(), &AdapterChoice::from(choice), Precision::F16)
+        };
+        let text = picked(&machine, "rtx").unwrap_err().to_string();
+        assert!(text.contains("no adapter can compute with `precision` f16: RTX 4090 has no 16-bit floats"), "{text}");
+        assert!(text.ends_with("use `precision` f32"), "{text}");
+        machine[1].f16 = true;
+        assert_eq!(picked(&machine, "rtx").unwrap(), 1);
     }
 
     #[test]
@@ -312,7 +378,7 @@ mod tests {
     }
 
     fn picked(machine: &[AdapterInfo], choice: &str) -> Result<usize> {
-        pick(&machine.iter().collect::<Vec<_>>(), &AdapterChoice::from(choice))
+        pick(&machine.iter().collect::<Vec<_>>(), &AdapterChoice::from(choice), Precision::F32)
     }
 
     #[test]
@@ -345,7 +411,7 @@ mod tests {
         let mut machine = machine();
         machine[0].max_invocations = 128;
         let all: Vec<_> = machine.iter().collect();
-        assert_eq!(pick(&all, &AdapterChoice::Best).unwrap(), 1);
+        assert_eq!(pick(&all, &AdapterChoice::Best, Precision::F32).unwrap(), 1);
         assert_eq!(picked(&machine, "rtx").unwrap(), 1);
         assert!(picked(&machine, "0").unwrap_err().to_string().contains("RTX 4090 runs 128 invocations"));
     }

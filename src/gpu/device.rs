@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, BufferUsages, Features, ShaderStages};
 
+use super::Precision;
 use super::adapter::{self, AdapterChoice, AdapterInfo};
 use crate::plan::reflect::{Access, interface};
 use crate::plan::{Family, Step, Variant};
@@ -42,11 +43,22 @@ impl Gpu {
     /// # Errors
     /// There is no adapter, none matches, or none has the limits that the engine needs; the message says what to do.
     pub async fn open_async(choice: &AdapterChoice) -> Result<Self> {
-        let (adapter, info) = adapter::choose(choice).await?;
+        Self::open_with_async(choice, Precision::F32).await
+    }
+
+    /// Opens an adapter for a precision without blocking.
+    ///
+    /// # Errors
+    /// As [`open_async`](Self::open_async), or no adapter that matches can compute with it.
+    pub async fn open_with_async(choice: &AdapterChoice, precision: Precision) -> Result<Self> {
+        let (adapter, info) = adapter::choose(choice, precision).await?;
+        let info = AdapterInfo { precision, ..info };
         let wanted = Features::SUBGROUP | Features::TIMESTAMP_QUERY;
+        let (matrices, experimental_features) = experimental(&info);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("facenet-gpu"),
-            required_features: adapter.features() & wanted,
+            required_features: adapter.features() & wanted | precision.features() | matrices,
+            experimental_features,
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -73,6 +85,8 @@ impl Gpu {
         info.max_buffer = limits.max_buffer_size;
         info.subgroup = info.subgroup.filter(|_| features.contains(Features::SUBGROUP));
         info.timestamps = features.contains(Features::TIMESTAMP_QUERY);
+        info.f16 = features.contains(Features::SHADER_F16);
+        info.matrices &= features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         Self::with(device, queue, info, Arc::default())
     }
 
@@ -80,12 +94,34 @@ impl Gpu {
         Self { inner: Arc::new(Inner { device, queue, info, pipelines: Mutex::default(), failure }) }
     }
 
+    /// The same device for a precision: for devices of the caller, which need wgpu's feature `SHADER_F16` for
+    /// [`Precision::F16`].
+    ///
+    /// # Errors
+    /// The device was opened without that feature.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        if !self.inner.device.features().contains(precision.features()) {
+            return Err(Error::Device(format!(
+                "{} was opened without 16-bit floats: open it with the feature SHADER_F16, or use `precision` f32",
+                self.inner.info.name
+            )));
+        }
+        Ok(self.described(AdapterInfo { precision, ..self.inner.info.clone() }))
+    }
+
+    /// The same device, whose cooperative matrices have stood their test.
+    pub(crate) fn trusting_matrices(&self) -> Self {
+        self.described(AdapterInfo { proven: true, ..self.inner.info.clone() })
+    }
+
     /// The same device, held to one family, which it must be able to run, and to portable kernels where there are none of it,
     /// whatever the sizes: for tests and for comparing families.
     #[must_use]
     pub fn with_family(&self, family: Family) -> Self {
-        let mut info = self.inner.info.clone();
-        info.only = Some(family);
+        self.described(AdapterInfo { only: Some(family), ..self.inner.info.clone() })
+    }
+
+    fn described(&self, info: AdapterInfo) -> Self {
         Self::with(self.inner.device.clone(), self.inner.queue.clone(), info, self.inner.failure.clone())
     }
 
@@ -223,6 +259,27 @@ impl Gpu {
                 info.name,
                 mib(bytes)
             ))),
+        }
+    }
+}
+
+/// What a device needs for cooperative matrices, where they may be used, and the leave to ask for it.
+fn experimental(info: &AdapterInfo) -> (Features, wgpu::ExperimentalFeatures) {
+    if info.precision == Precision::F32 || !info.matrices {
+        return (Features::empty(), wgpu::ExperimentalFeatures::disabled());
+    }
+    // SAFETY: it means to know that wgpu's code for this feature may have bugs. It is asked for only with a precision that is off by
+    // default, the only kernels that use it are this crate's own, and they are tried before anything relies on them
+    // (`Engine::with_matrices`).
+    (Features::EXPERIMENTAL_COOPERATIVE_MATRIX, unsafe { wgpu::ExperimentalFeatures::enabled() })
+}
+
+impl Precision {
+    /// What a device needs for it.
+    fn features(self) -> Features {
+        match self {
+            Self::F32 => Features::empty(),
+            Self::F16 => Features::SHADER_F16,
         }
     }
 }

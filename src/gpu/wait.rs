@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wgpu::{BufferUsages, PollType};
 
 use super::adapter::open_all;
-use super::{AdapterChoice, AdapterInfo, Gpu, GpuExecutor, GpuShelf};
+use super::{AdapterChoice, AdapterInfo, Gpu, GpuExecutor, GpuShelf, Precision};
 use crate::executor::{Drive, Options};
 use crate::plan::Plan;
 use crate::{Error, Result};
@@ -41,6 +41,14 @@ impl Gpu {
     /// As [`open_async`](Self::open_async).
     pub fn open(choice: &AdapterChoice) -> Result<Self> {
         block_on(Self::open_async(choice))
+    }
+
+    /// Opens an adapter for a precision.
+    ///
+    /// # Errors
+    /// As [`open_with_async`](Self::open_with_async).
+    pub fn open_with(choice: &AdapterChoice, precision: Precision) -> Result<Self> {
+        block_on(Self::open_with_async(choice, precision))
     }
 
     /// As [`buffer_async`](Self::buffer_async).

@@ -5,6 +5,7 @@ mod dense;
 mod grouped;
 mod padding;
 mod params;
+mod proof;
 mod residual;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub(super) use dense::{record_backward, record_forward};
 pub use padding::Padding;
 pub(super) use params::Conv2dParams;
+pub use proof::prove_convolutions;
 
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::Entry;

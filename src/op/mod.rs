@@ -78,7 +78,7 @@ pub use case::{Case, CaseInput, Values};
 pub use case_plan::CasePlan;
 pub use centre_pad2d::CentrePad2d;
 pub use concat::{Concat, ConcatRows};
-pub use conv2d::{Conv2d, Padding};
+pub use conv2d::{Conv2d, Padding, prove_convolutions};
 pub use dropout::Dropout;
 pub use end_pad2d::EndPad2d;
 #[doc(hidden)]

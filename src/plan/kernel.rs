@@ -10,6 +10,18 @@ use crate::Result;
 /// Kernels come in families; a device takes the first variant of a kernel whose family suits it and that suits the sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
+    /// Tiles of 128 rows and columns, whose factors in `f16` are multiplied by cooperative matrices and summed in `f32`: devices
+    /// that were asked for it and stand a test.
+    Matrix128,
+    /// The same with tiles of 128 rows and 64 columns.
+    Matrix64,
+    /// As [`Tiles128`](Self::Tiles128), with factors that are rounded to `f16` as they enter workgroup memory, and sums in `f32`:
+    /// devices that were asked for it.
+    Half128,
+    /// As [`Tiles64`](Self::Tiles64), with factors in `f16`.
+    Half64,
+    /// As [`Tiles32`](Self::Tiles32), with factors in `f16`.
+    Half32,
     /// Register tiles fed by subgroup broadcasts, without workgroup memory: software adapters and some mobile GPUs.
     /// Needs subgroups of exactly eight invocations.
     Subgroup8,
@@ -27,13 +39,35 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order in which kernels name them.
-    pub const ALL: [Self; 6] =
-        [Self::Subgroup8, Self::Tiles128, Self::Tiles64, Self::Tiles32, Self::Shared, Self::Portable];
+    pub const ALL: [Self; 11] = [
+        Self::Matrix128,
+        Self::Matrix64,
+        Self::Half128,
+        Self::Half64,
+        Self::Half32,
+        Self::Subgroup8,
+        Self::Tiles128,
+        Self::Tiles64,
+        Self::Tiles32,
+        Self::Shared,
+        Self::Portable,
+    ];
+
+    /// Whether its kernels round factors to `f16`.
+    pub fn is_half(self) -> bool {
+        self.has_matrices() || matches!(self, Self::Half128 | Self::Half64 | Self::Half32)
+    }
+
+    /// Whether its kernels multiply cooperative matrices.
+    pub fn has_matrices(self) -> bool {
+        matches!(self, Self::Matrix128 | Self::Matrix64)
+    }
 
     /// Most bytes of workgroup memory that a kernel of this family may use: the 16 KiB that every adapter has, less what
     /// drivers keep, or half of the 32 KiB and more of GPUs and somewhat above.
     pub fn workgroup_memory(self) -> u32 {
         match self {
+            Self::Matrix128 => 24 << 10,
             Self::Tiles128 => 20 << 10,
             _ => 16_352,
         }
@@ -213,12 +247,38 @@ macro_rules! suits {
     };
 }
 
-/// The text of a shader file followed by the library files it uses: errors keep the kernel's line numbers.
+/// What the texts of a family begin with: extensions have to be named before all else. It stands on the first line of the
+/// kernel's file, so that errors keep its line numbers.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! enables {
+    (Matrix128) => {
+        "enable f16; enable wgpu_cooperative_matrix; "
+    };
+    (Matrix64) => {
+        "enable f16; enable wgpu_cooperative_matrix; "
+    };
+    (Half128) => {
+        "enable f16; "
+    };
+    (Half64) => {
+        "enable f16; "
+    };
+    (Half32) => {
+        "enable f16; "
+    };
+    ($family:ident) => {
+        ""
+    };
+}
+
+/// The text of a shader file for a family, followed by the library files it uses.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! shader {
-    ($file:literal $(, $lib:literal)*) => {
+    ($family:ident, $file:literal $(, $lib:literal)*) => {
         concat!(
+            $crate::enables!($family),
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)),
             $("\n", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $lib)),)*
         )
@@ -274,7 +334,7 @@ macro_rules! kernel {
                 family: $crate::plan::Family::$family,
                 name: stringify!($family),
                 file: $file,
-                source: $crate::shader!($file $(, $lib)*),
+                source: $crate::shader!($family, $file $(, $lib)*),
                 entry: $name,
                 grid: $crate::grid!($params, |$p, $w| $grid),
                 suits: $crate::suits!($params $(, $suits)?),

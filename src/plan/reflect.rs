@@ -80,6 +80,10 @@ impl Interface {
 /// The naga capabilities that a variant may use: nothing beyond default limits, plus what its family is for.
 pub fn capabilities(family: Family) -> Capabilities {
     match family {
+        Family::Matrix128 | Family::Matrix64 => {
+            Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP
+        }
+        Family::Half128 | Family::Half64 | Family::Half32 => Capabilities::SHADER_FLOAT16,
         Family::Subgroup8 => Capabilities::SUBGROUP,
         Family::Tiles128 | Family::Tiles64 | Family::Tiles32 | Family::Shared | Family::Portable => {
             Capabilities::empty()

@@ -43,6 +43,8 @@ pub use hardest::HardTriplet;
 pub use offline::Offline;
 pub use output::{Begun, InMemory, Output};
 pub use ready::check_data;
+#[cfg(feature = "program")]
+pub(crate) use ready::check_precision;
 pub use recipe::Recipe;
 pub use report::{End, EpochReport, Observer, Pace, SelectionReport, Setup, StepReport, Summary, Verdict};
 pub use run::train;

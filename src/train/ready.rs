@@ -10,7 +10,20 @@ use crate::data::sampler::PkSampler;
 use crate::data::split::{HeldOut, Split, split_people};
 use crate::model::Model;
 use crate::weights::Weights;
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Precision, Result};
+
+/// Refuses a device that rounds factors: a step would follow the gradient of another network than it runs.
+///
+/// # Errors
+/// The engine was opened for another precision than `f32`.
+pub(crate) fn check_precision(engine: &Engine) -> Result<()> {
+    match engine.precision() {
+        Precision::F32 => Ok(()),
+        rounded => Err(Error::Setting(format!(
+            "`precision` {rounded} is for networks that are trained: training computes in f32; leave it out"
+        ))),
+    }
+}
 
 /// A trainer and the batches for it.
 #[derive(Debug)]

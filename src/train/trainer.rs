@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 
 use super::averages::{averaged, with_averages};
+use super::ready::check_precision;
 #[cfg(test)]
 use super::shortage;
 use super::state::{Progress, ROLES};
@@ -95,6 +96,7 @@ impl Trainer {
     }
 
     pub(super) fn of(engine: &Engine, model: &Model, step: Step, config: &Config) -> Result<Self> {
+        check_precision(engine)?;
         let Step { plan, buffers, chunks } = step;
         let pixels = vec![0.0; plan.spec(buffers.images).shape.len()];
         let store = store_of(engine, model)?;

@@ -13,6 +13,7 @@ use sysinfo::{CpuRefreshKind, System};
 use super::Device;
 use super::shapes::Candidates;
 use crate::digest::Digest;
+use crate::gpu::Precision;
 use crate::{Error, Result};
 
 /// Changes with what the file holds.
@@ -152,7 +153,9 @@ impl Device {
         match self {
             Self::Gpu(gpu) => {
                 let info = gpu.info();
-                format!("{}, {}, {}", info.name, info.backend, info.driver)
+                // Other kernels are candidates.
+                let precision = if info.precision == Precision::F16 { ", f16" } else { "" };
+                format!("{}, {}, {}{precision}", info.name, info.backend, info.driver)
             }
             Self::Cpu => {
                 let mut system = System::new();

@@ -26,6 +26,7 @@ mod dropout;
 mod edges;
 mod exchange;
 mod golden;
+mod half;
 mod l2_normalize;
 mod manifest;
 mod mining;

@@ -184,9 +184,9 @@ fn specialise(variant: &Variant, overrides: &[(&str, f64)]) -> Result<(), String
     Ok(())
 }
 
-/// The comment block whose first line is `// name: ...`.
+/// The comment block whose first line is `// name: ...`. The extensions of a family stand before the first line of all.
 fn header(source: &str, name: &str) -> Option<Vec<String>> {
-    let lines: Vec<&str> = source.lines().collect();
+    let lines: Vec<&str> = source[source.find("//")?..].lines().collect();
     let start = lines.iter().position(|l| l.starts_with(&format!("// {name}: ")))?;
     let block = lines[start..].iter().take_while(|l| l.starts_with("//"));
     Some(block.map(|l| l.trim_start_matches("//").trim_end().to_string()).collect())

@@ -17,7 +17,7 @@ use crate::net;
 use crate::op::ENTRIES;
 use crate::train::{Config, image_size};
 use crate::weights::{check_writable, write_whole};
-use crate::{DeviceChoice, Engine, Error, Result};
+use crate::{DeviceChoice, Engine, Error, Precision, Result};
 
 /// Time a network's inference and training step; with --kernels or --filter also the kernels, op by op
 #[derive(Debug, Args)]
@@ -190,7 +190,9 @@ impl Bench {
                 batches.push(batch);
             }
         }
-        for task in bench::network(model, &batches, &config_of(model))? {
+        // Networks are trained in f32 alone.
+        let config = (self.device.precision() == Precision::F32).then(|| config_of(model));
+        for task in bench::network(model, &batches, config.as_ref())? {
             all.extend(self.lines(task, true, self.kernels));
         }
         if self.kernels || self.filter.is_some() {

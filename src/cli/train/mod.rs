@@ -26,7 +26,9 @@ use crate::model::{Model, REFERENCE_BATCH, derive_plan};
 use crate::net;
 use crate::plan::Role;
 use crate::text::count;
-use crate::train::{Config, OptimiserKind, ReportFacts, RunFolder, Summary, Trainer, check_data, choose_chunk, train};
+use crate::train::{
+    Config, OptimiserKind, ReportFacts, RunFolder, Summary, Trainer, check_data, check_precision, choose_chunk, train,
+};
 use crate::tune::Tuning;
 use crate::weights::Weights;
 use crate::{Engine, Error, Result};
@@ -200,6 +202,7 @@ impl Train {
     /// Opens the device and reads the images.
     fn job(&self, config: Config, source: Source, model: Model) -> Result<Job> {
         let (engine, reason) = self.device.open_untuned()?;
+        check_precision(&engine)?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
         check_memory(&engine, &model, &config, &source)?;

@@ -80,30 +80,62 @@ pub(super) struct Product {
 }
 
 /// The kernels but for the portable one load and store four floats at a time where the channels allow it: on both sides, on
-/// the right side and the result only (images have three channels), or not at all.
+/// the right side and the result only (images have three channels), or not at all. `f16` kernels have families that round their
+/// factors, for whoever asks for them; gradients, which are often smaller than the least number of 16 bits, have none.
 macro_rules! product {
-    ($entry:literal, $size:path, $fills:path, ($($twin:tt)+)) => {
+    ($factors:ident $entry:literal, $size:path, $fills:path, ($($twin:tt)+)) => {
         Product {
-            vec4: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_vec4.wgsl", "conv2d_right_vec4.wgsl"),
-            right4: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_vec4.wgsl"),
-            any: product!($entry, $size, $fills, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_any.wgsl"),
+            vec4: product!($factors $entry, $size, $fills, ($($twin)+), "conv2d_left_vec4.wgsl", "conv2d_right_vec4.wgsl"),
+            right4: product!($factors $entry, $size, $fills, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_vec4.wgsl"),
+            any: product!($factors $entry, $size, $fills, ($($twin)+), "conv2d_left_any.wgsl", "conv2d_right_any.wgsl"),
         }
     };
-    ($entry:literal, $size:path, $fills:path, ($($twin:tt)+), $left:literal, $right:literal) => {
+    (f16 $entry:literal, $size:path, $fills:path, ($($twin:tt)+), $left:literal, $right:literal) => {
+        product!(with {
+            Matrix128 if $fills: [
+                "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", "conv2d_sums_matrices.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+            ],
+            Matrix64 if $fills: [
+                "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", "conv2d_sums_matrices.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+            ],
+            Half128 if $fills: [
+                "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+            ],
+            Half64 if $fills: [
+                "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+            ],
+            Half32: [
+                "conv2d_tiles.wgsl", "conv2d_tile32.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f16.wgsl", $left, $right,
+                "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
+            ],
+        } $entry, $size, $fills, ($($twin)+), $left, $right)
+    };
+    (f32 $entry:literal, $size:path, $fills:path, ($($twin:tt)+), $left:literal, $right:literal) => {
+        product!(with {} $entry, $size, $fills, ($($twin)+), $left, $right)
+    };
+    (
+        with { $($half:tt)* }
+        $entry:literal, $size:path, $fills:path, ($($twin:tt)+), $left:literal, $right:literal
+    ) => {
         kernel!(
             $entry,
             {
+                $($half)*
                 Subgroup8: ["conv2d_subgroup.wgsl", $left, $right, "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"],
                 Tiles128 if $fills: [
-                    "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", $left, $right,
+                    "conv2d_tiles.wgsl", "conv2d_tile128.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
                     "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
                 ],
                 Tiles64 if $fills: [
-                    "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", $left, $right,
+                    "conv2d_tiles.wgsl", "conv2d_tile64.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
                     "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
                 ],
                 Tiles32: [
-                    "conv2d_tiles.wgsl", "conv2d_tile32.wgsl", $left, $right,
+                    "conv2d_tiles.wgsl", "conv2d_tile32.wgsl", "conv2d_sums_lanes.wgsl", "conv2d_factors_f32.wgsl", $left, $right,
                     "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"
                 ],
                 Portable: ["conv2d.wgsl", "conv2d.wgsl", "lanes4.wgsl", "rectified.wgsl", "index.wgsl"],
@@ -128,20 +160,20 @@ impl Product {
 
 /// Forward: buffers `x`, `w`, `y`, `b`; override `RELU`.
 pub(super) static CONV2D: Product =
-    product!("conv2d", Size::forward, forward_fills, (ways &ways::FORWARD, prefer ways::best_forward, conv2d));
+    product!(f16 "conv2d", Size::forward, forward_fills, (ways &ways::FORWARD, prefer ways::best_forward, conv2d));
 /// Forward without a bias: buffers `x`, `w`, `y`; override `RELU`.
 pub(super) static CONV2D_NOBIAS: Product = product!(
-    "conv2d_nobias",
+    f16 "conv2d_nobias",
     Size::forward,
     forward_fills,
     (ways &ways::FORWARD, prefer ways::best_forward, conv2d_nobias)
 );
 /// Buffers `dy`, `flipped`, `dx`.
 pub(super) static CONV2D_DX: Product =
-    product!("conv2d_dx", Size::dx, dx_fills, (ways &ways::DX, prefer ways::best_dx, conv2d_dx));
+    product!(f32 "conv2d_dx", Size::dx, dx_fills, (ways &ways::DX, prefer ways::best_dx, conv2d_dx));
 /// Buffers `x`, `dy`, `part`.
 pub(super) static CONV2D_DW: Product =
-    product!("conv2d_dw", Size::dw, dw_fills, (ways &ways::DW, prefer ways::best_dw, conv2d_dw));
+    product!(f32 "conv2d_dw", Size::dw, dw_fills, (ways &ways::DW, prefer ways::best_dw, conv2d_dw));
 
 /// Buffers `w`, `flipped`.
 pub(super) static CONV2D_FLIP: Kernel = kernel!(

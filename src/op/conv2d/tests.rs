@@ -121,26 +121,34 @@ fn a_table_of_layers_tells_of_dilation_and_groups() {
     assert_eq!(Conv2d::same(3).with_dilation(2).with_groups(4).summary(), "3x3, 1, dilation 2x2, 4 groups");
 }
 
-/// The families that GPUs may take for a kernel of this case, in the order in which they would.
-fn families(case: Case, kernel: &str) -> Vec<Family> {
+/// The families that GPUs may take for a kernel of this case, in the order in which they would: those that round factors, or the
+/// others.
+fn families(case: Case, kernel: &str, round: bool) -> Vec<Family> {
     let plan = CasePlan::new(case).unwrap().plan;
     let step = plan.steps.iter().find(|step| step.kernel.name == kernel).unwrap();
-    let variants = step.kernel.variants.iter().filter(|v| v.family != Family::Subgroup8);
+    let variants = step.kernel.variants.iter().filter(|v| v.family != Family::Subgroup8 && v.family.is_half() == round);
     variants.filter(|v| v.suits(&step.params)).map(|v| v.family).collect()
 }
 
 #[test]
 fn large_products_take_large_tiles_and_small_ones_take_tiles_that_are_enough_to_fill_a_gpu() {
-    use Family::{Portable, Tiles32, Tiles64, Tiles128};
+    use Family::{Half32, Half64, Half128, Matrix64, Matrix128, Portable, Tiles32, Tiles64, Tiles128};
     let case = |size: u32, c_in: u32, c_out: u32| {
         let (x, w) = ([16, size, size, c_in], [3, 3, c_in, c_out]);
         Case::new(Conv2d::same(3), &[(&x[..], Values::Normal), (&w[..], Values::Normal)])
     };
-    assert_eq!(families(case(56, 64, 192), "conv2d_nobias"), [Tiles128, Tiles64, Tiles32, Portable]);
+    assert_eq!(families(case(56, 64, 192), "conv2d_nobias", false), [Tiles128, Tiles64, Tiles32, Portable]);
     // Half of each tile of 128 columns would lie beside the product.
-    assert_eq!(families(case(56, 64, 64), "conv2d_nobias"), [Tiles64, Tiles32, Portable]);
-    assert_eq!(families(case(56, 64, 192), "conv2d_dx"), [Tiles64, Tiles32, Portable]);
-    assert_eq!(families(case(3, 192, 192), "conv2d_nobias"), [Tiles32, Portable]);
+    assert_eq!(families(case(56, 64, 64), "conv2d_nobias", false), [Tiles64, Tiles32, Portable]);
+    assert_eq!(families(case(56, 64, 192), "conv2d_dx", false), [Tiles64, Tiles32, Portable]);
+    assert_eq!(families(case(3, 192, 192), "conv2d_nobias", false), [Tiles32, Portable]);
     // Few weights, but their sums come in many parts.
-    assert_eq!(families(case(56, 128, 128), "conv2d_dw"), [Tiles64, Tiles32, Portable]);
+    assert_eq!(families(case(56, 128, 128), "conv2d_dw", false), [Tiles64, Tiles32, Portable]);
+    // So do those that round their factors; no gradient is rounded.
+    let rounding = [Matrix128, Matrix64, Half128, Half64, Half32];
+    assert_eq!(families(case(56, 64, 192), "conv2d_nobias", true), rounding);
+    assert_eq!(families(case(3, 192, 192), "conv2d_nobias", true), [Half32]);
+    for gradient in ["conv2d_dx", "conv2d_dw"] {
+        assert_eq!(families(case(56, 64, 192), gradient, true), []);
+    }
 }

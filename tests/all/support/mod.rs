@@ -5,6 +5,7 @@ pub mod paths;
 pub mod program;
 pub mod triplets;
 
+use facenet_gpu::Precision;
 use facenet_gpu::gpu::{AdapterChoice, Gpu};
 use facenet_gpu::op::{CaseInput, Values};
 use facenet_gpu::plan::{Family, Plan};
@@ -31,6 +32,19 @@ pub fn gpus() -> Vec<Gpu> {
 pub fn gpus_of_every_family() -> Vec<Gpu> {
     let Some(gpu) = gpus().into_iter().next() else { return Vec::new() };
     let families = Family::ALL.into_iter().filter(|&family| gpu.info().can_run(family));
+    families.map(|family| gpu.with_family(family)).collect()
+}
+
+/// The adapter of the tests, opened for factors of 16 bits and held to each family that rounds them; none without such floats.
+pub fn gpus_that_round() -> Vec<Gpu> {
+    let Some(gpu) = gpus().into_iter().next() else { return Vec::new() };
+    if let Some(reason) = gpu.info().lacks(Precision::F16) {
+        eprintln!("skipped: {} {reason}", gpu.info().name);
+        return Vec::new();
+    }
+    let choice = AdapterChoice::Named(gpu.info().name.clone());
+    let gpu = Gpu::open_with(&choice, Precision::F16).unwrap_or_else(|e| panic!("{e}"));
+    let families = Family::ALL.into_iter().filter(|family| family.is_half() && gpu.info().can_run(*family));
     families.map(|family| gpu.with_family(family)).collect()
 }
 
