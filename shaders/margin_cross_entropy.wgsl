@@ -12,10 +12,10 @@
 //
 // dispatch   [rows], folded
 // overrides  none
-// needs      nothing beyond default limits; three barriers
-// order      lane l sums j = l, l+WIDTH, ... in that order, then every lane sums the lanes in order
+// needs      nothing beyond default limits; barriers
+// order      lane l sums j = l, l+WIDTH, ... in that order, then the lanes are summed as sum_of_lanes says
 // uses       index.wgsl: group_index
-// uses       row.wgsl: WIDTH, sum_of_lanes
+// uses       row.wgsl or row_shared.wgsl: WIDTH, most_of_lanes, sum_of_lanes
 
 struct Params {
     rows: u32,
@@ -26,14 +26,13 @@ struct Params {
 
 // Below this a sine is taken for it: its reciprocal is a part of the gradient.
 const LEAST_SINE = 1e-3;
+// Below every cosine.
+const LOWEST = -1e30;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> share: array<f32>;
-
-var<workgroup> most: array<f32, WIDTH>;
-var<workgroup> above: array<f32, WIDTH>;
 
 fn sine(cosine: f32) -> f32 {
     return max(sqrt(max(1.0 - cosine * cosine, 0.0)), LEAST_SINE);
@@ -61,21 +60,14 @@ fn margin_cross_entropy(
     let target_score = with_margin(own);
     // Workgroups past the last row take part in the barriers with empty hands.
     let dim = select(0u, p.dim, row < p.rows);
-    var largest = target_score;
-    var wrong = 0.0;
+    var other = LOWEST;
     for (var j = lane; j < dim; j += WIDTH) {
         if j != label {
-            largest = max(largest, p.scale * x[start + j]);
-            wrong = max(wrong, select(0.0, 1.0, x[start + j] > own));
+            other = max(other, x[start + j]);
         }
     }
-    most[lane] = largest;
-    above[lane] = wrong;
-    workgroupBarrier();
-    for (var l = 0u; l < WIDTH; l++) {
-        largest = max(largest, most[l]);
-        wrong = max(wrong, above[l]);
-    }
+    other = most_of_lanes(lane, other);
+    let largest = max(target_score, p.scale * other);
     var sum = 0.0;
     for (var j = lane; j < dim; j += WIDTH) {
         sum += exp(select(p.scale * x[start + j], target_score, j == label) - largest);
@@ -85,7 +77,7 @@ fn margin_cross_entropy(
         let counts = label < p.dim;
         let height = log(total) + largest;
         share[3u * i] = select(0.0, height - target_score, counts);
-        share[3u * i + 1u] = select(0.0, 1.0 - wrong, counts);
+        share[3u * i + 1u] = select(0.0, 1.0, counts && !(other > own));
         share[3u * i + 2u] = select(0.0, height, counts);
     }
 }
@@ -102,28 +94,35 @@ fn margin_cross_entropy(
 //
 // dispatch   [1]
 // overrides  none
-// needs      nothing beyond default limits; no barrier
-// order      sums rows from the first to the last
+// needs      nothing beyond default limits; barriers
+// order      lane l sums i = l, l+WIDTH, ... in that order, then the lanes are summed as sum_of_lanes says
 
 @group(0) @binding(1) var<storage, read> shares: array<f32>;
 @group(0) @binding(2) var<storage, read> classes: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(1)
-fn margin_cross_entropy_mean() {
+@compute @workgroup_size(WIDTH)
+fn margin_cross_entropy_mean(@builtin(local_invocation_index) lane: u32) {
     var loss = 0.0;
     var right = 0.0;
     var count = 0.0;
-    for (var i = 0u; i < p.rows; i++) {
+    for (var i = lane; i < p.rows; i += WIDTH) {
         loss += shares[3u * i];
         right += shares[3u * i + 1u];
         count += select(0.0, 1.0, classes[i] < p.dim);
     }
-    let divisor = max(count, 1.0);
-    y[0] = loss / divisor;
-    y[1] = right / divisor;
-    y[2] = count;
-    y[3] = 0.0;
+    loss = sum_of_lanes(lane, loss);
+    workgroupBarrier();
+    right = sum_of_lanes(lane, right);
+    workgroupBarrier();
+    count = sum_of_lanes(lane, count);
+    if lane == 0u {
+        let divisor = max(count, 1.0);
+        y[0] = loss / divisor;
+        y[1] = right / divisor;
+        y[2] = count;
+        y[3] = 0.0;
+    }
 }
 
 // margin_cross_entropy_dx: gradient of the mean loss with respect to the cosines

@@ -8,10 +8,10 @@
 //
 // dispatch   [rows], folded
 // overrides  none
-// needs      nothing beyond default limits; two barriers
-// order      lane l sums j = l, l+WIDTH, ... in that order, then every lane sums the lanes in order
+// needs      nothing beyond default limits; barriers
+// order      lane l sums j = l, l+WIDTH, ... in that order, then the lanes are summed as sum_of_lanes says
 // uses       index.wgsl: group_index
-// uses       row.wgsl: WIDTH, sum_of_lanes
+// uses       row.wgsl or row_shared.wgsl: WIDTH, most_of_lanes, sum_of_lanes
 
 struct Params {
     rows: u32,
@@ -21,8 +21,6 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-
-var<workgroup> most: array<f32, WIDTH>;
 
 @compute @workgroup_size(WIDTH)
 fn softmax(
@@ -38,11 +36,7 @@ fn softmax(
     for (var j = lane; j < dim; j += WIDTH) {
         largest = max(largest, x[start + j]);
     }
-    most[lane] = largest;
-    workgroupBarrier();
-    for (var l = 0u; l < WIDTH; l++) {
-        largest = max(largest, most[l]);
-    }
+    largest = most_of_lanes(lane, largest);
     var sum = 0.0;
     for (var j = lane; j < dim; j += WIDTH) {
         sum += exp(x[start + j] - largest);
@@ -64,8 +58,8 @@ fn softmax(
 //
 // dispatch   [rows], folded
 // overrides  ACCUMULATE
-// needs      nothing beyond default limits; one barrier
-// order      lane l sums k = l, l+WIDTH, ... in that order, then every lane sums the lanes in order
+// needs      nothing beyond default limits; barriers
+// order      lane l sums k = l, l+WIDTH, ... in that order, then the lanes are summed as sum_of_lanes says
 
 override ACCUMULATE: bool = false;
 

@@ -14,13 +14,15 @@
 //   pull     [b, b]    read_write, added to (i32, zero before): row a is the anchor's
 //   share    [b, SLOTS]    read_write, set
 //
-// dispatch   [b]: a workgroup per anchor, PER_LANE * LANES positives, then as many negatives at a time
+// dispatch   [b]: a workgroup per anchor, POSITIVES * LANES positives, then as many negatives at a time
 // overrides  HARD
 // needs      nothing beyond default limits; one barrier
 // order      sums the positives of a negative, the negatives of a lane, then the lanes, so results repeat bit for bit
-// uses       triplet.wgsl: LANES, PER_LANE, distances_of, is_candidate, pivot_of, positives, write_share
+// uses       triplet.wgsl: LANES, count_candidates, write_share
+// uses       triplet_each.wgsl: POSITIVES, distances_of, positives
+// uses       triplet_negatives.wgsl: add_negatives
 // uses       triplet_params.wgsl: p
-// uses       triplet_sums.wgsl: HUGE, PAIR_COUNT, PAIR_OTHERS, SLOTS, TRIPLET_*
+// uses       triplet_sums.wgsl: PAIR_COUNT, PAIR_OTHERS, SLOTS, TRIPLET_*
 
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
@@ -33,63 +35,20 @@
 fn triplet_all(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let a = workgroup.x;
     let row = a * p.b;
-    let label = labels[a];
     let count = sorted[2u * p.b + a];
-    let pivot = pivot_of(a);
     var sums: array<f32, SLOTS>;
-    for (var start = 0u; start < count; start += LANES * PER_LANE) {
+    for (var start = 0u; start < count; start += LANES * POSITIVES) {
         let positive = positives(a, start, lane);
-        let near = distances_of(a, positive);
-        var candidates: array<u32, PER_LANE>;
-        for (var n = 0u; n < p.b; n++) {
-            if labels[n] != label {
-                let distance = d[row + n];
-                for (var q = 0u; q < PER_LANE; q++) {
-                    candidates[q] += u32(is_candidate(near[q], distance));
-                }
-            }
-        }
-        for (var q = 0u; q < PER_LANE; q++) {
+        var near = distances_of(a, positive);
+        let candidates = count_candidates(a, &near, 0u, p.b, 1u);
+        for (var q = 0u; q < POSITIVES; q++) {
             if candidates[q] != 0u {
                 sums[TRIPLET_PAIRS] += 1.0;
                 pull[row + positive[q]] = i32(candidates[q]);
             }
         }
     }
-    let first = sorted[p.b + a];
-    for (var start = lane; start < p.b; start += LANES * PER_LANE) {
-        var far: array<f32, PER_LANE>;
-        var triplets: array<u32, PER_LANE>;
-        var loss: array<f32, PER_LANE>;
-        for (var q = 0u; q < PER_LANE; q++) {
-            let n = min(start + q * LANES, p.b - 1u);
-            // Nothing is so far that this is a candidate: the image of a's own person, or behind the last.
-            far[q] = select(HUGE, d[row + n], labels[n] != label && start + q * LANES < p.b);
-        }
-        for (var at = 0u; at < count; at++) {
-            let i = sorted[first + at];
-            if i != a {
-                let near = d[row + i];
-                for (var q = 0u; q < PER_LANE; q++) {
-                    let fits = is_candidate(near, far[q]);
-                    triplets[q] += u32(fits);
-                    loss[q] += select(0.0, p.margin - (far[q] - near), fits);
-                }
-            }
-        }
-        for (var q = 0u; q < PER_LANE; q++) {
-            if triplets[q] != 0u {
-                let number = f32(triplets[q]);
-                let apart = far[q] - pivot;
-                sums[TRIPLET_LOSS] += loss[q];
-                sums[TRIPLET_COUNT] += number;
-                sums[TRIPLET_CANDIDATES] += number;
-                sums[TRIPLET_DISTANCE] += number * apart;
-                sums[TRIPLET_SQUARES] += number * apart * apart;
-                pull[row + start + q * LANES] = -i32(triplets[q]);
-            }
-        }
-    }
+    add_negatives(&sums, a, lane, LANES);
     if lane == 0u {
         sums[TRIPLET_POSSIBLE] = pair[a * SLOTS + PAIR_COUNT] * pair[a * SLOTS + PAIR_OTHERS];
     }

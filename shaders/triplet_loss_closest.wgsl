@@ -15,13 +15,16 @@
 //   pull     [b, b]    read_write, added to (i32, zero before): row a is the anchor's
 //   share    [b, SLOTS]    read_write, set
 //
-// dispatch   [b]: a workgroup per anchor, PER_LANE * LANES positives at a time
+// dispatch   [b]: a workgroup per anchor, POSITIVES * LANES positives at a time
 // overrides  HARD
 // needs      nothing beyond default limits; one barrier; integer atomics, whose sums do not depend on the order
 // order      sums the positives of a lane, then the lanes, so results repeat bit for bit
-// uses       triplet.wgsl: LANES, NONE, PER_LANE, distances_of, is_candidate, pivot_of, positives, write_share
+// uses       triplet.wgsl: LANES, pivot_of, write_share
+// uses       triplet_closest.wgsl: closest_candidates
+// uses       triplet_each.wgsl: POSITIVES, distances_of, positives
+// uses       triplet_pair.wgsl: add_pair
 // uses       triplet_params.wgsl: p
-// uses       triplet_sums.wgsl: HUGE, SLOTS, TRIPLET_*
+// uses       triplet_sums.wgsl: SLOTS
 
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
@@ -33,50 +36,15 @@
 @compute @workgroup_size(LANES)
 fn triplet_closest(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let a = workgroup.x;
-    let row = a * p.b;
-    let label = labels[a];
     let count = sorted[2u * p.b + a];
     let pivot = pivot_of(a);
     var sums: array<f32, SLOTS>;
-    for (var start = 0u; start < count; start += LANES * PER_LANE) {
+    for (var start = 0u; start < count; start += LANES * POSITIVES) {
         let positive = positives(a, start, lane);
-        let near = distances_of(a, positive);
-        var far: array<f32, PER_LANE>;
-        var choice: array<u32, PER_LANE>;
-        var candidates: array<u32, PER_LANE>;
-        for (var q = 0u; q < PER_LANE; q++) {
-            far[q] = HUGE;
-            choice[q] = NONE;
-        }
-        for (var n = 0u; n < p.b; n++) {
-            if labels[n] != label {
-                let distance = d[row + n];
-                for (var q = 0u; q < PER_LANE; q++) {
-                    let fits = is_candidate(near[q], distance);
-                    let better = fits && distance < far[q];
-                    candidates[q] += u32(fits);
-                    far[q] = select(far[q], distance, better);
-                    choice[q] = select(choice[q], n, better);
-                }
-            }
-        }
-        for (var q = 0u; q < PER_LANE; q++) {
-            let i = positive[q];
-            let n = choice[q];
-            if i != a {
-                sums[TRIPLET_POSSIBLE] += 1.0;
-                if n != NONE {
-                    let apart = far[q] - pivot;
-                    sums[TRIPLET_LOSS] += p.margin - (far[q] - near[q]);
-                    sums[TRIPLET_COUNT] += 1.0;
-                    sums[TRIPLET_CANDIDATES] += f32(candidates[q]);
-                    sums[TRIPLET_DISTANCE] += apart;
-                    sums[TRIPLET_SQUARES] += apart * apart;
-                    sums[TRIPLET_PAIRS] += 1.0;
-                    atomicAdd(&pull[row + i], 1);
-                    atomicAdd(&pull[row + n], -1);
-                }
-            }
+        var near = distances_of(a, positive);
+        var found = closest_candidates(a, &near, 0u, 1u);
+        for (var q = 0u; q < POSITIVES; q++) {
+            add_pair(&sums, a, positive[q], found.choice[q], near[q], found.far[q], found.candidates[q], pivot);
         }
     }
     write_share(a, lane, sums);

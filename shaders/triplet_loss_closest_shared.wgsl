@@ -19,12 +19,12 @@
 // overrides  HARD
 // needs      nothing beyond default limits; barriers; integer atomics, whose sums do not depend on the order
 // order      that of the portable kernel: every LANES-th positive, then the lanes, so results repeat bit for bit
-// uses       triplet.wgsl: LANES, NONE, is_candidate, pivot_of, write_share
+// uses       triplet.wgsl: LANES, pivot_of, write_share
+// uses       triplet_closest.wgsl: closest_candidates
+// uses       triplet_pair.wgsl: add_pair
 // uses       triplet_params.wgsl: p
-// uses       triplet_sums.wgsl: HUGE, SLOTS, TRIPLET_*
-
-const SHARED: u32 = 128u;
-const PARTS: u32 = SHARED / LANES; // that a positive's findings are reduced in
+// uses       triplet_shared.wgsl: PARTS, SHARED, shared_distances
+// uses       triplet_sums.wgsl: SLOTS
 
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
@@ -58,40 +58,17 @@ fn reduce(first: u32, count: u32, step: u32) {
 @compute @workgroup_size(SHARED)
 fn triplet_closest(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let a = workgroup.x;
-    let row = a * p.b;
-    let label = labels[a];
     let first = sorted[p.b + a];
     let count = sorted[2u * p.b + a];
     let pivot = pivot_of(a);
     var sums: array<f32, SLOTS>;
     for (var start = 0u; start < count; start += LANES) {
-        // The same in all invocations; the distance of a missing positive is so low that it has no candidates.
-        var near: array<f32, LANES>;
-        var far: array<f32, LANES>;
-        var choice: array<u32, LANES>;
-        var candidates: array<u32, LANES>;
+        var near = shared_distances(a, start);
+        var found = closest_candidates(a, &near, lane, SHARED);
         for (var q = 0u; q < LANES; q++) {
-            let i = sorted[first + min(start + q, count - 1u)];
-            near[q] = select(d[row + i], -HUGE, i == a || start + q >= count);
-            far[q] = HUGE;
-            choice[q] = NONE;
-        }
-        for (var n = lane; n < p.b; n += SHARED) {
-            if labels[n] != label {
-                let distance = d[row + n];
-                for (var q = 0u; q < LANES; q++) {
-                    let fits = is_candidate(near[q], distance);
-                    let better = fits && distance < far[q];
-                    candidates[q] += u32(fits);
-                    far[q] = select(far[q], distance, better);
-                    choice[q] = select(choice[q], n, better);
-                }
-            }
-        }
-        for (var q = 0u; q < LANES; q++) {
-            found_far[q * SHARED + lane] = far[q];
-            found_choice[q * SHARED + lane] = choice[q];
-            found_candidates[q * SHARED + lane] = candidates[q];
+            found_far[q * SHARED + lane] = found.far[q];
+            found_choice[q * SHARED + lane] = found.choice[q];
+            found_candidates[q * SHARED + lane] = found.candidates[q];
         }
         workgroupBarrier();
         reduce(lane / PARTS * SHARED + lane % PARTS, LANES, PARTS);
@@ -100,22 +77,7 @@ fn triplet_closest(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_i
             let i = sorted[first + start + lane];
             let at = lane * SHARED;
             reduce(at, PARTS, 1u);
-            let n = found_choice[at];
-            if i != a {
-                sums[TRIPLET_POSSIBLE] += 1.0;
-                if n != NONE {
-                    let distance = found_far[at];
-                    let apart = distance - pivot;
-                    sums[TRIPLET_LOSS] += p.margin - (distance - d[row + i]);
-                    sums[TRIPLET_COUNT] += 1.0;
-                    sums[TRIPLET_CANDIDATES] += f32(found_candidates[at]);
-                    sums[TRIPLET_DISTANCE] += apart;
-                    sums[TRIPLET_SQUARES] += apart * apart;
-                    sums[TRIPLET_PAIRS] += 1.0;
-                    atomicAdd(&pull[row + i], 1);
-                    atomicAdd(&pull[row + n], -1);
-                }
-            }
+            add_pair(&sums, a, i, found_choice[at], d[a * p.b + i], found_far[at], found_candidates[at], pivot);
         }
         workgroupBarrier();
     }

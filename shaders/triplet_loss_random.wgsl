@@ -16,14 +16,16 @@
 //   share    [b, SLOTS]    read_write, set
 //   seed     [2]       read (u32): of the run, and the number of the step
 //
-// dispatch   [b]: a workgroup per anchor, PER_LANE * LANES positives at a time
+// dispatch   [b]: a workgroup per anchor, POSITIVES * LANES positives at a time
 // overrides  HARD
 // needs      nothing beyond default limits; one barrier; integer atomics, whose sums do not depend on the order
 // order      sums the positives of a lane, then the lanes, so results repeat bit for bit
-// uses       philox.wgsl: philox
-// uses       triplet.wgsl: LANES, NONE, PER_LANE, distances_of, is_candidate, pivot_of, positives, write_share
+// uses       triplet.wgsl: LANES, count_candidates, is_candidate, pivot_of, write_share
+// uses       triplet_drawn.wgsl: drawn
+// uses       triplet_each.wgsl: POSITIVES, distances_of, positives
+// uses       triplet_pair.wgsl: NONE, add_pair
 // uses       triplet_params.wgsl: p
-// uses       triplet_sums.wgsl: SLOTS, TRIPLET_*
+// uses       triplet_sums.wgsl: SLOTS
 
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> sorted: array<u32>;
@@ -41,31 +43,23 @@ fn triplet_random(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
     let count = sorted[2u * p.b + a];
     let pivot = pivot_of(a);
     var sums: array<f32, SLOTS>;
-    for (var start = 0u; start < count; start += LANES * PER_LANE) {
+    for (var start = 0u; start < count; start += LANES * POSITIVES) {
         let positive = positives(a, start, lane);
-        let near = distances_of(a, positive);
-        var candidates: array<u32, PER_LANE>;
-        for (var n = 0u; n < p.b; n++) {
-            if labels[n] != label {
-                let distance = d[row + n];
-                for (var q = 0u; q < PER_LANE; q++) {
-                    candidates[q] += u32(is_candidate(near[q], distance));
-                }
-            }
-        }
-        var left: array<u32, PER_LANE>; // candidates to pass over
-        var far: array<f32, PER_LANE>;
-        var choice: array<u32, PER_LANE>;
-        for (var q = 0u; q < PER_LANE; q++) {
+        var near = distances_of(a, positive);
+        let candidates = count_candidates(a, &near, 0u, p.b, 1u);
+        var left: array<u32, POSITIVES>; // candidates to pass over
+        var far: array<f32, POSITIVES>;
+        var choice: array<u32, POSITIVES>;
+        for (var q = 0u; q < POSITIVES; q++) {
             choice[q] = NONE;
             if candidates[q] != 0u {
-                left[q] = philox(vec4(a, positive[q], 0u, 1u), vec2(seed[0], seed[1])).x % candidates[q];
+                left[q] = drawn(a, positive[q], candidates[q]);
             }
         }
         for (var n = 0u; n < p.b; n++) {
             if labels[n] != label {
                 let distance = d[row + n];
-                for (var q = 0u; q < PER_LANE; q++) {
+                for (var q = 0u; q < POSITIVES; q++) {
                     let fits = is_candidate(near[q], distance);
                     let its_turn = fits && left[q] == 0u;
                     left[q] -= u32(fits); // wraps behind the chosen one, and there are too few left to reach 0 again
@@ -74,23 +68,8 @@ fn triplet_random(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
                 }
             }
         }
-        for (var q = 0u; q < PER_LANE; q++) {
-            let i = positive[q];
-            let n = choice[q];
-            if i != a {
-                sums[TRIPLET_POSSIBLE] += 1.0;
-                if n != NONE {
-                    let apart = far[q] - pivot;
-                    sums[TRIPLET_LOSS] += p.margin - (far[q] - near[q]);
-                    sums[TRIPLET_COUNT] += 1.0;
-                    sums[TRIPLET_CANDIDATES] += f32(candidates[q]);
-                    sums[TRIPLET_DISTANCE] += apart;
-                    sums[TRIPLET_SQUARES] += apart * apart;
-                    sums[TRIPLET_PAIRS] += 1.0;
-                    atomicAdd(&pull[row + i], 1);
-                    atomicAdd(&pull[row + n], -1);
-                }
-            }
+        for (var q = 0u; q < POSITIVES; q++) {
+            add_pair(&sums, a, positive[q], choice[q], near[q], far[q], candidates[q], pivot);
         }
     }
     write_share(a, lane, sums);

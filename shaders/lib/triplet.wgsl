@@ -1,11 +1,12 @@
-// What the kernels share that choose the negatives of the triplet loss.
+// What the kernels share that choose the negatives of the triplet loss. An invocation looks for the negatives of POSITIVES
+// positives at a time.
 //
+// uses       triplet_each.wgsl or triplet_shared.wgsl: POSITIVES
 // uses       triplet_params.wgsl: p
-// uses       triplet_sums.wgsl: HUGE, PAIR_OTHERS, PAIR_OTHER_DISTANCE, SLOTS, TRIPLET_*
+// uses       triplet_sums.wgsl: PAIR_OTHERS, PAIR_OTHER_DISTANCE, SLOTS, TRIPLET_*
 
+// Invocations of a workgroup whose sums are those of the anchor: every LANES-th positive is one's.
 const LANES: u32 = 8u;
-const PER_LANE: u32 = 5u;
-const NONE: u32 = 0xffffffffu;
 
 // Whether images that are as close to the anchor as the positive, or closer, are candidates.
 override HARD: bool = false;
@@ -16,28 +17,21 @@ fn is_candidate(near: f32, far: f32) -> bool {
     return far - near < p.margin && (HARD || far > near);
 }
 
-// The positives of a lane from position `start` of its anchor's run: the anchor itself where there is none.
-fn positives(a: u32, start: u32, lane: u32) -> array<u32, PER_LANE> {
-    let first = sorted[p.b + a];
-    let count = sorted[2u * p.b + a];
-    var positive: array<u32, PER_LANE>;
-    for (var q = 0u; q < PER_LANE; q++) {
-        let at = start + q * LANES + lane;
-        positive[q] = a;
-        if at < count {
-            positive[q] = sorted[first + at];
+// The candidates of each positive, at a distance of `near`, among the images from `first` to before `end`, `step` apart.
+fn count_candidates(a: u32, near: ptr<function, array<f32, POSITIVES>>, first: u32, end: u32, step: u32)
+    -> array<u32, POSITIVES> {
+    let row = a * p.b;
+    let label = labels[a];
+    var candidates: array<u32, POSITIVES>;
+    for (var n = first; n < end; n += step) {
+        if labels[n] != label {
+            let distance = d[row + n];
+            for (var q = 0u; q < POSITIVES; q++) {
+                candidates[q] += u32(is_candidate((*near)[q], distance));
+            }
         }
     }
-    return positive;
-}
-
-// Their distances; that of a missing one is so low that it has no candidates.
-fn distances_of(a: u32, positive: array<u32, PER_LANE>) -> array<f32, PER_LANE> {
-    var near: array<f32, PER_LANE>;
-    for (var q = 0u; q < PER_LANE; q++) {
-        near[q] = select(d[a * p.b + positive[q]], -HUGE, positive[q] == a);
-    }
-    return near;
+    return candidates;
 }
 
 // The mean distance of all images of other people: distances are summed less this, so that their deviation keeps its digits.

@@ -1,9 +1,11 @@
 //! Average pooling.
 
 use super::pool2d::{Pool2dParams, Windows};
+use super::sum_partials::MANY_ELEMENTS;
 use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder};
 use crate::op::{Case, Entry, Values};
+use crate::plan::reflect::Interface;
 use crate::plan::{Buf, Shape, Wide};
 use crate::{Result, kernel};
 
@@ -30,9 +32,12 @@ pub enum AvgPool2d {
 static AVG_POOL2D: Wide = kernel!(
     wide,
     "avg_pool2d",
-    ["avg_pool2d.wgsl", "pool.wgsl"],
+    {
+        Shared if is_wide: ["avg_pool2d_shared.wgsl", "pool.wgsl", "columns.wgsl"],
+        Portable: ["avg_pool2d.wgsl", "pool.wgsl"],
+    },
     Pool2dParams,
-    |p, w| w.floats(p.outputs()),
+    |p, w| w.results(p.outputs() / w.constant("LANES")),
     avg_pool2d
 );
 static AVG_POOL2D_DX: Wide = kernel!(
@@ -43,6 +48,11 @@ static AVG_POOL2D_DX: Wide = kernel!(
     |p, w| w.floats(p.inputs()),
     avg_pool2d_dx
 );
+
+/// Whether there are too few windows to fill a GPU with an invocation each, and each has work for many.
+fn is_wide(p: &Pool2dParams, w: &Interface) -> bool {
+    p.k_h * p.k_w >= 32 && p.outputs() / w.constant("LANES") < MANY_ELEMENTS
+}
 
 pub(super) static ENTRY: Entry =
     Entry { name: "avg_pool2d", kernels: &[&AVG_POOL2D, &AVG_POOL2D_DX], cases, bench_cases };

@@ -5,9 +5,10 @@ mod twins;
 use std::sync::Arc;
 
 use super::relu::mask_dy;
-use super::sum_partials::{SUM_PARTIALS, SumPartialsParams, splits};
+use super::sum_partials::{MANY_PARTS, SUM_PARTIALS, SumPartialsParams, splits};
 use crate::graph::{Adapted, Grad, Io, Op, Purpose, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
+use crate::plan::reflect::Interface;
 use crate::plan::{Buf, Shape, Type, Wide};
 use crate::{Error, Result, kernel, params};
 
@@ -108,9 +109,12 @@ static MOMENTS: Wide = kernel!(
 static MERGE: Wide = kernel!(
     wide,
     "batch_norm_merge",
-    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
+    {
+        Shared if has_many_parts: ["batch_norm_shared.wgsl", "columns.wgsl"],
+        Portable: ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
+    },
     BatchNormParams,
-    |p, w| w.floats(p.c),
+    |p, w| w.results(p.c / w.constant("LANES")),
     twins::merge
 );
 /// Buffers `new_mean`, `new_variance`, `running_mean`, `running_variance`, `loss`.
@@ -144,9 +148,12 @@ static RELU_SUMS: Wide = kernel!(
 static DW: Wide = kernel!(
     wide,
     "batch_norm_dw",
-    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
+    {
+        Shared if has_many_parts: ["batch_norm_shared.wgsl", "columns.wgsl"],
+        Portable: ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
+    },
     BatchNormParams,
-    |p, w| w.floats(p.c),
+    |p, w| w.results(p.c / w.constant("LANES")),
     twins::dw
 );
 /// Buffers `x`, `mean`, `variance`, `dy`, `gamma`, `dgamma`, `dbeta`, `dx`; override `FROZEN`.
@@ -165,6 +172,11 @@ pub(super) static ENTRY: Entry = Entry {
     cases,
     bench_cases,
 };
+
+/// Whether there are enough parts for invocations to share them.
+fn has_many_parts(p: &BatchNormParams, _: &Interface) -> bool {
+    p.splits >= MANY_PARTS
+}
 
 /// The parts of two sums over the rows.
 fn parts(r: &mut Recorder<'_>, names: [&str; 2], p: &BatchNormParams) -> [Buf; 2] {

@@ -2,9 +2,11 @@
 
 use rayon::prelude::*;
 
+use super::rowwise::LONG_ROW;
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
+use crate::plan::reflect::Interface;
 use crate::plan::{Buf, Kernel, Shape, Type, grid};
 use crate::{Error, Result, kernel, params};
 
@@ -63,25 +65,42 @@ params! {
 
 static LOSS: Kernel = kernel!(
     "margin_cross_entropy",
-    ["margin_cross_entropy.wgsl", "row.wgsl", "index.wgsl"],
+    {
+        Shared if is_long: ["margin_cross_entropy.wgsl", "row_shared.wgsl", "index.wgsl"],
+        Portable: ["margin_cross_entropy.wgsl", "row.wgsl", "index.wgsl"],
+    },
     MarginParams,
     |p, _w| grid::fold(p.rows),
     shares
 );
 static MEAN: Kernel = kernel!(
     "margin_cross_entropy_mean",
-    ["margin_cross_entropy.wgsl", "row.wgsl", "index.wgsl"],
+    {
+        Shared if has_many_rows: ["margin_cross_entropy.wgsl", "row_shared.wgsl", "index.wgsl"],
+        Portable: ["margin_cross_entropy.wgsl", "row.wgsl", "index.wgsl"],
+    },
     MarginParams,
     |_p, _w| [1, 1, 1],
     mean
 );
 static DX: Kernel = kernel!(
     "margin_cross_entropy_dx",
-    ["margin_cross_entropy.wgsl", "row.wgsl", "index.wgsl"],
+    {
+        Shared if is_long: ["margin_cross_entropy.wgsl", "row_shared.wgsl", "index.wgsl"],
+        Portable: ["margin_cross_entropy.wgsl", "row.wgsl", "index.wgsl"],
+    },
     MarginParams,
     |p, _w| grid::fold(p.rows),
     dx
 );
+
+fn is_long(p: &MarginParams, _: &Interface) -> bool {
+    p.dim >= LONG_ROW
+}
+
+fn has_many_rows(p: &MarginParams, _: &Interface) -> bool {
+    p.rows >= LONG_ROW
+}
 
 pub(super) static ENTRY: Entry =
     Entry { name: "margin_cross_entropy", kernels: &[&LOSS, &MEAN, &DX], cases, bench_cases };
@@ -212,6 +231,9 @@ fn cases() -> Vec<Case> {
         case(16.0, 0.0, 33, 65, labels(65)),
         case(30.0, 0.5, 7, 128, labels(20)),
         case(30.0, 0.3, 70, 10, labels(10)),
+        // More rows, and more classes, than a workgroup has invocations.
+        case(10.0, 0.2, 300, 5, labels(5)),
+        case(30.0, 0.5, 3, 700, labels(700)),
         // A label that is no class.
         case(4.0, 0.5, 4, 6, Values::IntegerList(&[5, u32::MAX, 0, 6])),
     ]

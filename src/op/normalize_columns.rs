@@ -2,9 +2,11 @@
 
 use rayon::prelude::*;
 
+use super::sum_partials::MANY_ELEMENTS;
 use crate::cpu::{Call, Float};
 use crate::graph::{Grad, Io, Op, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
+use crate::plan::reflect::Interface;
 use crate::plan::{Buf, Kernel, Shape, Type};
 use crate::{Result, kernel, params};
 
@@ -28,18 +30,41 @@ params! {
 
 static FORWARD: Kernel = kernel!(
     "normalize_columns",
-    ["normalize_columns.wgsl", "index.wgsl", "finite.wgsl"],
+    {
+        Shared if has_few_columns: [
+            "normalize_columns_shared.wgsl",
+            "columns.wgsl",
+            "lanes1.wgsl",
+            "index.wgsl",
+            "finite.wgsl",
+        ],
+        Portable: ["normalize_columns.wgsl", "index.wgsl", "finite.wgsl"],
+    },
     ColumnsParams,
-    |p, w| w.items(p.dim),
+    |p, w| w.results(p.dim),
     forward
 );
 static DX: Kernel = kernel!(
     "normalize_columns_dx",
-    ["normalize_columns.wgsl", "index.wgsl", "finite.wgsl"],
+    {
+        Shared if has_few_columns: [
+            "normalize_columns_shared.wgsl",
+            "columns.wgsl",
+            "lanes1.wgsl",
+            "index.wgsl",
+            "finite.wgsl",
+        ],
+        Portable: ["normalize_columns.wgsl", "index.wgsl", "finite.wgsl"],
+    },
     ColumnsParams,
-    |p, w| w.items(p.dim),
+    |p, w| w.results(p.dim),
     backward
 );
+
+/// Whether there are too few columns to fill a GPU with an invocation each.
+fn has_few_columns(p: &ColumnsParams, _: &Interface) -> bool {
+    p.dim < MANY_ELEMENTS
+}
 
 pub(super) static ENTRY: Entry = Entry { name: "normalize_columns", kernels: &[&FORWARD, &DX], cases, bench_cases };
 

@@ -19,6 +19,9 @@ params! {
     }
 }
 
+/// From so many floats on, a row is for all the invocations that a workgroup may have: four floats for each.
+pub(super) const LONG_ROW: u32 = 1024;
+
 impl Rows {
     fn of(x: Shape) -> Self {
         Self { rows: x.rows(), dim: x.channels() }

@@ -1,9 +1,10 @@
 //! Softmax along the last size.
 
-use super::rowwise::{self, Rows};
+use super::rowwise::{self, LONG_ROW, Rows};
 use crate::cpu::{Call, Float, put};
 use crate::kernel;
 use crate::op::{Case, Entry, Values};
+use crate::plan::reflect::Interface;
 use crate::plan::{Kernel, grid};
 
 /// `y = exp(x) / sum of exp(x)` for every row along the last size: `[.., dim]` to `[.., dim]`. PyTorch's `Softmax(dim=-1)`.
@@ -11,10 +12,30 @@ use crate::plan::{Kernel, grid};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Softmax;
 
-static SOFTMAX: Kernel =
-    kernel!("softmax", ["softmax.wgsl", "row.wgsl", "index.wgsl"], Rows, |p, _w| grid::fold(p.rows), softmax);
-static SOFTMAX_DX: Kernel =
-    kernel!("softmax_dx", ["softmax.wgsl", "row.wgsl", "index.wgsl"], Rows, |p, _w| grid::fold(p.rows), softmax_dx);
+static SOFTMAX: Kernel = kernel!(
+    "softmax",
+    {
+        Shared if is_long: ["softmax.wgsl", "row_shared.wgsl", "index.wgsl"],
+        Portable: ["softmax.wgsl", "row.wgsl", "index.wgsl"],
+    },
+    Rows,
+    |p, _w| grid::fold(p.rows),
+    softmax
+);
+static SOFTMAX_DX: Kernel = kernel!(
+    "softmax_dx",
+    {
+        Shared if is_long: ["softmax.wgsl", "row_shared.wgsl", "index.wgsl"],
+        Portable: ["softmax.wgsl", "row.wgsl", "index.wgsl"],
+    },
+    Rows,
+    |p, _w| grid::fold(p.rows),
+    softmax_dx
+);
+
+fn is_long(p: &Rows, _: &Interface) -> bool {
+    p.dim >= LONG_ROW
+}
 
 pub(super) static ENTRY: Entry = Entry { name: "softmax", kernels: &[&SOFTMAX, &SOFTMAX_DX], cases, bench_cases };
 op!(Softmax, "softmax", rowwise, SOFTMAX, SOFTMAX_DX);

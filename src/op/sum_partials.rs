@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::cpu::{Call, Float, put};
 use crate::graph::{Grad, Recorder};
+use crate::plan::reflect::Interface;
 use crate::plan::{Buf, Kernel, Shape, Type};
 use crate::{kernel, params};
 
@@ -22,11 +23,23 @@ params! {
 /// Sums parts: buffers `part`, `sum`.
 pub(super) static SUM_PARTIALS: Kernel = kernel!(
     "sum_partials",
-    ["sum_partials.wgsl", "index.wgsl"],
+    {
+        Shared if has_many_parts: ["sum_partials_shared.wgsl", "columns.wgsl", "lanes1.wgsl", "index.wgsl"],
+        Portable: ["sum_partials.wgsl", "index.wgsl"],
+    },
     SumPartialsParams,
-    |p, w| w.items(p.len),
+    |p, w| w.results(p.len),
     sum_partials
 );
+
+/// From so many parts on, invocations of a GPU share them: one alone would wait for that many loads.
+pub(super) const MANY_PARTS: u32 = 8;
+/// Results that fill a large GPU with an invocation each.
+pub(super) const MANY_ELEMENTS: u32 = 1 << 16;
+
+fn has_many_parts(p: &SumPartialsParams, _: &Interface) -> bool {
+    p.splits >= MANY_PARTS && p.len < MANY_ELEMENTS
+}
 
 /// Records a gradient that comes in `splits` parts of `len` elements: `record` writes the parts, or the gradient itself
 /// if there is but one. What `record` is given is where to write, and the overrides of the writer.

@@ -312,9 +312,27 @@ macro_rules! kernel {
         wide, $name:literal, [$file:literal $(, $lib:literal)*], $params:ty,
         |$p:ident, $w:ident| $grid:expr, $($twin:tt)+
     ) => {
+        $crate::kernel!(wide, $name, { Portable: [$file $(, $lib)*] }, $params, |$p, $w| $grid, $($twin)+)
+    };
+    (
+        wide, $name:literal, { $($family:ident $(if $suits:path)?: [$file:literal $(, $lib:literal)* $(,)?]),+ $(,)? }, $params:ty,
+        |$p:ident, $w:ident| $grid:expr, $($twin:tt)+
+    ) => {
         $crate::plan::Wide {
-            one: $crate::kernel!($name, [$file $(, $lib)*, "lanes1.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $($twin)+),
-            four: $crate::kernel!($name, [$file $(, $lib)*, "lanes4.wgsl", "index.wgsl"], $params, |$p, $w| $grid, $($twin)+),
+            one: $crate::kernel!(
+                $name,
+                { $($family $(if $suits)?: [$file $(, $lib)*, "lanes1.wgsl", "index.wgsl"]),+ },
+                $params,
+                |$p, $w| $grid,
+                $($twin)+
+            ),
+            four: $crate::kernel!(
+                $name,
+                { $($family $(if $suits)?: [$file $(, $lib)*, "lanes4.wgsl", "index.wgsl"]),+ },
+                $params,
+                |$p, $w| $grid,
+                $($twin)+
+            ),
         }
     };
     (
@@ -324,7 +342,7 @@ macro_rules! kernel {
         $crate::kernel!($name, { Portable: [$file $(, $lib)*] }, $params, |$p, $w| $grid, $($twin)+)
     };
     (
-        $name:literal, { $($family:ident $(if $suits:path)?: [$file:literal $(, $lib:literal)*]),+ $(,)? }, $params:ty,
+        $name:literal, { $($family:ident $(if $suits:path)?: [$file:literal $(, $lib:literal)* $(,)?]),+ $(,)? }, $params:ty,
         |$p:ident, $w:ident| $grid:expr, $($twin:tt)+
     ) => {
         $crate::plan::Kernel {

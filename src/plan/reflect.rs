@@ -70,6 +70,12 @@ impl Interface {
         grid::linear(count, self.invocations())
     }
 
+    /// The grid with `count` results, folded into rows: one for each invocation, or `RESULTS` for each workgroup where the WGSL
+    /// has that constant, because invocations share the loop over what a result is computed from.
+    pub fn results(&self, count: u32) -> [u32; 3] {
+        grid::linear(count, self.constants.get("RESULTS").copied().unwrap_or_else(|| self.invocations()))
+    }
+
     /// The grid of a [`Wide`](super::Wide) kernel: one invocation for every float, or for every four (`LANES` in
     /// `shaders/lib/lanes1.wgsl` and `lanes4.wgsl`).
     pub fn floats(&self, count: u32) -> [u32; 3] {

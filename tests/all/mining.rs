@@ -1,7 +1,7 @@
 //! Every way to select triplets, on every device, against a reference of its own.
 
-use crate::support::rng;
 use crate::support::triplets::{Batch, is_zero, ways};
+use crate::support::{relative_error, rng};
 use facenet_gpu::graph::Graph;
 use facenet_gpu::op::{Mining, Positives, Stat, TripletLoss};
 use facenet_gpu::plan::Shape;
@@ -56,7 +56,7 @@ fn of_equally_far_positives_and_equally_close_negatives_the_first_is_taken() {
 }
 
 #[test]
-fn every_family_of_kernels_gives_the_same_bits() {
+fn every_family_of_kernels_selects_the_same_triplets() {
     // More images than a workgroup has invocations, and more positives than it takes at once; distances are often equal.
     for (images, people, dim) in [(300, 6, 4), (131, 65, 64)] {
         let batch = Batch::on_a_grid("families", dim, Batch::people(images, people), 0.5);
@@ -65,8 +65,15 @@ fn every_family_of_kernels_gives_the_same_bits() {
             let bits = |of: &[f32]| of.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             for pair in of_gpus.windows(2) {
                 let devices = format!("{way:?}, {} and {}", pair[0].device, pair[1].device);
-                assert_eq!(bits(&pair[0].y), bits(&pair[1].y), "{devices}");
                 assert_eq!(bits(&pair[0].dx), bits(&pair[1].dx), "{devices}");
+                if way.0 == Mining::BatchAll {
+                    // The shared kernel adds the negatives of an anchor up in an order of its own.
+                    let expected: Vec<f64> = pair[0].y.iter().map(|&y| f64::from(y)).collect();
+                    let error = relative_error(&pair[1].y, &expected);
+                    assert!(error < 1e-6, "{devices}: off by {error:.1e}");
+                } else {
+                    assert_eq!(bits(&pair[0].y), bits(&pair[1].y), "{devices}");
+                }
             }
         }
     }

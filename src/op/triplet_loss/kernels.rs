@@ -7,7 +7,7 @@ use super::{TripletParams, twins};
 use crate::kernel;
 use crate::plan::Kernel;
 
-// No grid but those of `w.items` folds: b * b < 2^32 keeps b below 65,536.
+// No grid but those of `w.items` and `w.results` folds: b * b < 2^32 keeps b below 65,536.
 
 pub(super) static TRANSPOSE: Kernel = kernel!(
     "triplet_transpose",
@@ -28,23 +28,38 @@ pub(super) static DISTANCES: Kernel = kernel!(
 );
 pub(super) static CENTRE: Kernel = kernel!(
     "triplet_centre",
-    ["triplet_loss_distances.wgsl", "triplet_params.wgsl", "index.wgsl"],
+    {
+        Shared: [
+            "triplet_loss_distances_shared.wgsl",
+            "triplet_params.wgsl",
+            "columns.wgsl",
+            "lanes1.wgsl",
+            "index.wgsl",
+        ],
+        Portable: ["triplet_loss_distances.wgsl", "triplet_params.wgsl", "index.wgsl"],
+    },
     TripletParams,
-    |p, w| w.items(p.dim),
+    |p, w| w.results(p.dim),
     twins::centre
 );
 pub(super) static ORDER: Kernel = kernel!(
     "triplet_order",
-    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl"],
+    {
+        Shared: ["triplet_loss_pairs_shared.wgsl", "triplet_params.wgsl"],
+        Portable: ["triplet_loss_pairs.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl"],
+    },
     TripletParams,
-    |p, w| w.items(p.b),
+    |p, w| w.results(p.b),
     twins::order
 );
 pub(super) static HARDEST: Kernel = kernel!(
     "triplet_hardest",
-    ["triplet_loss_pairs.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl"],
+    {
+        Shared: ["triplet_loss_pairs_shared.wgsl", "triplet_params.wgsl"],
+        Portable: ["triplet_loss_pairs.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl"],
+    },
     TripletParams,
-    |p, w| w.items(p.b),
+    |p, w| w.results(p.b),
     twins::hardest
 );
 pub(super) static PAIRS: Kernel = kernel!(
@@ -57,8 +72,24 @@ pub(super) static PAIRS: Kernel = kernel!(
 pub(super) static CLOSEST: Kernel = kernel!(
     "triplet_closest",
     {
-        Shared: ["triplet_loss_closest_shared.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl"],
-        Portable: ["triplet_loss_closest.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl"],
+        Shared: [
+            "triplet_loss_closest_shared.wgsl",
+            "triplet_params.wgsl",
+            "triplet_sums.wgsl",
+            "triplet.wgsl",
+            "triplet_shared.wgsl",
+            "triplet_pair.wgsl",
+            "triplet_closest.wgsl",
+        ],
+        Portable: [
+            "triplet_loss_closest.wgsl",
+            "triplet_params.wgsl",
+            "triplet_sums.wgsl",
+            "triplet.wgsl",
+            "triplet_each.wgsl",
+            "triplet_pair.wgsl",
+            "triplet_closest.wgsl",
+        ],
     },
     TripletParams,
     |p, _w| [p.b, 1, 1],
@@ -66,14 +97,54 @@ pub(super) static CLOSEST: Kernel = kernel!(
 );
 pub(super) static RANDOM: Kernel = kernel!(
     "triplet_random",
-    ["triplet_loss_random.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl", "philox.wgsl"],
+    {
+        Shared: [
+            "triplet_loss_random_shared.wgsl",
+            "triplet_params.wgsl",
+            "triplet_sums.wgsl",
+            "triplet.wgsl",
+            "triplet_shared.wgsl",
+            "triplet_counts.wgsl",
+            "triplet_pair.wgsl",
+            "triplet_drawn.wgsl",
+            "philox.wgsl",
+        ],
+        Portable: [
+            "triplet_loss_random.wgsl",
+            "triplet_params.wgsl",
+            "triplet_sums.wgsl",
+            "triplet.wgsl",
+            "triplet_each.wgsl",
+            "triplet_pair.wgsl",
+            "triplet_drawn.wgsl",
+            "philox.wgsl",
+        ],
+    },
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::random
 );
 pub(super) static ALL: Kernel = kernel!(
     "triplet_all",
-    ["triplet_loss_all.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet.wgsl"],
+    {
+        Shared: [
+            "triplet_loss_all_shared.wgsl",
+            "triplet_params.wgsl",
+            "triplet_sums.wgsl",
+            "triplet.wgsl",
+            "triplet_shared.wgsl",
+            "triplet_counts.wgsl",
+            "triplet_negatives.wgsl",
+        ],
+        Portable: [
+            "triplet_loss_all.wgsl",
+            "triplet_params.wgsl",
+            "triplet_sums.wgsl",
+            "triplet.wgsl",
+            "triplet_each.wgsl",
+            "triplet_negatives.wgsl",
+        ],
+    },
     TripletParams,
     |p, _w| [p.b, 1, 1],
     twins::all
@@ -87,7 +158,10 @@ pub(super) static STATS: Kernel = kernel!(
 );
 pub(super) static DX: Kernel = kernel!(
     "triplet_loss_dx",
-    ["triplet_loss.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet_dx.wgsl", "stat.wgsl"],
+    {
+        Shared: ["triplet_loss_shared.wgsl", "triplet_params.wgsl", "stat.wgsl"],
+        Portable: ["triplet_loss.wgsl", "triplet_params.wgsl", "triplet_sums.wgsl", "triplet_dx.wgsl", "stat.wgsl"],
+    },
     TripletParams,
     |p, w| [p.b, p.dim.div_ceil(w.constant("DX_LANES") * w.constant("DX_COLUMNS")), 1],
     twins::dx
