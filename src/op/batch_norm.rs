@@ -320,6 +320,8 @@ fn cases() -> Vec<Case> {
         normal(openface, &[3, 17, 19, 12]),
         normal(inception_resnet, &[5, 23, 29, 7]),
         normal(openface, &[2, 33, 31, 1]),
+        normal(inception_resnet.with_relu(), &[3, 17, 19, 12]),
+        normal(openface.with_relu(), &[5, 23, 29, 7]),
         // Means a thousand times the deviation.
         case(inception_resnet, &[4, 9, 9, 8], Values::Around(1000.0)),
         case(openface, &[5, 11, 13, 3], Values::Around(-1000.0)),
