@@ -5,7 +5,7 @@ mod twins;
 use std::sync::Arc;
 
 use super::relu::mask_dy;
-use super::sum_partials::{MANY_PARTS, SUM_PARTIALS, SumPartialsParams, splits};
+use super::sum_partials::{MANY_ELEMENTS, MANY_PARTS, SUM_PARTIALS, SumPartialsParams, splits};
 use crate::graph::{Adapted, Grad, Io, Op, Purpose, Recorder, Saved};
 use crate::op::{Case, Entry, Values};
 use crate::plan::reflect::Interface;
@@ -100,9 +100,12 @@ static BATCH_NORM: Wide = kernel!(
 static MOMENTS: Wide = kernel!(
     wide,
     "batch_norm_moments",
-    ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
+    {
+        Shared if has_long_parts: ["batch_norm_shared.wgsl", "columns.wgsl"],
+        Portable: ["batch_norm.wgsl", "rectified.wgsl", "finite.wgsl"],
+    },
     BatchNormParams,
-    |p, w| w.floats(p.splits * p.c),
+    |p, w| w.results(p.splits * p.c / w.constant("LANES")),
     twins::moments
 );
 /// Buffers `x`, `means`, `variances`, `batch_mean`, `batch_variance`, `whole_mean`.
@@ -176,6 +179,11 @@ pub(super) static ENTRY: Entry = Entry {
 /// Whether there are enough parts for invocations to share them.
 fn has_many_parts(p: &BatchNormParams, _: &Interface) -> bool {
     p.splits >= MANY_PARTS
+}
+
+/// Whether the parts are too few to keep a GPU busy with an invocation each, and have rows for many.
+fn has_long_parts(p: &BatchNormParams, w: &Interface) -> bool {
+    p.rows / p.splits >= 128 && p.splits * p.c / w.constant("LANES") < MANY_ELEMENTS
 }
 
 /// The parts of two sums over the rows.

@@ -34,8 +34,8 @@ pub(super) static SUM_PARTIALS: Kernel = kernel!(
 
 /// From so many parts on, invocations of a GPU share them: one alone would wait for that many loads.
 pub(super) const MANY_PARTS: u32 = 8;
-/// Results that fill a large GPU with an invocation each.
-pub(super) const MANY_ELEMENTS: u32 = 1 << 16;
+/// From so many results on, an invocation for each keeps a large GPU busy.
+pub(super) const MANY_ELEMENTS: u32 = 1 << 15;
 
 fn has_many_parts(p: &SumPartialsParams, _: &Interface) -> bool {
     p.splits >= MANY_PARTS && p.len < MANY_ELEMENTS

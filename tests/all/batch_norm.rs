@@ -1,7 +1,7 @@
 //! The running statistics of `batch_norm` on every device: against numbers worked out by hand, against the f64 twin, and
 //! that a loss which is not finite leaves them alone.
 
-use crate::support::{gpus, normals, relative_error, rng};
+use crate::support::{gpus_of_every_family, is_worth_testing, normals, relative_error, rng};
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
@@ -37,12 +37,12 @@ impl Bench {
         Self { plan: recording.finish(), x, mean, var, loss }
     }
 
-    /// This plan on every device that there is, with the statistics that a network starts with.
+    /// This plan on every device that there is, with every family of kernels and the statistics that a network starts with.
     fn devices(&self) -> Vec<(String, Box<dyn Executor>)> {
         let options = Options::checked();
         let mut devices: Vec<(String, Box<dyn Executor>)> =
             vec![("CPU".into(), Box::new(CpuExecutor::<f32>::new(self.plan.clone(), &options).unwrap()))];
-        for gpu in gpus() {
+        for gpu in gpus_of_every_family().into_iter().filter(|gpu| is_worth_testing(gpu, &self.plan)) {
             let executor = GpuExecutor::new(&gpu, self.plan.clone(), &options).unwrap();
             devices.push((format!("{:?}", gpu.info().family()), Box::new(executor)));
         }
@@ -92,8 +92,13 @@ fn two_steps_move_the_statistics_as_worked_out_by_hand() {
 
 #[test]
 fn every_device_moves_the_statistics_as_the_f64_twin_does() {
-    // Several parts, far from zero and not.
-    for (dims, centre, momentum) in [([3, 17, 19, 12], 0.0, 0.1), ([2, 17, 19, 7], 1000.0, 0.01)] {
+    // Several parts, far from zero and not; and parts of more than a hundred rows.
+    for (dims, centre, momentum) in [
+        ([3, 17, 19, 12], 0.0, 0.1),
+        ([2, 17, 19, 7], 1000.0, 0.01),
+        ([66, 32, 32, 3], 3.0, 0.1),
+        ([66, 32, 32, 8], -10.0, 0.1),
+    ] {
         let bench = Bench::of(BatchNorm { momentum, ..BatchNorm::new(1e-3) }, &dims);
         let len = bench.plan.spec(bench.x).shape.len();
         let mut rng = rng(&format!("statistics {dims:?}"));

@@ -1,12 +1,12 @@
 //! What ops make of numbers at the edge, on every device: windows without length, equal values, NaNs that must stay
 //! where they are. The cases of `ops.rs` are random and meet none of these.
 
-use crate::support::gpus;
+use crate::support::{gpus, gpus_of_every_family, is_worth_testing};
 use facenet_gpu::cpu::CpuExecutor;
 use facenet_gpu::executor::{Executor, Options};
 use facenet_gpu::gpu::GpuExecutor;
 use facenet_gpu::graph::{Graph, Op, Recording};
-use facenet_gpu::op::{Add, L2Pool2d, Linear, LocalResponseNorm, Maxout, ZeroPad2d};
+use facenet_gpu::op::{Add, L2Pool2d, Linear, LocalResponseNorm, Maxout, Softmax, ZeroPad2d};
 use facenet_gpu::plan::{Phase, Role, Shape};
 
 const NAN: f32 = f32::NAN;
@@ -24,7 +24,7 @@ fn expect(op: impl Op + Copy + 'static, dims: &[u32], [x_data, dy_data, y_data, 
 
     let options = Options::checked();
     let mut devices: Vec<Box<dyn Executor>> = vec![Box::new(CpuExecutor::<f32>::new(plan.clone(), &options).unwrap())];
-    for gpu in gpus() {
+    for gpu in gpus_of_every_family().into_iter().filter(|gpu| is_worth_testing(gpu, &plan)) {
         devices.push(Box::new(GpuExecutor::new(&gpu, plan.clone(), &options).unwrap()));
     }
     for executor in &mut devices {
@@ -53,6 +53,16 @@ fn a_window_without_length_gives_no_gradient() {
     let op = L2Pool2d::new(2, 1, 1);
     let dy = [9.0, 1.0, 9.0, 9.0, 2.0, 9.0];
     expect(op, &[1, 1, 2, 1], [&[0.0; 2], &dy, &[0.0; 6], &[0.0; 2]]);
+}
+
+#[test]
+fn softmax_of_numbers_far_apart_is_finite() {
+    // No float holds exp(200): wherever the largest number stands, all exponentials are of differences from it.
+    let (mut x, mut y) = ([-200.0; 600], [0.0; 600]);
+    for at in [299, 300] {
+        (x[at], y[at]) = (200.0, 1.0);
+    }
+    expect(Softmax, &[2, 300], [&x, &[3.0; 600], &y, &[0.0; 600]]);
 }
 
 #[test]
