@@ -143,6 +143,7 @@ macro_rules! transforms {
             /// `T` values of `R` pixels of an input, or, if they are fewer, of as many taps of a kernel: the matrix `G`.
             $(#[target_feature(enable = $feature)])?
             #[inline]
+            #[expect(clippy::cast_possible_truncation, reason = "computed in f64, used in f32")]
             unsafe fn values_of<const T: usize, const R: usize>(d: [V; R]) -> [V; T] {
                 let mut r = [zero(); T];
                 if T == R {
@@ -151,22 +152,23 @@ macro_rules! transforms {
                     return unsafe { values::<T>(r) };
                 }
                 let pairs = const { pairs(T) };
-                let mut scale = 1.0;
-                for p in pairs {
-                    scale *= -p * p;
+                // Coefficients that are rounded more than once would add to the error.
+                let mut scale = 1.0f64;
+                for &p in pairs {
+                    scale *= f64::from(-p * p);
                 }
-                r[0] = mul_add(splat(1.0 / scale), d[0], zero());
+                r[0] = mul_add(splat((1.0 / scale) as f32), d[0], zero());
                 for i in 0..pairs.len() {
-                    let p = pairs[i];
+                    let p = f64::from(pairs[i]);
                     let mut scale = 2.0 * p * p;
-                    for (j, q) in pairs.iter().enumerate() {
-                        scale *= if j == i { 1.0 } else { p * p - q * q };
+                    for (j, &q) in pairs.iter().enumerate() {
+                        scale *= if j == i { 1.0 } else { p * p - f64::from(q * q) };
                     }
                     let (mut even, mut odd) = (zero(), zero());
                     let mut power = 1.0 / scale;
                     for (k, &d) in d.iter().enumerate() {
                         let sum = if k % 2 == 0 { &mut even } else { &mut odd };
-                        *sum = mul_add(splat(power), d, *sum);
+                        *sum = mul_add(splat(power as f32), d, *sum);
                         power *= p;
                     }
                     (r[1 + 2 * i], r[2 + 2 * i]) = (add(even, odd), sub(even, odd));
