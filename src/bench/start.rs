@@ -9,7 +9,7 @@ use crate::session::{Session, initial_weights};
 use crate::train::{Config, Trainer};
 use crate::tune::ordinary;
 use crate::weights::Metadata;
-use crate::{Engine, Result};
+use crate::{Engine, Precision, Result};
 
 /// Embeds one image twice and, if the network can be trained, makes two training steps, each from nothing. `told` gets each part
 /// with its seconds when it is done.
@@ -33,7 +33,7 @@ pub fn start(engine: &Engine, model: &Model, config: &Config, told: &mut dyn FnM
     session.embed_floats(&image)?;
     done("second image");
     drop(session);
-    if !model.unit_length() {
+    if !model.unit_length() || engine.precision() != Precision::F32 {
         return Ok(());
     }
     let images = config.people * config.images;

@@ -7,6 +7,7 @@ use clap::Args;
 use super::DeviceFlag;
 use crate::bench::{StepDifference, side_by_side, training_step};
 use crate::net;
+use crate::train::check_precision;
 use crate::{DeviceChoice, Engine, Result};
 
 /// Run a training step on two devices side by side and report the first kernel whose results differ
@@ -47,6 +48,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 
 impl Diff {
     pub(super) fn run(self) -> Result<ExitCode> {
+        check_precision(self.device.precision())?;
         let model = net::find(&self.network)?.model()?;
         let ((left, _), right) = (self.device.open_untuned()?, Engine::open(&self.against)?);
         say!("{} against {}", left.describe(), right.describe());

@@ -190,8 +190,8 @@ struct DeviceFlag {
           value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
     threads: Option<u16>,
 
-    /// Factors of convolutions: f32, or f16 for GPUs that multiply 16-bit floats faster; embeddings differ by about 1e-3
-    /// [default: f32]
+    /// What convolutions multiply: f32, or floats rounded to f16, for GPUs that are faster so; embeddings differ by about 1e-3, with a
+    /// detector more; not for training [default: f32]
     #[arg(long, value_name = "PRECISION", help_heading = "Device", hide_short_help = true)]
     precision: Option<Precision>,
 

@@ -12,15 +12,15 @@ use crate::model::Model;
 use crate::weights::Weights;
 use crate::{Engine, Error, Precision, Result};
 
-/// Refuses a device that rounds factors: a step would follow the gradient of another network than it runs.
+/// Refuses a precision that rounds factors: a step would follow the gradient of another network than it runs.
 ///
 /// # Errors
-/// The engine was opened for another precision than `f32`.
-pub(crate) fn check_precision(engine: &Engine) -> Result<()> {
-    match engine.precision() {
+/// The precision is not `f32`.
+pub(crate) fn check_precision(precision: Precision) -> Result<()> {
+    match precision {
         Precision::F32 => Ok(()),
         rounded => Err(Error::Setting(format!(
-            "`precision` {rounded} is for networks that are trained: training computes in f32; leave it out"
+            "`precision` {rounded} is for using a network: training computes in f32; leave it out"
         ))),
     }
 }

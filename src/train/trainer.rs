@@ -96,7 +96,7 @@ impl Trainer {
     }
 
     pub(super) fn of(engine: &Engine, model: &Model, step: Step, config: &Config) -> Result<Self> {
-        check_precision(engine)?;
+        check_precision(engine.precision())?;
         let Step { plan, buffers, chunks } = step;
         let pixels = vec![0.0; plan.spec(buffers.images).shape.len()];
         let store = store_of(engine, model)?;

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use facenet_gpu::bench::{Row, Table};
 use predicates::prelude::{PredicateBooleanExt as _, predicate};
@@ -23,7 +26,8 @@ fn rows(path: &Path) -> Vec<Row> {
 #[test]
 fn a_network_is_measured_in_a_few_lines() {
     let dir = tempdir().unwrap();
-    let text = said(dir.path(), &format!("{SMALL} --batch 1,3 --devices cpu,cpu-f64 --filter inference --json t.json"));
+    let text =
+        said(dir.path(), &format!("{SMALL} --batch 1,3,1 --devices cpu,cpu-f64,cpu --filter Inference --json t.json"));
     for (part, count) in [
         ("images/s", 2),
         ("zf64 24x24 inference, batch 1 ", 2),
@@ -68,18 +72,41 @@ fn a_filter_matches_what_the_table_prints() {
 fn shares_tell_the_truth_where_multiplications_are_saved() {
     let dir = tempdir().unwrap();
     let mut bench = program(dir.path(), "bench --device cpu --json t.json --filter");
-    let assert = bench.arg("conv2d [16, 8, 8, 128] [1, 7").assert().success();
+    let assert = bench.arg("conv2d [16, 17, 17, 256] [3, 3").assert().success();
     let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     let rows = rows(&dir.path().join("t.json"));
     let row =
         |kernel: &str| rows.iter().find(|row| row.kernel == kernel).unwrap_or_else(|| panic!("{kernel} in {text}"));
-    // The static choice for so many channels and a 1x7 kernel is Winograd's way, forward; the gradient of the weights has no such way.
+    // The static choice for so many channels and stride 2 is Winograd's way, forward; the gradient of the weights has no such way.
     let forward = row("conv2d_nobias");
     assert_eq!((forward.share, forward.ceiling.as_str()), (0.0, "saves products"), "{text}");
     assert!(row("conv2d_dw").share > 0.0 && row("conv2d_dw").ceiling != "saves products", "{text}");
     assert_eq!(text.matches("saves products: Winograd's way").count(), 1, "{text}");
     let text = said(dir.path(), "bench --device cpu --filter l2_normalize_dx");
     assert!(!text.contains("Winograd"), "{text}");
+}
+
+#[test]
+fn what_was_measured_before_an_end_is_written() {
+    let dir = tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_facenet-gpu"))
+        .current_dir(dir.path())
+        .args(
+            format!("{SMALL} --batch 1,2,3,4,5,6,7,8 --device cpu --no-tune --filter inference --json t.json")
+                .split(' '),
+        )
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let table = dir.path().join("t.json");
+    let begin = Instant::now();
+    while !table.exists() {
+        assert!(begin.elapsed().as_secs() < 60 && child.try_wait().unwrap().is_none(), "a table after the first task");
+        sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!((1..8).contains(&rows(&table).len()));
 }
 
 #[test]

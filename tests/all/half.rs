@@ -216,8 +216,11 @@ fn the_cpu_device_and_training_refuse_to_round() {
         assert!(text.contains("training computes in f32"), "{text}");
     }
     let dir = tempdir().unwrap();
-    refused(run(dir.path(), &format!("{TINY} --precision f16")), 2, &["--precision f16 is for GPUs", "--device gpu"]);
-    refused(run(dir.path(), "bench --device cpu --precision f16"), 2, &["--precision f16 is for GPUs"]);
+    for verb in [TINY, "diff"] {
+        let answer = run(dir.path(), &format!("{verb} --precision f16"));
+        refused(answer, 2, &["--precision f16 is for using a network", "leave it out"]);
+    }
+    refused(run(dir.path(), "bench --device cpu --precision f16"), 2, &["--precision f16 is for GPUs", "--device gpu"]);
     let unknown = run(dir.path(), "bench --precision bf16").code(2);
     let text = String::from_utf8_lossy(&unknown.get_output().stderr).into_owned();
     assert!(text.contains("use f32 or f16"), "{text}");

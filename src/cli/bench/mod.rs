@@ -96,7 +96,11 @@ impl Bench {
         if self.shown(&model)?.is_empty() {
             let names: Vec<_> = ENTRIES.iter().map(|e| e.name).chain(["nearest"]).collect();
             let text = self.filter.unwrap_or_default();
-            return Err(Error::Setting(format!("nothing matches --filter \"{text}\"; ops: {}", names.join(", "))));
+            let training = if self.device.precision() == Precision::F32 { ", training step" } else { "" };
+            return Err(Error::Setting(format!(
+                "nothing matches --filter \"{text}\": give inference{training}, or one of the ops: {}",
+                names.join(", ")
+            )));
         }
         say!("facenet-gpu {}", env!("CARGO_PKG_VERSION"));
         let mut printer = Printer::new(old.as_ref());
@@ -112,6 +116,9 @@ impl Bench {
             }
         }
         printer.legend(!self.kernels && self.filter.is_none());
+        if self.device.precision() != Precision::F32 {
+            say!("training computes in f32: its step is timed without --precision");
+        }
         self.write(printer.rows(), &devices)?;
         if let Some(path) = &self.json {
             say!("\nwritten to {}", path.display());
@@ -130,7 +137,7 @@ impl Bench {
 
     /// The devices to time.
     fn wanted(&self) -> Vec<DeviceChoice> {
-        if self.devices.is_empty() { vec![self.device.choice()] } else { self.devices.clone() }
+        if self.devices.is_empty() { vec![self.device.choice()] } else { once_each(&self.devices) }
     }
 
     /// Times the parts of a start, on each device from opening it.
@@ -176,7 +183,10 @@ impl Bench {
                 spinner.suspend(|| printer.kernels(rows, &meanings));
             }
             spinner.finish_and_clear();
-            self.write(printer.rows(), devices)?;
+            // A table that is compared with is replaced by a whole one.
+            if self.json != self.compare {
+                self.write(printer.rows(), devices)?;
+            }
         }
         Ok(())
     }
@@ -184,15 +194,9 @@ impl Bench {
     /// What the flags ask for: the network's tasks, and the cases of ops where kernels are asked for or named.
     fn shown(&self, model: &Model) -> Result<Vec<Shown>> {
         let mut all = Vec::new();
-        let mut batches = Vec::new();
-        for &batch in &self.batch {
-            if !batches.contains(&batch) {
-                batches.push(batch);
-            }
-        }
         // Networks are trained in f32 alone.
         let config = (self.device.precision() == Precision::F32).then(|| config_of(model));
-        for task in bench::network(model, &batches, config.as_ref())? {
+        for task in bench::network(model, &once_each(&self.batch), config.as_ref())? {
             all.extend(self.lines(task, true, self.kernels));
         }
         if self.kernels || self.filter.is_some() {
@@ -213,6 +217,17 @@ impl Bench {
         let whole = whole && case;
         (whole || !kernels.is_empty()).then_some(Shown { task, whole, kernels })
     }
+}
+
+/// Values in their order, those that are named twice once.
+fn once_each<T: Clone + PartialEq>(values: &[T]) -> Vec<T> {
+    let mut once = Vec::new();
+    for value in values {
+        if !once.contains(value) {
+            once.push(value.clone());
+        }
+    }
+    once
 }
 
 /// The settings that a network is trained with, its optimiser among them.

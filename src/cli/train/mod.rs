@@ -201,8 +201,8 @@ impl Train {
 
     /// Opens the device and reads the images.
     fn job(&self, config: Config, source: Source, model: Model) -> Result<Job> {
+        check_precision(self.device.precision())?;
         let (engine, reason) = self.device.open_untuned()?;
-        check_precision(&engine)?;
         say!("device    {}", engine.describe());
         say!("          {reason}");
         check_memory(&engine, &model, &config, &source)?;

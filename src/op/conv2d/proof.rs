@@ -21,7 +21,7 @@ const RUNS: usize = 20;
 /// them.
 const BOUND: f64 = 1e-4;
 
-/// A convolution to try a kernel with: any number of channels on either side, or fours; padding, strides, bias, ReLU; one tile and
+/// A convolution to try a kernel with. Together they reach every kernel, with and without a bias: any number of channels on either side, or fours; padding, strides, bias, ReLU; one tile and
 /// several; sums of 16 terms to 1,024.
 struct Trial {
     op: Conv2d,
@@ -30,13 +30,15 @@ struct Trial {
     bias: bool,
 }
 
-fn trials() -> [Trial; 6] {
+fn trials() -> [Trial; 8] {
     let trial = |op, x, c_out, bias| Trial { op, x, c_out, bias };
     [
         trial(Conv2d::new(1, 1, 0), [1, 8, 16, 16], 128, false),
         trial(Conv2d::same(3), [2, 17, 19, 16], 96, true),
         trial(Conv2d::new(7, 2, 3).with_relu(), [2, 33, 31, 3], 64, true),
+        trial(Conv2d::new(7, 2, 3), [1, 21, 23, 3], 64, false),
         trial(Conv2d::same(3).with_relu(), [1, 13, 11, 5], 33, false),
+        trial(Conv2d::same(5), [1, 9, 10, 6], 35, true),
         trial(Conv2d::new(3, 2, 1), [3, 15, 14, 36], 200, true),
         trial(Conv2d::new(1, 1, 0), [2, 12, 12, 1024], 132, false),
     ]

@@ -1,6 +1,6 @@
 //! The gradient of weights with fewer multiplications: `F(3x3, 4x4)`, `F(1x7, 1x4)` and `F(7x1, 4x1)`, the convolution of tiles of the
-//! input with tiles of the output's gradient. Both are transformed, multiplied value by value and summed over all tiles, which makes one product of matrices for each value,
-//! and the sums are transformed into the gradient.
+//! input with tiles of the output's gradient. Both are transformed, multiplied value by value and summed over all tiles, which makes one
+//! product of matrices for each value, and the sums are transformed into the gradient.
 
 use std::ops::Range;
 
@@ -15,7 +15,8 @@ use crate::cpu::tile::{Cols, HIGHEST, Tiles};
 use crate::cpu::winograd::Output;
 use crate::cpu::{Shared, scratch};
 
-/// How inputs are transformed; tiles of the output's gradient have as many pixels as tiles of the output would. A kernel has one at most.
+/// How inputs are transformed; tiles of the output's gradient have as many pixels as tiles of the output would. For each size of kernel
+/// there is one at most.
 const SCHEMES: [Scheme; 3] = [Scheme::F4, Scheme::F4_1X7, Scheme::F4_7X1];
 /// Tiles that are transformed at a time: enough to read and write the sums seldom, few enough to stay near.
 const BLOCK: usize = 128;
