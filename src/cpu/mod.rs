@@ -3,6 +3,7 @@
 
 mod aligned;
 mod executor;
+mod four;
 mod memory;
 pub(crate) mod scratch;
 mod shared;

@@ -427,7 +427,7 @@ macro_rules! tiles {
         use super::{fetch, fetch_far};
     };
     (@vector portable) => {
-        use super::four::*;
+        use crate::cpu::four::*;
 
         fn fetch(_: *const f32) {}
         fn fetch_far(_: *const f32) {}
@@ -456,42 +456,4 @@ fn fetch_far(at: *const f32) {
     use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
     // SAFETY: as above.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
-}
-
-/// Vectors of four floats that the compiler maps to whatever the processor has.
-pub(super) mod four {
-    pub(in crate::cpu) fn zero() -> [f32; 4] {
-        [0.0; 4]
-    }
-
-    pub(in crate::cpu) fn splat(x: f32) -> [f32; 4] {
-        [x; 4]
-    }
-
-    pub(in crate::cpu) fn mul_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
-    }
-
-    pub(in crate::cpu) fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i] + b[i])
-    }
-
-    pub(in crate::cpu) fn sub(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i] - b[i])
-    }
-
-    /// As x86 has it: `b` where either is a NaN, so that a NaN passes a ReLU.
-    pub(in crate::cpu) fn max(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
-    }
-
-    pub(in crate::cpu) unsafe fn load(from: *const f32) -> [f32; 4] {
-        // SAFETY: the caller's; an array of floats is aligned as a float is.
-        unsafe { from.cast::<[f32; 4]>().read() }
-    }
-
-    pub(in crate::cpu) unsafe fn store(to: *mut f32, value: [f32; 4]) {
-        // SAFETY: the caller's.
-        unsafe { to.cast::<[f32; 4]>().write(value) }
-    }
 }

@@ -426,7 +426,7 @@ macro_rules! transforms {
         };
     };
     (@vector portable) => {
-        use crate::cpu::tile::four::*;
+        use crate::cpu::four::*;
     };
 }
 

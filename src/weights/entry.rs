@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use half::{bf16, f16};
 
-use super::layout::gather;
+use super::layout::{contiguous, gather};
 use crate::text::shown;
 
 /// A tensor in the file.
@@ -96,15 +96,6 @@ pub(super) fn width(dtype: &str) -> usize {
         "F16" | "BF16" | "I16" | "U16" => 2,
         _ => 1,
     }
-}
-
-/// Strides of a row-major tensor.
-pub(super) fn contiguous(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1_usize; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
-    }
-    strides
 }
 
 /// Values from the first to the last one of a tensor, both included; `None` if there are more than memory could hold.

@@ -1,6 +1,13 @@
 //! Axes of tensors in another order.
 
-use super::entry::contiguous;
+/// Strides of a row-major tensor.
+pub(super) fn contiguous(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1_usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
+    }
+    strides
+}
 
 /// A copy of a row-major tensor of sizes `dims`: its axis `i` is axis `order[i]` of the original.
 ///

@@ -9,7 +9,8 @@ use safetensors::SafeTensors;
 
 use super::container::explain;
 use super::detector::DETECTOR_FORMAT;
-use super::entry::{Entry, Meaning, contiguous, damaged, width};
+use super::entry::{Entry, Meaning, damaged, width};
+use super::layout::contiguous;
 use super::{FORMAT, OLDER_FORMAT, dlib, kinds, pytorch, torch7, unusable};
 use crate::text::{listed, shown};
 use crate::{Error, Result};

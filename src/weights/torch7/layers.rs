@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::entry::{Entry, Meaning, contiguous};
+use super::super::entry::{Entry, Meaning};
+use super::super::layout::contiguous;
 use super::object::{Objects, Value};
 use crate::text::shown;
 
