@@ -11,8 +11,8 @@
 // overrides  none
 // needs      nothing beyond default limits; barriers
 // order      every PARTS-th position in the order of r, s, then halves are added, so results repeat bit for bit
-// uses       columns.wgsl: PARTS, RESULTS, SHARED, sum_of_column
-// uses       index.wgsl: Invocation, group_index
+// uses       columns.wgsl: PARTS, RESULTS, SHARED, result_of, sum_of_column
+// uses       index.wgsl: Invocation
 // uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 // uses       pool.wgsl: p, window, window_size
 
@@ -24,8 +24,7 @@ fn avg_pool2d(invocation: Invocation) {
     let lane = invocation.lane;
     let c = p.c / LANES;
     let count = p.n * p.h_out * p.w_out * c;
-    // May lie behind the last: such invocations take part in the barriers and write nothing.
-    let own = group_index(invocation.workgroup, invocation.groups) * RESULTS + lane % RESULTS;
+    let own = result_of(invocation);
     let i = min(own, count - 1u);
     let pixel = i / c;
     let row = pixel / p.w_out;

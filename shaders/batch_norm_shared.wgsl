@@ -13,8 +13,8 @@
 // needs      nothing beyond default limits; barriers
 // order      every PARTS-th row, four at a time, first their mean and then their squared deviations, each merged into those of the
 //            rows before (Chan, Golub and LeVeque, 1983); then halves of the invocations are merged
-// uses       columns.wgsl: PARTS, RESULTS, SHARED, sum_of_column
-// uses       index.wgsl: Invocation, group_index, part_start
+// uses       columns.wgsl: PARTS, RESULTS, SHARED, result_of, sum_of_column
+// uses       index.wgsl: Invocation, part_start
 // uses       lanes1.wgsl or lanes4.wgsl: F, LANES
 
 struct Params {
@@ -34,12 +34,6 @@ struct Params {
 var<workgroup> centres: array<F, SHARED>;
 var<workgroup> deviations: array<F, SHARED>;
 var<workgroup> counts: array<f32, SHARED>;
-
-// What an invocation has a share in, the number of a result. May lie behind the last: such invocations take part in the barriers
-// and write nothing.
-fn result_of(invocation: Invocation) -> u32 {
-    return group_index(invocation.workgroup, invocation.groups) * RESULTS + invocation.lane % RESULTS;
-}
 
 @compute @workgroup_size(SHARED)
 fn batch_norm_moments(invocation: Invocation) {

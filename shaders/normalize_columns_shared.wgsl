@@ -11,9 +11,9 @@
 // overrides  none
 // needs      nothing beyond default limits; barriers
 // order      every PARTS-th row, then halves are added
-// uses       columns.wgsl: PARTS, RESULTS, SHARED, sum_of_column
+// uses       columns.wgsl: PARTS, RESULTS, SHARED, result_of, sum_of_column
 // uses       finite.wgsl: is_finite
-// uses       index.wgsl: Invocation, group_index
+// uses       index.wgsl: Invocation
 // uses       lanes1.wgsl: F
 
 struct Params {
@@ -28,14 +28,9 @@ const SHORTEST = 1e-12;
 @group(0) @binding(2) var<storage, read_write> y: array<F>;
 @group(0) @binding(3) var<storage, read_write> norm: array<F>;
 
-// The column of an invocation. May lie behind the last: such invocations take part in the barriers and write nothing.
-fn column_of(invocation: Invocation) -> u32 {
-    return group_index(invocation.workgroup, invocation.groups) * RESULTS + invocation.lane % RESULTS;
-}
-
 @compute @workgroup_size(SHARED)
 fn normalize_columns(invocation: Invocation) {
-    let column = column_of(invocation);
+    let column = result_of(invocation);
     let lane = invocation.lane;
     let j = min(column, p.dim - 1u);
     var sum = F(0.0);
@@ -78,7 +73,7 @@ override ACCUMULATE: bool = false;
 
 @compute @workgroup_size(SHARED)
 fn normalize_columns_dx(invocation: Invocation) {
-    let column = column_of(invocation);
+    let column = result_of(invocation);
     let lane = invocation.lane;
     let j = min(column, p.dim - 1u);
     var along = F(0.0);

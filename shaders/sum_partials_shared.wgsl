@@ -10,8 +10,8 @@
 // overrides  ACCUMULATE
 // needs      nothing beyond default limits; barriers
 // order      every PARTS-th part, then halves are added
-// uses       columns.wgsl: PARTS, RESULTS, SHARED, sum_of_column
-// uses       index.wgsl: Invocation, group_index
+// uses       columns.wgsl: PARTS, RESULTS, SHARED, result_of, sum_of_column
+// uses       index.wgsl: Invocation
 // uses       lanes1.wgsl: F
 
 struct Params {
@@ -28,8 +28,7 @@ override ACCUMULATE: bool = false;
 @compute @workgroup_size(SHARED)
 fn sum_partials(invocation: Invocation) {
     let lane = invocation.lane;
-    // May lie behind the last: such invocations take part in the barriers and write nothing.
-    let i = group_index(invocation.workgroup, invocation.groups) * RESULTS + lane % RESULTS;
+    let i = result_of(invocation);
     var total = F(0.0);
     for (var t = lane / RESULTS; t < p.splits; t += PARTS) {
         total += part[t * p.len + min(i, p.len - 1u)];

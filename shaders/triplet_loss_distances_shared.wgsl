@@ -10,8 +10,8 @@
 // overrides  none
 // needs      nothing beyond default limits; barriers
 // order      every PARTS-th image, then halves are added
-// uses       columns.wgsl: PARTS, RESULTS, SHARED, sum_of_column
-// uses       index.wgsl: Invocation, group_index
+// uses       columns.wgsl: PARTS, RESULTS, SHARED, result_of, sum_of_column
+// uses       index.wgsl: Invocation
 // uses       lanes1.wgsl: F
 // uses       triplet_params.wgsl: p
 
@@ -21,8 +21,7 @@
 @compute @workgroup_size(SHARED)
 fn triplet_centre(invocation: Invocation) {
     let lane = invocation.lane;
-    // May lie behind the last: such invocations take part in the barriers and write nothing.
-    let k = group_index(invocation.workgroup, invocation.groups) * RESULTS + lane % RESULTS;
+    let k = result_of(invocation);
     var sum = F(0.0);
     for (var i = lane / RESULTS; i < p.b; i += PARTS) {
         sum += x[i * p.dim + min(k, p.dim - 1u)];

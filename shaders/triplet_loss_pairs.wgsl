@@ -40,7 +40,7 @@ fn triplet_order(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // triplet_hardest: the farthest positive of each anchor, as the members of a run of its own
 //
-//   farthest[a] = the p of a's person, not a, with the largest d[a,p], then the least p;  a itself where there is none
+//   farthest[a] = the p of a's person, not a, with the largest d[a,p], then the least p;  a itself if that person has no other image
 //   the rows of hardest are  farthest, a, 1:  what triplet_order writes if each image's run is its farthest positive
 //
 //   p        Params

@@ -159,7 +159,7 @@ impl Engine {
         })
     }
 
-    /// The first real GPU that opens, with the reason, or why there is none.
+    /// The first real GPU that opens, with the reason, or why no GPU could be opened.
     fn best(precision: Precision) -> (Option<Gpu>, String) {
         let (software, real): (Vec<_>, Vec<_>) =
             adapters().into_iter().enumerate().partition(|(_, a)| a.kind == DeviceKind::Software);

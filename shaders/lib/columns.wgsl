@@ -1,10 +1,17 @@
 // A workgroup for RESULTS neighbouring columns of a matrix; PARTS invocations share the rows of each.
 //
+// uses       index.wgsl: Invocation, group_index
 // uses       lanes1.wgsl or lanes4.wgsl: F
 
 const RESULTS = 8u;
 const PARTS = 32u;
 const SHARED = 256u; // RESULTS * PARTS: invocation `lane` has column lane % RESULTS, and every PARTS-th row from lane / RESULTS on
+
+// The number of the result that an invocation has a share in. It may lie behind the last one: such invocations take part in the
+// barriers and write nothing.
+fn result_of(invocation: Invocation) -> u32 {
+    return group_index(invocation.workgroup, invocation.groups) * RESULTS + invocation.lane % RESULTS;
+}
 
 var<workgroup> column_sums: array<F, SHARED>;
 

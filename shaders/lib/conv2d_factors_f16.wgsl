@@ -1,6 +1,5 @@
 // Factors of a product in workgroup memory as f16, half as large: each is rounded as it enters. Products are summed in f32. What is
-// larger than 65,504 becomes infinite, what is smaller than 6e-5 loses
-// digits or becomes zero.
+// larger than 65,504 becomes infinite, what is smaller than 6e-5 loses digits or becomes zero.
 
 alias Two = vec2<f16>;
 alias Four = vec4<f16>;

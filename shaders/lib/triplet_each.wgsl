@@ -7,7 +7,8 @@
 // Positives of an invocation at a time.
 const POSITIVES: u32 = 5u;
 
-// The positives of a lane from position `start` of its anchor's run: the anchor itself where there is none.
+// The positives of a lane from position `start` of its anchor's run. A lane that has fewer gets the anchor itself for
+// the missing ones.
 fn positives(a: u32, start: u32, lane: u32) -> array<u32, POSITIVES> {
     let first = sorted[p.b + a];
     let count = sorted[2u * p.b + a];

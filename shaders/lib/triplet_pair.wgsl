@@ -7,7 +7,7 @@
 const NONE: u32 = 0xffffffffu;
 
 // Adds the triplet of anchor `a`, image `i` at distance `near` and image `n` at distance `far`, which was chosen among so many
-// candidates. Nothing where `i` is the anchor itself, and a pair that has no triplet where `n` is NONE.
+// candidates. If `i` is the anchor itself, it adds nothing; if `n` is NONE, it counts a pair without a triplet.
 fn add_pair(
     sums: ptr<function, array<f32, SLOTS>>,
     a: u32, i: u32, n: u32, near: f32, far: f32, candidates: u32, pivot: f32,

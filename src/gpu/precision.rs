@@ -9,7 +9,8 @@ use crate::{Error, Result};
 ///
 /// With `F16` a GPU may round weights and activations to 16 bits as a convolution of the forward pass reads them; products are
 /// summed in `f32`, and all tensors stay in `f32`, as do the gradients of training and all other kernels. A result differs by up to
-/// 2e-3 of the largest of its tensor, an embedding by about 1e-3, with a detector in the same precision by more. Activations above 65,504 become infinite, which is reported.
+/// 2e-3 of the largest of its tensor, an embedding by about 1e-3, with a detector in the same precision by more. Activations above
+/// 65,504 become infinite, which is reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Nothing is rounded.

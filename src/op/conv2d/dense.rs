@@ -81,7 +81,7 @@ pub(super) struct Product {
 
 /// The kernels but for the portable one load and store four floats at a time where the channels allow it: on both sides, on
 /// the right side and the result only (images have three channels), or not at all. `f16` kernels have families that round their
-/// factors, for whoever asks for them; gradients, which are often smaller than the least number of 16 bits, have none.
+/// factors, for devices that were opened for it; gradients have no such families, because they are often too small for 16 bits.
 macro_rules! product {
     ($factors:ident $entry:literal, $size:path, $fills:path, ($($twin:tt)+)) => {
         Product {
